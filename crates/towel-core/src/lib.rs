@@ -1,0 +1,1 @@
+//! SIP without I/O: transport rules, transactions, locating, registrar, proxy and the extension contract.

@@ -1,0 +1,1 @@
+//! The entries of the Hitchhiker's Guide to SIP, one module each.

@@ -1,0 +1,1 @@
+//! SIP messages as their bytes: index, views, building, editing, framing.

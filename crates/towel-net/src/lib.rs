@@ -1,0 +1,1 @@
+//! The driver: sockets, TLS, DNS and real time around the SIP core.

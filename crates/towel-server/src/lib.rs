@@ -1,0 +1,1 @@
+//! Roles put together into a server: configuration, metrics, HTTP, traces.

@@ -1,0 +1,1 @@
+//! A deterministic SIP network on a virtual clock, with flows and ladders.

@@ -1,0 +1,1 @@
+//! The embedded durable store: an append log with group commit.

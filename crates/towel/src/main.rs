@@ -1,0 +1,2 @@
+//! The towel program.
+fn main() {}

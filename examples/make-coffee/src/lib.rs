@@ -1,0 +1,1 @@
+//! An extension to SIP that touches no other crate.

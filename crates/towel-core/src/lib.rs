@@ -1,1 +1,3 @@
 //! SIP without I/O: transport rules, transactions, locating, registrar, proxy and the extension contract.
+
+pub mod locating;

@@ -1,0 +1,90 @@
+//! What can go wrong with a store, in words for an operator.
+
+use std::{fmt, io, path::PathBuf};
+
+/// A place in a segment that is neither a batch nor the torn end of the newest segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damage {
+    /// The segment.
+    pub file: PathBuf,
+    /// Offset in bytes of the first bad byte.
+    pub at: u64,
+    /// How many bytes cannot be read, up to the next good batch or the end of the file.
+    pub lost: u64,
+    /// What is wrong there.
+    pub why: &'static str,
+}
+
+/// Why a store could not be opened or written.
+#[derive(Debug)]
+pub enum StoreError {
+    /// Another process has the store open.
+    Locked(PathBuf),
+    /// A file could not be read or written.
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The store is damaged. Nothing was changed; [`crate::repair`] saves what can be read.
+    Damaged {
+        /// Every bad place found.
+        damage: Vec<Damage>,
+        /// How many records can still be read.
+        readable: u64,
+    },
+    /// A key or a value is larger than a record may be.
+    TooLarge(usize),
+    /// The store has been closed.
+    Closed,
+}
+
+impl StoreError {
+    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>, error: io::Error) -> Self {
+        StoreError::Io { doing, path: path.into(), error }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::Locked(path) => {
+                write!(f, "the store {} is in use by another process", path.display())
+            }
+            StoreError::Io { doing, path, error } => {
+                write!(f, "cannot {doing} {}: {error}", path.display())
+            }
+            StoreError::Damaged { damage, readable } => {
+                for d in damage {
+                    writeln!(
+                        f,
+                        "{}: {} bytes cannot be read from offset {}: {}",
+                        d.file.display(),
+                        d.lost,
+                        d.at,
+                        d.why
+                    )?;
+                }
+                write!(
+                    f,
+                    "the store is damaged; {readable} records can be read. Nothing was changed. \
+                     `towel store repair` keeps the damaged files and saves what can be read"
+                )
+            }
+            StoreError::TooLarge(n) => write!(f, "a record of {n} bytes is too large to store"),
+            StoreError::Closed => write!(f, "the store is closed"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StoreError::Io { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! The store against crashes, damage and a full queue.
+
+use crate::*;
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Seek, SeekFrom, Write},
+    path::Path,
+    sync::{Arc, Mutex, mpsc},
+};
+
+type Map = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
+
+fn apply(map: &mut Map, r: RecordRef<'_>) {
+    match r.value {
+        Some(v) => map.insert((r.table, r.key.to_vec()), v.to_vec()),
+        None => map.remove(&(r.table, r.key.to_vec())),
+    };
+}
+
+fn open_with(dir: &Path, options: Options, done: crate::open::Done) -> (Store, Loaded, Map) {
+    let mut map = Map::new();
+    let (store, loaded) =
+        Store::open(dir, options, &mut |r| apply(&mut map, r), &mut |_, _| {}, done).unwrap();
+    (store, loaded, map)
+}
+
+fn open(dir: &Path) -> (Store, Loaded, Map) {
+    open_with(dir, Options::default(), Box::new(|_, _| {}))
+}
+
+fn record(key: &str, value: Option<&str>) -> Record {
+    Record { table: 1, key: key.into(), value: value.map(Into::into) }
+}
+
+fn newest(dir: &Path) -> std::path::PathBuf {
+    let full = |p: &std::path::PathBuf| fs::metadata(p).unwrap().len() > 0;
+    crate::folder::segments(dir).unwrap().into_iter().map(|s| s.1).filter(full).next_back().unwrap()
+}
+
+#[test]
+fn what_was_put_is_there_after_opening_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _, map) = open(dir.path());
+    assert!(map.is_empty());
+    store.put(vec![record("a", Some("1")), record("b", Some("2"))]).unwrap();
+    store.put(vec![record("a", Some("3")), record("b", None)]).unwrap();
+    drop(store);
+    let (_store, loaded, map) = open(dir.path());
+    assert_eq!(loaded.records, 4);
+    assert_eq!(map, Map::from([((1, b"a".to_vec()), b"3".to_vec())]));
+}
+
+#[test]
+fn each_ticket_is_told_of_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tell, told) = mpsc::channel();
+    let tell = Mutex::new(tell);
+    let (store, _, _) = open_with(
+        dir.path(),
+        Options::default(),
+        Box::new(move |tickets, outcome| {
+            assert!(outcome.is_ok());
+            tickets.iter().for_each(|t| tell.lock().unwrap().send(*t).unwrap());
+        }),
+    );
+    for n in 0..1000 {
+        store.submit(n, record(&n.to_string(), Some("x"))).unwrap();
+    }
+    drop(store);
+    assert_eq!(told.iter().collect::<Vec<_>>(), (0..1000).collect::<Vec<_>>());
+    assert_eq!(open(dir.path()).2.len(), 1000);
+}
+
+#[test]
+fn a_second_process_is_told_that_the_store_is_in_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, _, _) = open(dir.path());
+    let again = Store::open(
+        dir.path(),
+        Options::default(),
+        &mut |_| {},
+        &mut |_, _| {},
+        Box::new(|_, _| {}),
+    );
+    assert!(matches!(again, Err(StoreError::Locked(_))));
+}
+
+#[test]
+fn a_torn_last_batch_is_cut_off_at_every_length() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _, _) = open(dir.path());
+    store.put(vec![record("kept", Some("1"))]).unwrap();
+    drop(store);
+    let whole = fs::read(newest(dir.path())).unwrap();
+    let (store, _, _) = open(dir.path());
+    store.put(vec![record("torn", Some("2"))]).unwrap();
+    drop(store);
+    let second = fs::read(newest(dir.path())).unwrap();
+    for cut in 0..second.len() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut bytes = whole.clone();
+        bytes.extend_from_slice(&second[..cut]);
+        fs::write(dir.path().join("00000001.log"), &bytes).unwrap();
+        let (_store, loaded, map) = open(dir.path());
+        assert_eq!(loaded.torn, cut as u64);
+        assert_eq!(map.keys().next().unwrap().1, b"kept");
+        assert_eq!(map.len(), 1);
+    }
+}
+
+#[test]
+fn damage_is_reported_left_alone_and_repaired_on_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _, _) = open(dir.path());
+    for n in 0..10 {
+        store.put(vec![record(&format!("key{n}"), Some("value"))]).unwrap();
+    }
+    drop(store);
+    let path = newest(dir.path());
+    let before = fs::read(&path).unwrap();
+    let at = before.windows(4).position(|w| w == b"key5").unwrap();
+    let mut file = fs::File::options().write(true).open(&path).unwrap();
+    file.seek(SeekFrom::Start(at as u64)).unwrap();
+    file.write_all(b"KEY").unwrap();
+    let damaged = fs::read(&path).unwrap();
+
+    let refused = Store::open(
+        dir.path(),
+        Options::default(),
+        &mut |_| {},
+        &mut |_, _| {},
+        Box::new(|_, _| {}),
+    )
+    .unwrap_err();
+    let StoreError::Damaged { damage, readable } = &refused else { panic!("{refused}") };
+    assert_eq!((damage.len(), *readable), (1, 9));
+    assert!(refused.to_string().contains("9 records can be read"));
+    assert_eq!(fs::read(&path).unwrap(), damaged, "nothing is changed");
+    assert_eq!(inspect(dir.path()).unwrap().0, 9);
+
+    let repaired = repair(dir.path()).unwrap();
+    assert_eq!(repaired.saved, 9);
+    assert_eq!(fs::read(repaired.kept.join(path.file_name().unwrap())).unwrap(), damaged);
+    let (_store, _, map) = open(dir.path());
+    assert_eq!(map.len(), 9);
+    assert!(!map.contains_key(&(1, b"key5".to_vec())));
+}
+
+#[test]
+fn writing_afresh_keeps_the_living_and_lets_go_of_the_dead() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _, _) = open(dir.path());
+    for round in 0..20 {
+        for n in 0..50 {
+            let value = format!("{round}");
+            store.put(vec![record(&n.to_string(), Some(&value))]).unwrap();
+        }
+    }
+    store.put((0..25).map(|n| record(&n.to_string(), None)).collect()).unwrap();
+    store.compact().unwrap();
+    store.put(vec![record("after", Some("x"))]).unwrap();
+    drop(store);
+    let (_store, loaded, map) = open(dir.path());
+    assert_eq!(map.len(), 26);
+    assert!(map.iter().all(|(k, v)| k.1 == b"after" || v == b"19"));
+    assert!(loaded.records < 30, "{loaded:?}");
+}
+
+#[test]
+fn a_crash_between_renaming_and_removing_brings_nothing_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _, _) = open(dir.path());
+    store.put(vec![record("gone", Some("1")), record("stays", Some("1"))]).unwrap();
+    drop(store);
+    let old = newest(dir.path());
+    let old_bytes = fs::read(&old).unwrap();
+    let (store, _, _) = open(dir.path());
+    store.put(vec![record("gone", None)]).unwrap();
+    store.compact().unwrap();
+    drop(store);
+    assert!(!old.exists());
+    fs::write(&old, old_bytes).unwrap();
+    let (_store, _, map) = open(dir.path());
+    assert_eq!(map.len(), 1);
+    assert!(!old.exists());
+}
+
+#[test]
+fn segments_turn_over_and_dead_weight_is_shed_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { segment_bytes: 4096, slack_bytes: 16384, ..Options::default() };
+    let (store, _, _) = open_with(dir.path(), options, Box::new(|_, _| {}));
+    for n in 0..2000u32 {
+        store.put(vec![record("same", Some(&format!("{n:0100}")))]).unwrap();
+    }
+    drop(store);
+    let bytes: u64 = crate::folder::segments(dir.path())
+        .unwrap()
+        .iter()
+        .map(|(_, p)| fs::metadata(p).unwrap().len())
+        .sum();
+    assert!(bytes < 100_000, "{bytes} bytes for one living record");
+    let (_store, _, map) = open(dir.path());
+    assert_eq!(map.values().next().unwrap(), format!("{:0100}", 1999).as_bytes());
+}
+
+#[test]
+fn a_full_queue_refuses_instead_of_growing() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { queue: 4, ..Options::default() };
+    let gate = Arc::new(Mutex::new(()));
+    let held = gate.lock().unwrap();
+    let inner = gate.clone();
+    let (store, _, _) = open_with(dir.path(), options, Box::new(move |_, _| drop(inner.lock())));
+    let refused = (0..100).filter(|n| store.submit(*n, record("k", Some("v"))).is_err()).count();
+    assert!(refused > 0);
+    drop(held);
+    assert!(store.put(vec![record("k", Some("w"))]).is_ok());
+}
+
+#[test]
+fn records_survive_without_syncing_each_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let options =
+        Options { sync: Sync::Every(std::time::Duration::from_millis(20)), ..Options::default() };
+    let (store, _, _) = open_with(dir.path(), options, Box::new(|_, _| {}));
+    store.put(vec![record("a", Some("1"))]).unwrap();
+    drop(store);
+    assert_eq!(open(dir.path()).2.len(), 1);
+}
+
+#[test]
+fn a_record_that_is_too_large_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _, _) = open(dir.path());
+    let big = Record { table: 1, key: b"k".to_vec(), value: Some(vec![0; 17 << 20]) };
+    assert!(matches!(store.put(vec![big]), Err(StoreError::TooLarge(_))));
+}

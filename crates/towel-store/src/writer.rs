@@ -1,0 +1,291 @@
+//! The one thread that writes: gathers what waits into a batch, writes it, syncs once, tells.
+
+use crate::{
+    Options, Record, RecordRef, StoreError, Sync,
+    batch::{self, MAX_BATCH},
+    compact, folder,
+    open::Done,
+};
+use std::{
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    time::{Duration, Instant},
+};
+
+/// Where a blocking call waits for its outcome.
+pub(crate) type Tell = Sender<Result<(), StoreError>>;
+
+/// What the writer is asked for.
+pub(crate) enum Job {
+    Put { ticket: u64, record: Record },
+    PutAll { records: Vec<Record>, tell: Tell },
+    Compact { tell: Tell },
+}
+
+/// Records gathered in one batch before it is closed, so that the first ones do not wait for a
+/// queue that never empties.
+const BATCH_BYTES: usize = 4 << 20;
+
+pub(crate) struct Writer {
+    dir: PathBuf,
+    options: Options,
+    file: File,
+    path: PathBuf,
+    segment: u64,
+    batch: u64,
+    /// End of the last batch that was written whole.
+    end: u64,
+    /// Bytes in finished segments since the living were last written afresh, and after that.
+    sealed: u64,
+    live: u64,
+    unsynced: Option<Instant>,
+    compaction: Option<Receiver<Result<u64, StoreError>>>,
+    waiting_for_compaction: Vec<Tell>,
+    done: Done,
+}
+
+impl Writer {
+    pub(crate) fn start(
+        dir: &Path,
+        options: Options,
+        segment: u64,
+        batch: u64,
+        sealed: u64,
+        done: Done,
+    ) -> Result<Writer, StoreError> {
+        let (file, path) = new_segment(dir, segment)?;
+        Ok(Writer {
+            dir: dir.to_path_buf(),
+            options,
+            file,
+            path,
+            segment,
+            batch,
+            end: 0,
+            sealed,
+            live: 0,
+            unsynced: None,
+            compaction: None,
+            waiting_for_compaction: Vec::new(),
+            done,
+        })
+    }
+
+    /// Writes the batch in `bytes`, and syncs it if a record only counts then.
+    fn write(&mut self, bytes: &mut [u8]) -> Result<(), StoreError> {
+        if self.end > 0 && self.end + bytes.len() as u64 > self.options.segment_bytes {
+            self.next_segment()?;
+        }
+        batch::seal(bytes, self.batch);
+        let written = self.file.write_all(bytes).and_then(|()| match self.options.sync {
+            Sync::EachBatch => self.file.sync_data(),
+            Sync::Every(_) => Ok(()),
+        });
+        if let Err(e) = written {
+            let fault = StoreError::io("write to", &self.path, e);
+            // What was half written must not stand before the next batch. If even that cannot
+            // be undone, a segment of its own keeps later batches readable.
+            if self.file.set_len(self.end).is_err() || !self.rewind() {
+                self.next_segment()?;
+            }
+            return Err(fault);
+        }
+        self.end += bytes.len() as u64;
+        self.batch += 1;
+        if matches!(self.options.sync, Sync::Every(_)) {
+            self.unsynced.get_or_insert_with(Instant::now);
+        }
+        Ok(())
+    }
+
+    fn rewind(&mut self) -> bool {
+        use std::io::{Seek, SeekFrom};
+        self.file.seek(SeekFrom::Start(self.end)).is_ok()
+    }
+
+    fn next_segment(&mut self) -> Result<(), StoreError> {
+        self.sync()?;
+        let (file, path) = new_segment(&self.dir, self.segment + 1)?;
+        self.sealed += self.end;
+        self.segment += 1;
+        self.file = file;
+        self.path = path;
+        self.end = 0;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.unsynced = None;
+        self.file.sync_data().map_err(|e| StoreError::io("sync", &self.path, e))
+    }
+
+    /// Until when the queue may be waited on.
+    fn patience(&self) -> Duration {
+        let idle = Duration::from_millis(if self.compaction.is_some() { 5 } else { 1000 });
+        match (self.options.sync, self.unsynced) {
+            (Sync::Every(period), Some(since)) => period.saturating_sub(since.elapsed()).min(idle),
+            _ => idle,
+        }
+    }
+
+    fn due(&mut self) {
+        if let (Sync::Every(period), Some(since)) = (self.options.sync, self.unsynced)
+            && since.elapsed() >= period
+            && let Err(e) = self.sync()
+        {
+            (self.done)(&[], Err(&e));
+        }
+        if let Some(outcome) = self.compaction.as_ref().and_then(|c| c.try_recv().ok()) {
+            self.compaction = None;
+            match &outcome {
+                Ok(live) => self.live = *live,
+                // The older segments still stand: nothing is lost but room.
+                Err(e) => (self.done)(&[], Err(e)),
+            }
+            for tell in self.waiting_for_compaction.drain(..) {
+                let _ = tell.send(match &outcome {
+                    Ok(_) => Ok(()),
+                    Err(e) => Err(StoreError::Io {
+                        doing: "write afresh",
+                        path: self.dir.clone(),
+                        error: std::io::Error::other(e.to_string()),
+                    }),
+                });
+            }
+        }
+        let dead = self.sealed.saturating_sub(self.live);
+        if dead > self.options.slack_bytes.max(self.live) && self.compaction.is_none() {
+            self.compact();
+        }
+    }
+
+    /// Begins to write the living afresh on a thread of its own; batches go on meanwhile.
+    fn compact(&mut self) {
+        if self.end > 0
+            && let Err(e) = self.next_segment()
+        {
+            (self.done)(&[], Err(&e));
+            return;
+        }
+        let (tell, told) = channel();
+        let (dir, below) = (self.dir.clone(), self.segment);
+        self.sealed = 0;
+        // `live` is corrected when the outcome is known; until then nothing more is dead.
+        let begun = std::thread::Builder::new().name("store-compact".into()).spawn(move || {
+            let _ = tell.send(compact::compact(&dir, below));
+        });
+        match begun {
+            Ok(_) => self.compaction = Some(told),
+            Err(e) => (self.done)(&[], Err(&StoreError::io("compact", &self.dir, e))),
+        }
+    }
+}
+
+fn new_segment(dir: &Path, number: u64) -> Result<(File, PathBuf), StoreError> {
+    let path = folder::segment(dir, number);
+    let mut open = File::options();
+    open.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
+    let file = open.open(&path).map_err(|e| StoreError::io("make", &path, e))?;
+    folder::sync_folder(dir)?;
+    Ok((file, path))
+}
+
+/// Runs until every sender is gone and the queue is empty.
+pub(crate) fn run(mut writer: Writer, inbox: &Receiver<Job>) {
+    let mut bytes = Vec::new();
+    let mut tickets: Vec<u64> = Vec::new();
+    let mut tells: Vec<Tell> = Vec::new();
+    loop {
+        let mut next = match inbox.recv_timeout(writer.patience()) {
+            Ok(job) => Some(job),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        batch::begin(&mut bytes);
+        let mut compact = None;
+        while let Some(job) = next.take() {
+            match job {
+                Job::Put { ticket, record } => {
+                    batch::push(&mut bytes, RecordRef::from(&record));
+                    tickets.push(ticket);
+                }
+                Job::PutAll { records, tell } => {
+                    put_all(&mut writer, &mut bytes, &records, tell, &mut tells);
+                }
+                Job::Compact { tell } => {
+                    compact = Some(tell);
+                    break;
+                }
+            }
+            if bytes.len() < BATCH_BYTES {
+                next = inbox.try_recv().ok();
+            }
+        }
+        if bytes.len() > batch::HEAD {
+            let outcome = writer.write(&mut bytes);
+            (writer.done)(&tickets, outcome.as_ref().map(|()| ()));
+            let failed = outcome.err().map(|e| e.to_string());
+            for tell in tells.drain(..) {
+                let _ = tell.send(match &failed {
+                    None => Ok(()),
+                    Some(why) => Err(StoreError::Io {
+                        doing: "write to",
+                        path: writer.path.clone(),
+                        error: std::io::Error::other(why.clone()),
+                    }),
+                });
+            }
+            tickets.clear();
+        }
+        writer.due();
+        if let Some(tell) = compact {
+            if writer.compaction.is_none() {
+                writer.compact();
+            }
+            writer.waiting_for_compaction.push(tell);
+        }
+    }
+    if let Err(e) = writer.sync() {
+        (writer.done)(&[], Err(&e));
+    }
+    if let Some(outcome) = writer.compaction.take() {
+        let _ = outcome.recv();
+    }
+}
+
+/// Adds many records to the batch, or writes them in batches of their own where they are too
+/// many for one.
+fn put_all(
+    writer: &mut Writer,
+    bytes: &mut Vec<u8>,
+    records: &[Record],
+    tell: Tell,
+    tells: &mut Vec<Tell>,
+) {
+    let size: usize = records.iter().map(|r| RecordRef::from(r).size()).sum();
+    if bytes.len() + size <= MAX_BATCH / 2 {
+        for r in records {
+            batch::push(bytes, RecordRef::from(r));
+        }
+        tells.push(tell);
+        return;
+    }
+    let mut own = Vec::new();
+    batch::begin(&mut own);
+    let mut outcome = Ok(());
+    for (i, r) in records.iter().enumerate() {
+        batch::push(&mut own, RecordRef::from(r));
+        if own.len() >= BATCH_BYTES || i + 1 == records.len() {
+            outcome = writer.write(&mut own);
+            if outcome.is_err() {
+                break;
+            }
+            batch::begin(&mut own);
+        }
+    }
+    let _ = tell.send(outcome);
+}

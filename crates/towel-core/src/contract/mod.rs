@@ -1,0 +1,1 @@
+//! What an extension declares and where it acts (RFC 4485).

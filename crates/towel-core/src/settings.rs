@@ -1,0 +1,18 @@
+//! Everything that can be set, one struct for each owner.
+
+/// The settings of an element. Each part is defined where it is used.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Transport (RFC 3261 section 18).
+    pub transport: crate::transport::Settings,
+    /// Transactions (RFC 3261 section 17).
+    pub transaction: crate::transaction::Settings,
+    /// The element as a whole.
+    pub server: crate::server::Settings,
+    /// The proxy.
+    pub proxy: crate::proxy::Settings,
+    /// The registrar.
+    pub registrar: crate::registrar::Settings,
+    /// Authentication.
+    pub auth: crate::auth::Settings,
+}

@@ -1,0 +1,1 @@
+//! Transport, transactions and locating in one value.

@@ -1,1 +1,3 @@
-//! Roles put together into a server: configuration, metrics, HTTP, traces.
+//! Roles put together into a server: configuration, users, HTTP, metrics, log and trace.
+
+pub mod config;

@@ -1,0 +1,129 @@
+//! The messages a person gets, as they get them, and the documented example.
+
+use super::read::Reading;
+use super::*;
+
+fn messages(source: &str) -> String {
+    match parse("towel.toml", source) {
+        Ok(_) => "no problem\n".to_owned(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn an_empty_file_is_the_default() {
+    assert_eq!(parse("towel.toml", ""), Ok(Config::default()));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_a_suggestion() {
+    assert_eq!(
+        messages("data = \"d\"\ndomans = [\"example.org\"]\n"),
+        "towel.toml:2:1: `domans`: unknown key\n  2 | domans = [\"example.org\"]\n    | ^^^^^^\n  help: did you mean `domains`?\n"
+    );
+    assert_eq!(
+        messages("[register]\nmin_expires = 60\n"),
+        "towel.toml:2:1: `register.min_expires`: unknown key\n  2 | min_expires = 60\n    | ^^^^^^^^^^^\n  help: did you mean `min-expires`?\n"
+    );
+    assert!(messages("[log]\nzebra = 1\n").contains("help: known here: level, format"));
+}
+
+#[test]
+fn values_are_checked_where_they_stand() {
+    assert_eq!(
+        messages("durability = \"befor-answer\"\n"),
+        "towel.toml:1:14: `durability`: `befor-answer` is none of: before-answer, soon, memory\n  1 | durability = \"befor-answer\"\n    |              ^^^^^^^^^^^^^^\n  help: did you mean `before-answer`?\n"
+    );
+    assert_eq!(
+        messages("[limits]\n\tmessage = 12\n"),
+        "towel.toml:2:12: `limits.message`: must be from 1300 to 16777216\n  2 | \tmessage = 12\n    | \t          ^^\n"
+    );
+    assert_eq!(
+        messages("[auth]\nregister = \"yes\"\n"),
+        "towel.toml:2:12: `auth.register`: true or false is wanted here, not a string\n  2 | register = \"yes\"\n    |            ^^^^^\n"
+    );
+    assert!(messages("[timers]\nt1 = \"soon\"\n").contains("a time is wanted here"));
+    assert!(messages("domains = [\"sip:example.org\"]\n").contains("without `sip:`"));
+    assert!(messages("[[listen]]\ntransport = \"upd\"\n").contains("did you mean `udp`?"));
+    assert!(
+        messages("[[user]]\nname = \"a b\"\npassword = \"x\"\n")
+            .contains("must not contain blanks")
+    );
+}
+
+#[test]
+fn values_that_do_not_fit_each_other_are_refused() {
+    assert!(
+        messages("[register]\nmin-expires = 7200\n")
+            .contains("towel.toml:1:1: `register.default-expires`: must lie between")
+            || messages("[register]\nmin-expires = 7200\n")
+                .contains("`register.default-expires`: must lie between min-expires (2h)")
+    );
+    assert!(messages("[http]\naddress = \"0.0.0.0:80\"\n").contains("needs a credential"));
+    assert!(messages("[tls]\nkey = \"Cargo.toml\"\n").contains("must be given together"));
+    assert!(messages("[timers]\ntimer-c = 60\n").contains("must be longer than 3 minutes"));
+    assert!(
+        messages("domains = [\"a.test\"]\n[aliases]\n\"x.test\" = \"b.test\"\n")
+            .contains("not among `domains`")
+    );
+    assert!(
+        messages("[[listen]]\ntransport = \"tcp\"\n[[listen]]\ntransport = \"tls\"\nport = 5060\n")
+            .contains("listed twice")
+    );
+}
+
+#[test]
+fn all_problems_are_told_at_once_and_in_order() {
+    let text = messages("zzz = 1\n[proxy]\nmode = \"x\"\n[log]\nlevel = 3\n");
+    assert_eq!(text.matches("towel.toml:").count(), 3);
+    let at = |needle| text.find(needle).unwrap();
+    assert!(at("zzz") < at("proxy.mode") && at("proxy.mode") < at("log.level"));
+}
+
+#[test]
+fn a_fault_of_the_toml_points_at_its_place() {
+    let text = messages("domains = [\"a\"\n");
+    assert!(text.starts_with("towel.toml:"), "{text}");
+}
+
+#[test]
+fn the_example_names_every_key_and_is_accepted() {
+    let source = include_str!("../../../../towel.example.toml");
+    let mut config = Config::default();
+    let reading = Reading::document("towel.example.toml", source, |root| {
+        sections::root(root, &mut config);
+    });
+    let missing: Vec<_> = reading.known().iter().filter(|k| !reading.has(k)).collect();
+    assert!(missing.is_empty(), "not in the example: {missing:?}");
+    let problems = reading.into_problems();
+    assert!(problems.is_empty(), "{problems:?}");
+}
+
+#[test]
+fn settings_of_the_command_line_go_over_the_file() {
+    let config =
+        load(None, &["auth.register = false".into(), "log.level=\"debug\"".into()]).unwrap();
+    assert!(!config.auth.register);
+    assert_eq!(config.log.level, LogLevel::Debug);
+    let problems = load(None, &["auth.registr = false".into()]).unwrap_err();
+    assert_eq!(problems[0].file, "--set");
+}
+
+#[test]
+fn listeners_of_the_command_line() {
+    let it = parse_listen("udp:127.0.0.1:0").unwrap();
+    assert_eq!(it.socket().to_string(), "127.0.0.1:0");
+    assert_eq!(parse_listen("tls").unwrap().port, 5061);
+    assert_eq!(parse_listen("tcp:[::1]:7").unwrap().socket().to_string(), "[::1]:7");
+    assert!(parse_listen("sctp:1.2.3.4").is_err());
+}
+
+#[test]
+fn networks_contain_addresses() {
+    let net = Network::parse("192.0.2.0/24").unwrap();
+    assert!(net.contains("192.0.2.77".parse().unwrap()));
+    assert!(!net.contains("192.0.3.1".parse().unwrap()));
+    assert!(Network::parse("0.0.0.0/0").unwrap().contains("8.8.8.8".parse().unwrap()));
+    assert!(Network::parse("::1").unwrap().contains("::1".parse().unwrap()));
+    assert!(Network::parse("1.2.3.4/33").is_none());
+}

@@ -1,5 +1,7 @@
 //! The proxy (RFC 3261 section 16).
 
-/// What can be set.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {}
+pub mod best;
+pub mod breadth;
+mod settings;
+
+pub use settings::{Forking, Settings};

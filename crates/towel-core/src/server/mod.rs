@@ -1,5 +1,5 @@
 //! The element that listens: one transaction user that is proxy, registrar and redirect server.
 
-/// What can be set.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {}
+mod settings;
+
+pub use settings::{Mode, Network, Relay, Settings};

@@ -1,0 +1,235 @@
+//! The marks that the proxy leaves in messages and knows again: in its Record-Route URIs, so that a
+//! Route value that somebody made up opens no relay (RFC 3261 section 16.6 step 4 leaves a proxy
+//! free to put what it needs there), and in its Via branches (section 16.6 step 8 as RFC 5393
+//! section 4.2.1 rewrites it).
+
+use towel_message::{Message, Name};
+
+use crate::hash::{Hasher, Key};
+
+const ROUTE: u8 = 1;
+const LOOP: u8 = 2;
+const ORIGIN: u8 = 3;
+const STATELESS: u8 = 4;
+
+/// How many characters a branch's mark has.
+const BRANCH_DIGITS: usize = 20;
+const LOOP_DIGITS: usize = 8;
+const ORIGIN_DIGITS: usize = BRANCH_DIGITS - LOOP_DIGITS;
+/// What stands before the mark in a branch: a character that no hexadecimal number has.
+const BRANCH_LEAD: u8 = b'p';
+/// The user part of our Record-Route URIs begins so.
+const ROUTE_LEAD: &[u8] = b"rr-";
+const ROUTE_DIGITS: usize = 16;
+
+/// The maker and judge of marks.
+///
+/// The key must outlive a restart, or the dialogs that are open then lose their way through us.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks {
+    key: Key,
+}
+
+/// What a look at the Via header field values told of a request's earlier visits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Visits {
+    /// It was here with the same Request-URI and Route: it loops (RFC 5393 section 4.2.2).
+    pub looped: bool,
+    /// It was here, and was let through then: a spiral.
+    pub spiral: bool,
+}
+
+/// The part of a Via branch by which a loop is told from a spiral.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BranchMark {
+    text: [u8; BRANCH_DIGITS + 1],
+}
+
+impl BranchMark {
+    /// The characters to put behind the branch's unique part.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+impl Marks {
+    /// Marks made with a key.
+    pub fn new(key: Key) -> Self {
+        Self { key }
+    }
+
+    fn hasher(&self, domain: u8) -> Hasher {
+        let mut hasher = Hasher::new(self.key);
+        hasher.bytes(&[domain]);
+        hasher
+    }
+
+    /// The user part for a Record-Route URI: bound to the dialog by its Call-ID and the tag of the
+    /// one who opened it, so that it is worth nothing in any other.
+    pub fn write_route(&self, message: &Message<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(ROUTE_LEAD);
+        let hash = self.route_hash(message, message.from_tag().unwrap_or_default());
+        write_hex(hash, ROUTE_DIGITS, out);
+    }
+
+    /// Whether `user` is the user part of a Record-Route URI that we made for the dialog which
+    /// `message` is of.
+    pub fn is_route(&self, message: &Message<'_>, user: &[u8]) -> bool {
+        let Some(found) = user
+            .strip_prefix(ROUTE_LEAD)
+            .and_then(|digits| read_hex(digits, ROUTE_DIGITS))
+        else {
+            return false;
+        };
+        // The one who opened the dialog is From in its own requests and To in the other's.
+        [message.from_tag(), message.to_tag()]
+            .into_iter()
+            .any(|tag| self.route_hash(message, tag.unwrap_or_default()) == found)
+    }
+
+    fn route_hash(&self, message: &Message<'_>, tag: &[u8]) -> u64 {
+        self.hasher(ROUTE)
+            .field(message.call_id().unwrap_or_default())
+            .field(tag)
+            .finish()
+    }
+
+    /// The mark for the branches of a request, from the request as it was received.
+    ///
+    /// Neither the method nor the To tag count: CANCEL and the ACK for a non-2xx response must get
+    /// the branch of their INVITE where they are forwarded statelessly.
+    pub fn branch(&self, message: &Message<'_>) -> BranchMark {
+        let mut text = Vec::with_capacity(BRANCH_DIGITS + 1);
+        text.push(BRANCH_LEAD);
+        write_hex(self.loop_hash(message), LOOP_DIGITS, &mut text);
+        write_hex(self.origin_hash(message), ORIGIN_DIGITS, &mut text);
+        BranchMark {
+            text: text.try_into().unwrap_or([BRANCH_LEAD; BRANCH_DIGITS + 1]),
+        }
+    }
+
+    fn loop_hash(&self, message: &Message<'_>) -> u64 {
+        let mut hasher = self.hasher(LOOP);
+        hasher.field(message.request_uri());
+        for route in message.values(Name::Route) {
+            hasher.field(route.bytes);
+        }
+        self.add_transaction(&mut hasher, message);
+        hasher.finish()
+    }
+
+    fn origin_hash(&self, message: &Message<'_>) -> u64 {
+        let mut hasher = self.hasher(ORIGIN);
+        self.add_transaction(&mut hasher, message);
+        hasher.finish()
+    }
+
+    fn add_transaction(&self, hasher: &mut Hasher, message: &Message<'_>) {
+        let number = message.cseq().map(|cseq| cseq.number).unwrap_or_default();
+        hasher
+            .field(message.call_id().unwrap_or_default())
+            .field(message.from_tag().unwrap_or_default())
+            .bytes(&number.to_le_bytes());
+    }
+
+    /// Looks for our own marks among a request's Via header field values.
+    pub fn visits(&self, message: &Message<'_>) -> Visits {
+        let mut visits = Visits::default();
+        let mut hashes = None;
+        for via in message.values(Name::Via) {
+            let Some(mark) = branch_mark(via.bytes) else {
+                continue;
+            };
+            let (looped, origin) = *hashes.get_or_insert_with(|| {
+                (
+                    low(self.loop_hash(message), LOOP_DIGITS),
+                    low(self.origin_hash(message), ORIGIN_DIGITS),
+                )
+            });
+            let (theirs, rest) = mark.split_at(LOOP_DIGITS);
+            if read_hex(rest, ORIGIN_DIGITS) != Some(origin) {
+                continue;
+            }
+            visits.spiral = true;
+            visits.looped |= read_hex(theirs, LOOP_DIGITS) == Some(looped);
+        }
+        visits
+    }
+
+    /// The unique part of the branch of a statelessly forwarded request (RFC 3261 section 16.11):
+    /// the same for a retransmission, for a CANCEL and for the ACK of a non-2xx response.
+    pub fn write_stateless(&self, message: &Message<'_>, out: &mut Vec<u8>) {
+        let mut hasher = self.hasher(STATELESS);
+        let top = message.values(Name::Via).next().map(|via| via.bytes).unwrap_or_default();
+        match branch_of(top) {
+            Some(branch) if branch.get(..7).is_some_and(|c| c.eq_ignore_ascii_case(b"z9hG4bK")) => {
+                // Two clients may choose one branch; their sent-by tells them apart.
+                hasher.field(branch).field(top.split(|b| *b == b';').next().unwrap_or_default());
+            }
+            _ => {
+                hasher.field(top).field(message.to_tag().unwrap_or_default());
+                hasher.field(message.request_uri());
+                self.add_transaction(&mut hasher, message);
+            }
+        }
+        let hash = hasher.finish();
+        out.push(b's');
+        write_hex(hash, 16, out);
+        // A response is only forwarded for a branch that we made.
+        write_hex(self.stateless_check(hash), 8, out);
+    }
+
+    /// Whether a branch (without the magic cookie) is one that [`Marks::write_stateless`] began.
+    pub fn is_stateless(&self, branch: &[u8]) -> bool {
+        let Some((lead, digits)) = branch.split_first() else { return false };
+        let (Some(hash), Some(check)) = (digits.get(..16), digits.get(16..24)) else { return false };
+        *lead == b's'
+            && read_hex(hash, 16).is_some_and(|hash| {
+                read_hex(check, 8) == Some(low(self.stateless_check(hash), 8))
+            })
+    }
+
+    fn stateless_check(&self, hash: u64) -> u64 {
+        self.hasher(STATELESS).bytes(&hash.to_le_bytes()).finish()
+    }
+}
+
+/// The mark in a Via value's branch, if there is something that looks like one.
+fn branch_mark(via: &[u8]) -> Option<&[u8]> {
+    let branch = branch_of(via)?;
+    let lead = branch.len().checked_sub(BRANCH_DIGITS + 1)?;
+    let (first, mark) = branch.get(lead..)?.split_first()?;
+    (*first == BRANCH_LEAD).then_some(mark)
+}
+
+/// The branch of a Via value. Values of elements that write theirs oddly are passed over, not
+/// complained about (RFC 5393 section 4.2.4).
+pub(crate) fn branch_of(via: &[u8]) -> Option<&[u8]> {
+    via.split(|b| *b == b';').skip(1).find_map(|param| {
+        let at = param.iter().position(|b| *b == b'=')?;
+        let (name, value) = param.split_at(at);
+        name.trim_ascii().eq_ignore_ascii_case(b"branch").then(|| value.get(1..).unwrap_or_default().trim_ascii())
+    })
+}
+
+fn low(value: u64, digits: usize) -> u64 {
+    if digits >= 16 { value } else { value & ((1 << (4 * digits)) - 1) }
+}
+
+/// Writes the low `digits` hexadecimal digits, a spelling that any element copies unharmed even
+/// where it folds the case of tokens.
+fn write_hex(value: u64, digits: usize, out: &mut Vec<u8>) {
+    for at in (0..digits).rev() {
+        let nibble = ((value >> (4 * at)) & 15) as u8;
+        out.push(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });
+    }
+}
+
+fn read_hex(text: &[u8], digits: usize) -> Option<u64> {
+    if text.len() != digits {
+        return None;
+    }
+    text.iter().try_fold(0u64, |value, byte| {
+        Some((value << 4) | u64::from(char::from(*byte).to_digit(16)?))
+    })
+}

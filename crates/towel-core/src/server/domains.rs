@@ -1,0 +1,191 @@
+//! What this element is responsible for: its domains and their aliases, and its own addresses.
+
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+use towel_message::{Host, SipUri};
+
+use super::Settings;
+use crate::io::{Listener, ListenerId, Transport};
+
+/// A host and port by which this element is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Own {
+    address: IpAddr,
+    port: u16,
+    transport: Transport,
+}
+
+/// The domains of RFC 3261 section 16.5 and the addresses that stand for the element itself.
+#[derive(Clone, Debug, Default)]
+pub struct Domains {
+    names: Vec<(String, Option<u16>)>,
+    /// Addresses that were configured as domains.
+    addresses: Vec<(IpAddr, Option<u16>)>,
+    own: Vec<Own>,
+    listeners: Vec<Listener>,
+    /// What each listener is known by, as it stands in a URI, and its port.
+    places: Vec<(ListenerId, String, u16)>,
+    first: String,
+}
+
+impl Domains {
+    /// From the settings and the listeners that are up.
+    pub fn new(settings: &Settings, listeners: &[Listener]) -> Self {
+        let mut domains = Self { listeners: listeners.to_vec(), ..Self::default() };
+        for name in settings.domains.iter().chain(&settings.aliases) {
+            let (host, port) = split_port(name);
+            domains.add_name(host, port);
+        }
+        for listener in listeners {
+            domains.add_listener(listener, settings);
+        }
+        domains.first = settings.domains.first().map_or_else(
+            || domains.places.first().map_or_else(|| "localhost".to_owned(), |place| place.1.clone()),
+            |name| split_port(name).0.trim_end_matches('.').to_ascii_lowercase(),
+        );
+        domains
+    }
+
+    fn add_name(&mut self, host: &str, port: Option<u16>) {
+        match unbracket(host).parse() {
+            Ok(address) => self.addresses.push((address, port)),
+            Err(_) => self.names.push((host.trim_end_matches('.').to_ascii_lowercase(), port)),
+        }
+    }
+
+    fn add_listener(&mut self, listener: &Listener, settings: &Settings) {
+        let transport = listener.transport;
+        let mut add = |address: IpAddr, port: u16| {
+            let own = Own { address, port, transport };
+            if !self.own.contains(&own) {
+                self.own.push(own);
+            }
+        };
+        let local = listener.local;
+        if local.ip().is_unspecified() {
+            for address in &settings.addresses {
+                if address.is_ipv4() == local.is_ipv4() || local.is_ipv6() {
+                    add(*address, local.port());
+                }
+            }
+        } else {
+            add(local.ip(), local.port());
+        }
+        if local.ip().is_loopback() || local.ip().is_unspecified() {
+            self.names.push(("localhost".to_owned(), Some(local.port())));
+        }
+        let (host, port) = match &listener.advertised {
+            Some((host, port)) => {
+                self.add_name(host, Some(*port));
+                (host.clone(), *port)
+            }
+            None => (bracketed(local.ip()), local.port()),
+        };
+        self.places.push((listener.id, host, port));
+    }
+
+    /// The domain that is served first: under it stands whatever is addressed to an alias.
+    pub fn first(&self) -> &str {
+        &self.first
+    }
+
+    /// The listeners that are up.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// A listener.
+    pub fn listener(&self, id: ListenerId) -> Option<&Listener> {
+        self.listeners.iter().find(|listener| listener.id == id)
+    }
+
+    /// Whether a host and port are ours. A domain without a port, or one of our addresses without
+    /// one, is ours whatever the ports that we listen on; a port that is written must be one of
+    /// those, or the URI means somebody else on the same host.
+    pub fn owns(&self, host: &Host<'_>, port: Option<u16>) -> bool {
+        match host {
+            Host::Name(name) => self.owns_name(name, port),
+            Host::V4(address) => self.owns_address(IpAddr::V4(*address), port),
+            Host::V6(address) => self.owns_address(IpAddr::V6(*address), port),
+        }
+    }
+
+    /// Whether the host of a URI is ours.
+    pub fn owns_uri(&self, uri: &SipUri<'_>) -> bool {
+        self.owns(&uri.host, uri.port)
+    }
+
+    fn owns_name(&self, name: &[u8], port: Option<u16>) -> bool {
+        let name = name.strip_suffix(b".").unwrap_or(name);
+        self.names.iter().any(|(own, own_port)| {
+            own.as_bytes().eq_ignore_ascii_case(name) && self.port_fits(port, *own_port)
+        })
+    }
+
+    fn owns_address(&self, address: IpAddr, port: Option<u16>) -> bool {
+        let address = address.to_canonical();
+        self.own.iter().any(|own| own.address == address && port.is_none_or(|port| port == own.port))
+            || self.addresses.iter().any(|(own, own_port)| *own == address && self.port_fits(port, *own_port))
+    }
+
+    fn port_fits(&self, port: Option<u16>, own: Option<u16>) -> bool {
+        match (port, own) {
+            (None, _) => true,
+            (Some(port), Some(own)) => port == own,
+            (Some(port), None) => self.listens_on(port),
+        }
+    }
+
+    fn listens_on(&self, port: u16) -> bool {
+        // 5060 and 5061 are what a domain's port means where a balancer stands before us.
+        // 5060 and 5061 are what a domain's port means where a balancer stands before us.
+        port == 5060 || port == 5061 || self.own.iter().any(|own| own.port == port) || self.places.iter().any(|place| place.2 == port)
+    }
+
+    /// Whether a socket address is one of our own: a message from there has come round.
+    pub fn is_self(&self, address: SocketAddr) -> bool {
+        self.own.iter().any(|own| own.address == address.ip().to_canonical() && own.port == address.port())
+    }
+
+    /// Writes the host and port at which this element can be reached where `local` is its end of
+    /// a flow through `listener`.
+    pub fn write_place(&self, listener: ListenerId, local: SocketAddr, out: &mut Vec<u8>) {
+        let known = self.listener(listener).is_some_and(|l| l.advertised.is_some() || !l.local.ip().is_unspecified());
+        let place = self.places.iter().find(|place| place.0 == listener);
+        // Writing into a Vec cannot fail.
+        let _ = match place {
+            Some((_, host, port)) if known => write!(out, "{host}:{port}"),
+            Some((_, _, port)) => write!(out, "{}:{port}", bracketed(local.ip())),
+            None => write!(out, "{}:{}", bracketed(local.ip()), local.port()),
+        };
+    }
+
+    /// The port on which a transport is listened on at the same address as `listener`, if it is.
+    pub fn sibling(&self, id: ListenerId, transport: Transport) -> Option<&Listener> {
+        let of = self.listener(id)?;
+        self.listeners.iter().find(|l| l.transport == transport && l.local.ip() == of.local.ip())
+    }
+}
+
+fn bracketed(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }
+}
+
+fn unbracket(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// A host with or without a port, as a configuration writes it.
+fn split_port(text: &str) -> (&str, Option<u16>) {
+    if let Some((host, port)) = text.rsplit_once(':')
+        && (!host.contains(':') || host.ends_with(']'))
+        && let Ok(port) = port.parse()
+    {
+        return (host, Some(port));
+    }
+    (text, None)
+}

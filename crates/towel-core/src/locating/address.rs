@@ -51,10 +51,7 @@ mod tests {
                 .collect();
         order(&mut list, false);
         let text: Vec<String> = list.iter().map(IpAddr::to_string).collect();
-        assert_eq!(
-            text,
-            ["2001:db8::1", "192.0.2.1", "192.0.2.2", "2002:c000:201::1", "fd00::1"]
-        );
+        assert_eq!(text, ["2001:db8::1", "192.0.2.1", "192.0.2.2", "2002:c000:201::1", "fd00::1"]);
         order(&mut list, true);
         assert_eq!(list[0].to_string(), "192.0.2.1");
         assert_eq!(list[2].to_string(), "2001:db8::1");

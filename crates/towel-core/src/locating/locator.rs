@@ -371,8 +371,7 @@ impl Locator {
 
     fn arranged(&self, now: Instant, mut targets: Targets) -> Targets {
         if !self.blocklist.is_empty() {
-            let blocked =
-                |t: &Target| self.blocklist.is_blocked(now, t.transport, t.addr);
+            let blocked = |t: &Target| self.blocklist.is_blocked(now, t.transport, t.addr);
             targets.put_last(blocked);
         }
         targets

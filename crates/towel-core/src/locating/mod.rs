@@ -22,7 +22,7 @@ mod walk;
 use std::time::Duration;
 
 pub use destination::{Capabilities, Destination, LocateFault, Target, Targets};
-pub use dns::{Answer, Naptr, Outcome, Question, QuestionKind, Records, Srv};
+pub use dns::{Answer, Naptr, Outcome, QueryId, Question, QuestionKind, Records, Srv};
 pub use locator::{Completed, Failure, Located, Locator, LookupId};
 
 use crate::io::Transport;
@@ -62,14 +62,9 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            preference: vec![
-                Transport::Udp,
-                Transport::Tcp,
-                Transport::Tls,
-                Transport::Sctp,
-            ],
+            preference: vec![Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Sctp],
             prefer_ipv4: false,
-            max_rules: 8,
+            max_rules: 4,
             max_hosts: 16,
             max_targets: 32,
             max_records: 1000,

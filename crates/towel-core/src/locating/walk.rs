@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
+use super::Settings;
 use super::address;
 use super::destination::{Capabilities, Destination, Host, LocateFault, Target, Targets};
 use super::dns::{Answer, Naptr, Outcome, Question, QuestionKind, Records, Srv};
 use super::srv::{self, Random};
-use super::Settings;
 use crate::io::Transport;
 
 /// What has been answered, for one look-up.
@@ -176,9 +176,8 @@ impl Walk<'_> {
             .collect();
         // RFC 3403 section 4.1. A request that does not fit into a datagram takes the reliable
         // ones first, whatever the domain would like (RFC 3261 section 18.1.1 comes before).
-        rules.sort_by_key(|(r, t)| {
-            (self.destination.large && !t.reliable(), r.order, r.preference)
-        });
+        rules
+            .sort_by_key(|(r, t)| (self.destination.large && !t.reliable(), r.order, r.preference));
         rules.truncate(self.settings.max_rules);
         rules
     }
@@ -198,10 +197,8 @@ impl Walk<'_> {
         let names: Vec<String> =
             candidates.iter().map(|t| service_name(*t, secure, name)).collect();
         // All at once: the sum of three time-outs would be too long a wait.
-        let questions = names
-            .iter()
-            .map(|n| question(n, QuestionKind::Srv))
-            .collect::<Result<Vec<_>, _>>()?;
+        let questions =
+            names.iter().map(|n| question(n, QuestionKind::Srv)).collect::<Result<Vec<_>, _>>()?;
         self.answers(&questions)?;
         let mut refused = false;
         for (transport, service) in candidates.iter().zip(&names) {
@@ -295,9 +292,8 @@ impl Walk<'_> {
                 _ => {}
             }
         }
-        addresses.retain(|a| {
-            address::is_reachable(a) && self.capabilities.can(transport, a.is_ipv6())
-        });
+        addresses
+            .retain(|a| address::is_reachable(a) && self.capabilities.can(transport, a.is_ipv6()));
         (addresses, failed)
     }
 

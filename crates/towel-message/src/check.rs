@@ -1,0 +1,155 @@
+//! What any element asks of a message before it does anything with it (RFC 3261 sections 8.2.1,
+//! 16.3 step 1, 18.3; RFC 4475 tells the hard cases).
+//!
+//! Only what an element needs in order to route, match and answer is asked for. All else is left to
+//! whoever reads it: a proxy does not refuse a request for a malformed Date (section 16.3).
+
+use crate::scan::is_word;
+use crate::{Fault, Message, Method, Name, NameAddr, Uri};
+
+/// Header fields that every message has (section 8.1.1), but for Max-Forwards, which RFC 2543
+/// requests go without.
+const MANDATORY: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
+
+/// Header fields that every element reads, and that a message has once.
+const ONCE: [Name; 6] =
+    [Name::From, Name::To, Name::CallId, Name::CSeq, Name::MaxForwards, Name::ContentLength];
+
+/// Whether the message is well formed as far as every element needs it. The fault of a request
+/// tells what to answer; a response with a fault is dropped.
+///
+/// Contact is looked at in a REGISTER only ([`check_contacts`]): elsewhere it is for the far end.
+pub fn check(message: &Message<'_>) -> Result<(), Fault> {
+    if let Some(fault) = message.index_fault() {
+        return Err(fault);
+    }
+    for name in MANDATORY {
+        if !message.has(name) {
+            return Err(Fault::missing(name));
+        }
+    }
+    for name in ONCE {
+        if message.is_repeated(name) {
+            let at = message.fields(name).nth(1).map_or(0, |f| f.line.start as usize);
+            return Err(Fault::repeated(name, at));
+        }
+    }
+    vias(message)?;
+    for name in [Name::From, Name::To] {
+        let address = message.name_addr(name)?;
+        address.check().map_err(|fault| fault.of(name))?;
+        if address.is_star() {
+            return Err(Fault::malformed(name, address.span.start as usize));
+        }
+    }
+    call_id(message)?;
+    let cseq = message.cseq()?;
+    if message.is_request() {
+        let method = message.method();
+        request_uri(message)?;
+        if cseq.method != method {
+            return Err(Fault {
+                // An unknown method is refused as such (RFC 4475 section 3.1.2.18).
+                status: if method.is_known() { 400 } else { 501 },
+                field: Some(Name::CSeq),
+                reason: if method.is_known() {
+                    "CSeq Method Does Not Match the Request"
+                } else {
+                    "Not Implemented (CSeq Method Does Not Match)"
+                },
+                at: message.first(Name::CSeq).map_or(0, |f| f.span.start as usize),
+            });
+        }
+        message.max_forwards()?;
+        addresses(message, Name::Route)?;
+        addresses(message, Name::RecordRoute)?;
+        if method == Method::Register {
+            check_contacts(message)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether every Contact value is well formed: a fault of a REGISTER, and of any request for the UAS
+/// that it makes a dialog with.
+pub fn check_contacts(message: &Message<'_>) -> Result<(), Fault> {
+    addresses(message, Name::Contact)
+}
+
+/// A list of addresses, each well formed and none empty.
+fn addresses(message: &Message<'_>, name: Name) -> Result<(), Fault> {
+    if !message.has(name) {
+        return Ok(());
+    }
+    no_empty_values(message, name)?;
+    for address in message.name_addrs(name) {
+        let address = address?;
+        address.check().map_err(|fault| fault.of(name))?;
+        star(message, name, &address)?;
+    }
+    Ok(())
+}
+
+/// `*` is a Contact, and only alone (section 10.2.2; whether it may be there is for the registrar).
+fn star(message: &Message<'_>, name: Name, address: &NameAddr<'_>) -> Result<(), Fault> {
+    if address.is_star() {
+        let alone = message.values(name).nth(1).is_none();
+        if name != Name::Contact || !alone || !address.params.bytes().is_empty() {
+            return Err(Fault::malformed(name, address.span.start as usize));
+        }
+    }
+    Ok(())
+}
+
+/// The grammar of these lists has no empty element: `Via: a, ,b` and `Via: a,` are malformed
+/// (RFC 4475 section 3.1.2.1).
+fn no_empty_values(message: &Message<'_>, name: Name) -> Result<(), Fault> {
+    for field in message.fields(name) {
+        let mut rest = Some(field.value);
+        while let Some(text) = rest {
+            let (element, more) = crate::scan::cut_at(text, b',');
+            if crate::scan::trim(element).is_empty() {
+                return Err(Fault::malformed(name, field.span.start as usize));
+            }
+            rest = more;
+        }
+    }
+    let most = message.index().max_values;
+    if message.values(name).count() >= most {
+        let at = message.first(name).map_or(0, |f| f.span.start as usize);
+        return Err(Fault { status: 513, field: Some(name), reason: "Too Many Values", at });
+    }
+    Ok(())
+}
+
+fn vias(message: &Message<'_>) -> Result<(), Fault> {
+    no_empty_values(message, Name::Via)?;
+    for via in message.vias() {
+        via?.check()?;
+    }
+    Ok(())
+}
+
+fn call_id(message: &Message<'_>) -> Result<(), Fault> {
+    match message.first(Name::CallId) {
+        Some(field) if is_word(field.value) => Ok(()),
+        Some(field) => Err(Fault::malformed(Name::CallId, field.span.start as usize)),
+        None => Err(Fault::missing(Name::CallId)),
+    }
+}
+
+/// A Request-URI of a scheme that is not known here is no fault: that is a 416 of whoever was to
+/// understand it (section 8.2.2.1, 16.3 step 2).
+fn request_uri(message: &Message<'_>) -> Result<(), Fault> {
+    let at = message.request_uri_span().start as usize;
+    let fault = |reason| Fault::new(400, reason, at);
+    match Uri::parse(message.request_uri()) {
+        Err(_) => Err(fault("Malformed Request-URI")),
+        // Section 19.1.1: no headers in a Request-URI (RFC 4475 section 3.1.2.11).
+        Ok(Uri::Sip(uri)) if !uri.headers.is_empty() => Err(fault("Headers in the Request-URI")),
+        Ok(Uri::Sip(uri)) if uri.params.has_repeated() => {
+            Err(fault("Repeated Parameter in the Request-URI"))
+        }
+        Ok(_) => Ok(()),
+    }
+}

@@ -1,0 +1,27 @@
+//! CSeq (RFC 3261 section 20.16).
+
+use crate::scan::{is_token, number, run, split, trim_start};
+use crate::{Fault, Method, Name};
+
+/// The sequence number and method of a CSeq.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CSeq<'a> {
+    /// Less than 2^31 (RFC 3261 section 8.1.1.5).
+    pub number: u32,
+    /// The method.
+    pub method: Method<'a>,
+}
+
+impl<'a> CSeq<'a> {
+    /// Reads a value without white space around it.
+    pub fn parse(value: &'a [u8]) -> Result<Self, Fault> {
+        let fault = |at| Fault::malformed(Name::CSeq, at);
+        let (digits, rest) = split(value, run(value, |b| b.is_ascii_digit()));
+        let method = trim_start(rest);
+        let sequence = number::<u32>(digits).filter(|n| *n < 1 << 31).ok_or(fault(0))?;
+        if method.len() == rest.len() || !is_token(method) {
+            return Err(fault(digits.len()));
+        }
+        Ok(Self { number: sequence, method: Method::from_bytes(method) })
+    }
+}

@@ -1,0 +1,1 @@
+//! SIP-Date (RFC 3261 section 20.17).

@@ -1,0 +1,157 @@
+//! Host names and addresses (RFC 3261 section 25.1, RFC 5954).
+
+use crate::scan::is_host_char;
+use core::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The host of a URI, or of a sent-by.
+#[derive(Clone, Copy, Debug)]
+pub enum Host<'a> {
+    /// A name, as it was written.
+    Name(&'a [u8]),
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// An IPv6 address, written in brackets.
+    V6(Ipv6Addr),
+}
+
+impl<'a> Host<'a> {
+    /// Reads a host. An IPv6 address has its brackets.
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        if let Some(inner) = bytes.strip_prefix(b"[") {
+            return v6(inner.strip_suffix(b"]")?).map(Self::V6);
+        }
+        if bytes.is_empty() || bytes.len() > 255 || !bytes.iter().all(|b| is_host_char(*b)) {
+            return None;
+        }
+        let name = bytes.strip_suffix(b".").unwrap_or(bytes);
+        let mut last: &[u8] = b"";
+        for label in name.split(|b| *b == b'.') {
+            let dash = label.first() == Some(&b'-') || label.last() == Some(&b'-');
+            if label.is_empty() || dash {
+                return None;
+            }
+            last = label;
+        }
+        // A name does not end in a label of digits; what does is an IPv4 address or nothing.
+        if last.iter().all(u8::is_ascii_digit) {
+            return v4(bytes).map(Self::V4);
+        }
+        Some(Self::Name(bytes))
+    }
+
+    /// The address, where it is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match *self {
+            Self::Name(_) => None,
+            Self::V4(ip) => Some(IpAddr::V4(ip)),
+            Self::V6(ip) => Some(IpAddr::V6(ip)),
+        }
+    }
+
+    /// The host of an address.
+    pub fn from_ip(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self::V4(ip),
+            IpAddr::V6(ip) => Self::V6(ip),
+        }
+    }
+
+    /// Appends the canonical form: a name in lower case without a dot at its end, an address as
+    /// RFC 5952 writes it.
+    pub fn write_canonical(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Name(name) => {
+                let name = name.strip_suffix(b".").unwrap_or(name);
+                out.extend(name.iter().map(u8::to_ascii_lowercase));
+            }
+            other => out.extend_from_slice(other.to_string().as_bytes()),
+        }
+    }
+}
+
+/// Names are equal without regard to case, addresses by their bits (RFC 5954 section 4.2). A name
+/// never equals an address.
+impl PartialEq for Host<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Name(a), Self::Name(b)) => {
+                let a = a.strip_suffix(b".").unwrap_or(a);
+                let b = b.strip_suffix(b".").unwrap_or(b);
+                a.eq_ignore_ascii_case(b)
+            }
+            (Self::V4(a), Self::V4(b)) => a == b,
+            (Self::V6(a), Self::V6(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Host<'_> {}
+
+impl fmt::Display for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(&String::from_utf8_lossy(name)),
+            Self::V4(ip) => write!(f, "{ip}"),
+            Self::V6(ip) => write!(f, "[{ip}]"),
+        }
+    }
+}
+
+/// Four numbers of one to three digits; zeros before them mean nothing (RFC 5954 section 3.2).
+fn v4(bytes: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0u8; 4];
+    let mut parts = bytes.split(|b| *b == b'.');
+    for octet in &mut octets {
+        let part = parts.next()?;
+        if part.len() > 3 {
+            return None;
+        }
+        *octet = crate::scan::number(part)?;
+    }
+    parts.next().is_none().then(|| Ipv4Addr::from(octets))
+}
+
+/// An IPv6 address without brackets. Three colons before an embedded IPv4 address, which the
+/// grammar of RFC 3261 allows by mistake, read as two (RFC 5118 section 4.10).
+pub(crate) fn v6(bytes: &[u8]) -> Option<Ipv6Addr> {
+    let text = core::str::from_utf8(bytes).ok()?;
+    if let Ok(ip) = text.parse() {
+        return Some(ip);
+    }
+    let (before, after) = text.split_once(":::")?;
+    if !after.contains('.') {
+        return None;
+    }
+    let mut mended = [0u8; 64];
+    let mut at = 0;
+    for part in [before, "::", after] {
+        mended.get_mut(at..at + part.len())?.copy_from_slice(part.as_bytes());
+        at += part.len();
+    }
+    core::str::from_utf8(mended.get(..at)?).ok()?.parse().ok()
+}
+
+/// An address with or without brackets, as `received` has it (RFC 5118 section 4.5).
+pub(crate) fn lenient_ip(bytes: &[u8]) -> Option<IpAddr> {
+    let inner = bytes.strip_prefix(b"[").and_then(|b| b.strip_suffix(b"]")).unwrap_or(bytes);
+    v4(inner).map(IpAddr::V4).or_else(|| v6(inner).map(IpAddr::V6))
+}
+
+/// `host [":" port]` with white space around the colon, as a sent-by has it. The port is `Err`
+/// where it is no port.
+pub(crate) fn host_port(bytes: &[u8]) -> Option<(Host<'_>, Option<u16>)> {
+    let end = match bytes.first() {
+        Some(b'[') => bytes.iter().position(|b| *b == b']')? + 1,
+        _ => bytes.iter().position(|b| *b == b':').unwrap_or(bytes.len()),
+    };
+    let (host, rest) = crate::scan::split(bytes, end);
+    let rest = crate::scan::trim_start(rest);
+    let port = match rest.strip_prefix(b":") {
+        Some(port) => Some(crate::scan::number::<u16>(crate::scan::trim(port))?),
+        None if rest.is_empty() => None,
+        None => return None,
+    };
+    Some((Host::parse(crate::scan::trim_end(host))?, port))
+}

@@ -1,0 +1,379 @@
+//! The index of a message: where its lines are, found in one pass.
+
+use crate::scan::{after, is_token, is_token_char, number, run, split, trim};
+use crate::{Fault, Limits, Name, ParseError, Span};
+use memchr::{memchr, memchr_iter, memrchr};
+
+/// Header fields that an index holds without an allocation.
+const FIXED: usize = 48;
+
+/// One header field: its lines from `start` to `end`, and what is in them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Slot {
+    pub(crate) start: u32,
+    /// After the last line end of the field.
+    pub(crate) end: u32,
+    pub(crate) value: Span,
+    pub(crate) name_len: u16,
+    /// The number of the name, or [`Slot::UNKNOWN`].
+    pub(crate) id: u8,
+}
+
+impl Slot {
+    pub(crate) const UNKNOWN: u8 = u8::MAX;
+
+    pub(crate) fn name(&self) -> Option<Name> {
+        Name::from_number(self.id)
+    }
+
+    pub(crate) fn line(&self) -> Span {
+        Span { start: self.start, len: self.end.saturating_sub(self.start) }
+    }
+
+    pub(crate) fn name_span(&self) -> Span {
+        Span { start: self.start, len: u32::from(self.name_len) }
+    }
+}
+
+/// What the first line says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StartLine {
+    pub(crate) is_request: bool,
+    pub(crate) method: Span,
+    pub(crate) uri: Span,
+    pub(crate) version: Span,
+    pub(crate) status: u16,
+    pub(crate) reason: Span,
+    /// After its line end.
+    pub(crate) end: u32,
+}
+
+/// Reusable storage for where things stand in a message. Making it reads every line once, and
+/// allocates only beyond 48 header fields.
+#[derive(Clone, Debug)]
+pub struct Index {
+    fixed: [Slot; FIXED],
+    spill: Vec<Slot>,
+    len: usize,
+    pub(crate) present: u128,
+    pub(crate) repeated: u128,
+    /// The first slot of each name that is present.
+    first: [u8; 128],
+    pub(crate) line: StartLine,
+    pub(crate) body: Span,
+    pub(crate) content_length: Option<u32>,
+    pub(crate) fault: Option<Fault>,
+    pub(crate) max_values: usize,
+    pub(crate) max_params: usize,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Index {
+    /// An index of nothing.
+    pub fn new() -> Self {
+        Self {
+            fixed: [Slot::default(); FIXED],
+            spill: Vec::new(),
+            len: 0,
+            present: 0,
+            repeated: 0,
+            first: [0; 128],
+            line: StartLine::default(),
+            body: Span::default(),
+            content_length: None,
+            fault: None,
+            max_values: 0,
+            max_params: 0,
+        }
+    }
+
+    /// Makes the index of `bytes`, which start with the start line. A message that can be answered
+    /// is indexed as far as it goes and keeps its first fault for [`crate::check`].
+    pub fn parse(&mut self, bytes: &[u8], limits: &Limits) -> Result<(), ParseError> {
+        self.spill.clear();
+        self.len = 0;
+        self.present = 0;
+        self.repeated = 0;
+        self.content_length = None;
+        self.fault = None;
+        self.max_values = limits.max_values;
+        self.max_params = limits.max_params;
+        self.line = StartLine::default();
+        self.body = Span::default();
+        if bytes.is_empty() {
+            return Err(ParseError::Empty);
+        }
+        if bytes.len() >= u32::MAX as usize {
+            return Err(ParseError::TooLarge { len: bytes.len() });
+        }
+        let head = self.lines(bytes, limits)?;
+        self.hygiene(bytes, head);
+        self.find_body(bytes, head, limits);
+        if bytes.len() > limits.max_message {
+            self.note(Fault::new(513, "Message Too Large", limits.max_message));
+        }
+        Ok(())
+    }
+
+    /// Reads the lines, and returns where the body starts.
+    fn lines(&mut self, bytes: &[u8], limits: &Limits) -> Result<usize, ParseError> {
+        let mut ends = memchr_iter(b'\n', bytes);
+        let mut start = 0;
+        let mut first = true;
+        loop {
+            // The end of this line, continuation lines included.
+            let mut complete = false;
+            let mut end = bytes.len();
+            for newline in ends.by_ref() {
+                end = newline + 1;
+                let before = newline.checked_sub(1).and_then(|at| bytes.get(at));
+                if before != Some(&b'\r') {
+                    self.note(Fault::new(400, "Line End without CR", newline));
+                }
+                // A continuation line; but what follows the start line or the empty line cannot
+                // continue it.
+                let folded = matches!(bytes.get(end), Some(b' ' | b'\t'));
+                let empty =
+                    newline <= start + 1 && trim(bytes.get(start..end).unwrap_or(&[])).is_empty();
+                if folded && !first && !empty {
+                    continue;
+                }
+                complete = true;
+                break;
+            }
+            let line = bytes.get(start..end).unwrap_or(&[]);
+            if first {
+                self.start_line(bytes, line, limits)?;
+                self.line.end = u32::try_from(end).unwrap_or(u32::MAX);
+                first = false;
+            } else if matches!(line, b"\r\n" | b"\n") {
+                return Ok(end);
+            } else {
+                self.field_line(start, line, limits);
+            }
+            if !complete || end > limits.max_head {
+                let fault = if end > limits.max_head {
+                    Fault::new(513, "Header Fields Too Large", end)
+                } else {
+                    Fault::new(400, "No Empty Line after the Header Fields", end)
+                };
+                self.note(fault);
+                return Ok(end.max(if complete { end } else { bytes.len() }));
+            }
+            start = end;
+        }
+    }
+
+    /// RFC 3261 sections 7.1 and 7.2.
+    fn start_line(&mut self, bytes: &[u8], line: &[u8], limits: &Limits) -> Result<(), ParseError> {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        let span = |part: &[u8]| {
+            let at = crate::scan::offset(bytes, part);
+            Span::new(at, at + part.len())
+        };
+        if text.get(..4).is_some_and(|p| p.eq_ignore_ascii_case(b"SIP/")) {
+            let (version, rest) = split(text, memchr(b' ', text).unwrap_or(text.len()));
+            let rest = after(rest, 1);
+            let (code, reason) = split(rest, run(rest, |b| b.is_ascii_digit()));
+            self.line.version = span(version);
+            self.line.reason = span(after(reason, 1));
+            self.check_version(version, 0);
+            match number::<u16>(code) {
+                Some(status @ 100..=699) if code.len() == 3 => self.line.status = status,
+                _ => self.note(Fault::new(400, "Malformed Status-Line", version.len())),
+            }
+            if !matches!(reason.first(), None | Some(b' ')) {
+                self.note(Fault::new(400, "Malformed Status-Line", version.len()));
+            }
+            return Ok(());
+        }
+        self.line.is_request = true;
+        let method_len = run(text, |b| b != b' ' && b != b'\t');
+        let (method, rest) = split(text, method_len);
+        // Exactly one SP stands between the elements; with more the line can still be told apart,
+        // and is answered.
+        let trimmed = trim(rest);
+        let malformed = Fault::new(400, "Malformed Request-Line", method_len);
+        let (uri, version) = match memrchr(b' ', trimmed) {
+            Some(at) => (split(trimmed, at).0, after(trimmed, at + 1)),
+            None => (trimmed, &[][..]),
+        };
+        let sip = version.get(..4).is_some_and(|v| v.eq_ignore_ascii_case(b"SIP/"));
+        if !is_token(method) && !sip {
+            return Err(ParseError::StartLine { at: 0 });
+        }
+        self.line.method = span(method);
+        self.line.version = span(version);
+        let uri_trimmed = trim(uri);
+        self.line.uri = span(uri_trimmed);
+        if sip {
+            self.check_version(version, line.len());
+        }
+        if !sip || !is_token(method) || uri_trimmed.is_empty() {
+            self.note(malformed);
+        }
+        let exact = rest.first() == Some(&b' ') && rest.len() == trimmed.len() + 1;
+        if !exact || uri_trimmed.len() != uri.len() {
+            self.note(Fault::new(400, "Malformed Request-Line (extra white space)", method_len));
+        }
+        if uri.len() > limits.max_uri {
+            self.note(Fault::new(414, "Request-URI Too Long", method_len + 1));
+        }
+        Ok(())
+    }
+
+    /// RFC 3261 section 7.1: the version is compared without regard to case; section 21.5.6.
+    fn check_version(&mut self, version: &[u8], at: usize) {
+        if version.eq_ignore_ascii_case(b"SIP/2.0") {
+            return;
+        }
+        let digits = after(version, 4);
+        let major = run(digits, |b| b.is_ascii_digit());
+        let minor = after(digits, major + 1);
+        let well_formed = major > 0
+            && digits.get(major) == Some(&b'.')
+            && !minor.is_empty()
+            && minor.iter().all(u8::is_ascii_digit);
+        self.note(if well_formed {
+            Fault::new(505, "Version Not Supported", at)
+        } else {
+            Fault::new(400, "Malformed SIP-Version", at)
+        });
+    }
+
+    fn field_line(&mut self, start: usize, line: &[u8], limits: &Limits) {
+        let name_len = run(line, is_token_char);
+        let rest = after(line, name_len);
+        let colon = run(rest, |b| b == b' ' || b == b'\t');
+        if name_len == 0 || rest.get(colon) != Some(&b':') {
+            self.note(Fault::new(400, "Malformed Header Field Line", start));
+            return;
+        }
+        if line.len() > limits.max_field_len {
+            self.note(Fault::new(513, "Header Field Too Long", start));
+        }
+        if self.len >= limits.max_fields {
+            self.note(Fault::new(513, "Too Many Header Fields", start));
+            return;
+        }
+        let (name, _) = split(line, name_len);
+        let value = trim(after(rest, colon + 1));
+        let at = start + crate::scan::offset(line, value);
+        let id = Name::from_bytes(name).map_or(Slot::UNKNOWN, |n| n as u8);
+        let slot = Slot {
+            start: u32::try_from(start).unwrap_or(u32::MAX),
+            end: u32::try_from(start + line.len()).unwrap_or(u32::MAX),
+            value: Span::new(at, at + value.len()),
+            name_len: u16::try_from(name_len).unwrap_or(u16::MAX),
+            id,
+        };
+        if id != Slot::UNKNOWN {
+            let bit = 1u128 << id;
+            if self.present & bit == 0 {
+                self.present |= bit;
+                if let Some(first) = self.first.get_mut(usize::from(id)) {
+                    *first = u8::try_from(self.len).unwrap_or(u8::MAX);
+                }
+            } else {
+                self.repeated |= bit;
+            }
+            if id == Name::ContentLength as u8 {
+                match number::<u32>(value) {
+                    Some(length) if self.repeated & bit == 0 => self.content_length = Some(length),
+                    Some(_) => {
+                        self.content_length = None;
+                        self.note(Fault::repeated(Name::ContentLength, start));
+                    }
+                    None => self.note(Fault::malformed(Name::ContentLength, at)),
+                }
+            }
+        }
+        match self.fixed.get_mut(self.len) {
+            Some(place) => *place = slot,
+            None => self.spill.push(slot),
+        }
+        self.len += 1;
+    }
+
+    /// Bytes that may stand nowhere before the body: a CR that ends no line, and NUL outside a
+    /// quoted pair. Passed on, either could read as something else at the next element.
+    fn hygiene(&mut self, bytes: &[u8], head: usize) {
+        let head = split(bytes, head).0;
+        for at in memchr_iter(b'\r', head) {
+            if head.get(at + 1) != Some(&b'\n') {
+                self.note(Fault::new(400, "CR without LF", at));
+                break;
+            }
+        }
+        for at in memchr_iter(0, head) {
+            if at.checked_sub(1).and_then(|b| head.get(b)) != Some(&b'\\') {
+                self.note(Fault::new(400, "NUL in a Header Field", at));
+                break;
+            }
+        }
+    }
+
+    /// RFC 3261 section 18.3: the body is Content-Length bytes; on a datagram without one, all that
+    /// there is. What comes after it is no part of the message.
+    fn find_body(&mut self, bytes: &[u8], head: usize, limits: &Limits) {
+        let there = bytes.len().saturating_sub(head);
+        let len = match self.content_length {
+            Some(length) if length as usize <= there => length as usize,
+            Some(_) => {
+                self.note(Fault {
+                    status: 400,
+                    field: Some(Name::ContentLength),
+                    reason: "Content-Length Larger than the Body",
+                    at: head,
+                });
+                there
+            }
+            None => there,
+        };
+        if len > limits.max_body {
+            self.note(Fault::new(513, "Body Too Large", head));
+        }
+        self.body = Span::new(head, head + len);
+    }
+
+    pub(crate) fn note(&mut self, fault: Fault) {
+        if self.fault.is_none() {
+            self.fault = Some(fault);
+        }
+    }
+
+    pub(crate) fn slot(&self, at: usize) -> Option<&Slot> {
+        if at >= self.len {
+            return None;
+        }
+        match at.checked_sub(FIXED) {
+            None => self.fixed.get(at),
+            Some(at) => self.spill.get(at),
+        }
+    }
+
+    /// How many header fields are in it.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it holds no header field.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The first slot of a name, as a place to start looking.
+    pub(crate) fn first(&self, name: Name) -> Option<usize> {
+        if self.present & name.bit() == 0 {
+            return None;
+        }
+        // Beyond 255 the exact place is not kept; 255 is then before it.
+        self.first.get(name as usize).map(|at| usize::from(*at))
+    }
+}

@@ -1,0 +1,397 @@
+//! A message as it came: its bytes and their index.
+
+use crate::index::Slot;
+use crate::scan::{self, cut_at, trim};
+use crate::{CSeq, Fault, Index, Limits, Method, Name, NameAddr, ParseError, Span, Via};
+
+/// A received message: the caller's bytes and where things stand in them. `Copy`, and every view
+/// made from it borrows the bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    bytes: &'a [u8],
+    index: &'a Index,
+}
+
+/// One header field of a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'a> {
+    /// The name, where it is known here.
+    pub name: Option<Name>,
+    /// The name as it was written.
+    pub name_bytes: &'a [u8],
+    /// The value, without white space around it; continuation lines are in it as they came.
+    pub value: &'a [u8],
+    /// Where the value stands.
+    pub span: Span,
+    /// Where the whole header field stands, its line ends included.
+    pub line: Span,
+    /// Which header field of the message it is, counted from 0.
+    pub position: usize,
+}
+
+/// One value of a header field that is a list.
+#[derive(Clone, Copy, Debug)]
+pub struct Value<'a> {
+    /// The value, without white space around it.
+    pub bytes: &'a [u8],
+    /// Where it stands.
+    pub span: Span,
+    /// The header field that it stands in, counted from 0.
+    pub field: usize,
+    /// Which value of that header field it is, counted from 0.
+    pub position: usize,
+}
+
+/// Without the line ends that may stand before a start line (RFC 3261 section 7.5).
+pub(crate) fn without_leading_crlf(bytes: &[u8]) -> &[u8] {
+    scan::after(bytes, scan::run(bytes, |b| b == b'\r' || b == b'\n'))
+}
+
+impl<'a> Message<'a> {
+    /// Reads a whole message. Line ends before it are passed over, and bytes after its body are no
+    /// part of it.
+    ///
+    /// An error means that there is nothing that could be answered; all else that is wrong is told
+    /// by [`crate::check`].
+    pub fn parse(
+        bytes: &'a [u8],
+        index: &'a mut Index,
+        limits: &Limits,
+    ) -> Result<Self, ParseError> {
+        let bytes = without_leading_crlf(bytes);
+        index.parse(bytes, limits)?;
+        Ok(Self::with_index(bytes, index))
+    }
+
+    /// A message from bytes and an index that was made of these very bytes. With other bytes its
+    /// views read as empty or as nonsense, but nothing fails.
+    pub fn with_index(bytes: &'a [u8], index: &'a Index) -> Self {
+        let bytes = bytes.get(..index.body.end() as usize).unwrap_or(bytes);
+        Self { bytes, index }
+    }
+
+    /// The bytes of the message, from its start line to the end of its body.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The index.
+    pub fn index(&self) -> &'a Index {
+        self.index
+    }
+
+    /// The bytes in a span.
+    pub fn slice(&self, span: Span) -> &'a [u8] {
+        span.of(self.bytes)
+    }
+
+    /// The first thing that the index pass found wrong.
+    pub fn index_fault(&self) -> Option<Fault> {
+        self.index.fault
+    }
+
+    /// Whether it is a request.
+    pub fn is_request(&self) -> bool {
+        self.index.line.is_request
+    }
+
+    /// The method: of the Request-Line, or of the CSeq for a response.
+    pub fn method(&self) -> Method<'a> {
+        if self.is_request() {
+            return Method::from_bytes(self.slice(self.index.line.method));
+        }
+        self.cseq().map_or(Method::Other(b""), |cseq| cseq.method)
+    }
+
+    /// The Request-URI as it was written; empty in a response.
+    pub fn request_uri(&self) -> &'a [u8] {
+        self.slice(self.index.line.uri)
+    }
+
+    /// Where the Request-URI stands.
+    pub fn request_uri_span(&self) -> Span {
+        self.index.line.uri
+    }
+
+    /// The status code; 0 in a request.
+    pub fn status(&self) -> u16 {
+        self.index.line.status
+    }
+
+    /// The reason phrase.
+    pub fn reason(&self) -> &'a [u8] {
+        self.slice(self.index.line.reason)
+    }
+
+    /// The SIP-Version as it was written.
+    pub fn version(&self) -> &'a [u8] {
+        self.slice(self.index.line.version)
+    }
+
+    /// The body.
+    pub fn body(&self) -> &'a [u8] {
+        self.slice(self.index.body)
+    }
+
+    /// Where the body stands; everything before it is the head, the empty line included.
+    pub fn body_span(&self) -> Span {
+        self.index.body
+    }
+
+    /// Where the header fields stand, without the empty line after them.
+    pub fn fields_span(&self) -> Span {
+        let end = match self.index.len().checked_sub(1).and_then(|last| self.index.slot(last)) {
+            Some(slot) => slot.end,
+            None => self.index.line.end,
+        };
+        Span::new(self.index.line.end as usize, end as usize)
+    }
+
+    /// The set of known names that are there, as bits ([`Name::bit`]).
+    pub fn present(&self) -> u128 {
+        self.index.present
+    }
+
+    /// Whether a header field is there.
+    pub fn has(&self, name: Name) -> bool {
+        self.index.present & name.bit() != 0
+    }
+
+    /// Whether a header field is there in more than one line.
+    pub fn is_repeated(&self, name: Name) -> bool {
+        self.index.repeated & name.bit() != 0
+    }
+
+    /// The header field at a position.
+    pub fn field(&self, position: usize) -> Option<Field<'a>> {
+        let slot = self.index.slot(position)?;
+        Some(self.make_field(slot, position))
+    }
+
+    fn make_field(&self, slot: &Slot, position: usize) -> Field<'a> {
+        Field {
+            name: slot.name(),
+            name_bytes: self.slice(slot.name_span()),
+            value: self.slice(slot.value),
+            span: slot.value,
+            line: slot.line(),
+            position,
+        }
+    }
+
+    /// The header fields of a name, in order.
+    pub fn fields(&self, name: Name) -> Fields<'a> {
+        match self.index.first(name) {
+            Some(at) => Fields { message: *self, at, only: Some(name as u8) },
+            None => Fields { message: *self, at: usize::MAX, only: None },
+        }
+    }
+
+    /// Every header field, in order.
+    pub fn all(&self) -> Fields<'a> {
+        Fields { message: *self, at: 0, only: None }
+    }
+
+    /// The header fields whose names are not known here.
+    pub fn others(&self) -> Fields<'a> {
+        Fields { message: *self, at: 0, only: Some(Slot::UNKNOWN) }
+    }
+
+    /// The header fields of any name, without regard to case; a known one in either form.
+    pub fn named<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = Field<'a>> + use<'a, 'n> {
+        let known = Name::from_bytes(name);
+        let fields = known.map_or_else(|| self.others(), |known| self.fields(known));
+        fields.filter(move |f| known.is_some() || f.name_bytes.eq_ignore_ascii_case(name))
+    }
+
+    /// The first header field of a name.
+    pub fn first(&self, name: Name) -> Option<Field<'a>> {
+        self.fields(name).next()
+    }
+
+    /// The value of the first header field of a name.
+    pub fn value(&self, name: Name) -> Option<&'a [u8]> {
+        self.first(name).map(|field| field.value)
+    }
+
+    /// The values of a list over all its lines, in order. Empty elements are passed over. Bounded by
+    /// [`Limits::max_values`].
+    pub fn values(&self, name: Name) -> Values<'a> {
+        Values {
+            fields: self.fields(name),
+            rest: None,
+            field: 0,
+            start: 0,
+            position: 0,
+            left: self.index.max_values,
+        }
+    }
+
+    /// Whether a list has a member, compared without regard to case (option tags, methods in
+    /// Allow, tokens of any kind); parameters after a member do not count.
+    pub fn has_token(&self, name: Name, token: &str) -> bool {
+        self.values(name).any(|value| {
+            let text = value.bytes.split(|b| *b == b';').next().unwrap_or(&[]);
+            trim(text).eq_ignore_ascii_case(token.as_bytes())
+        })
+    }
+
+    /// The first Via value.
+    pub fn top_via(&self) -> Result<Via<'a>, Fault> {
+        let value = self.values(Name::Via).next().ok_or(Fault::missing(Name::Via))?;
+        Via::parse_at(value.bytes, value.span)
+    }
+
+    /// All Via values.
+    pub fn vias(&self) -> impl Iterator<Item = Result<Via<'a>, Fault>> + use<'a> {
+        self.values(Name::Via).map(|value| Via::parse_at(value.bytes, value.span))
+    }
+
+    /// From.
+    pub fn from(&self) -> Result<NameAddr<'a>, Fault> {
+        self.name_addr(Name::From)
+    }
+
+    /// To.
+    pub fn to(&self) -> Result<NameAddr<'a>, Fault> {
+        self.name_addr(Name::To)
+    }
+
+    /// A header field that is one name-addr or addr-spec.
+    pub fn name_addr(&self, name: Name) -> Result<NameAddr<'a>, Fault> {
+        let field = self.first(name).ok_or(Fault::missing(name))?;
+        NameAddr::parse_at(field.value, field.span).map_err(|fault| fault.of(name))
+    }
+
+    /// A list of name-addr or addr-spec.
+    pub fn name_addrs(
+        &self,
+        name: Name,
+    ) -> impl Iterator<Item = Result<NameAddr<'a>, Fault>> + use<'a> {
+        self.values(name).map(move |value| {
+            NameAddr::parse_at(value.bytes, value.span).map_err(|fault| fault.of(name))
+        })
+    }
+
+    /// Contact; the `*` of a REGISTER is an element whose URI is `*`.
+    pub fn contacts(&self) -> impl Iterator<Item = Result<NameAddr<'a>, Fault>> + use<'a> {
+        self.name_addrs(Name::Contact)
+    }
+
+    /// Route.
+    pub fn routes(&self) -> impl Iterator<Item = Result<NameAddr<'a>, Fault>> + use<'a> {
+        self.name_addrs(Name::Route)
+    }
+
+    /// Record-Route.
+    pub fn record_routes(&self) -> impl Iterator<Item = Result<NameAddr<'a>, Fault>> + use<'a> {
+        self.name_addrs(Name::RecordRoute)
+    }
+
+    /// The tag of From.
+    pub fn from_tag(&self) -> Option<&'a [u8]> {
+        self.from().ok()?.tag()
+    }
+
+    /// The tag of To.
+    pub fn to_tag(&self) -> Option<&'a [u8]> {
+        self.to().ok()?.tag()
+    }
+
+    /// CSeq.
+    pub fn cseq(&self) -> Result<CSeq<'a>, Fault> {
+        let field = self.first(Name::CSeq).ok_or(Fault::missing(Name::CSeq))?;
+        CSeq::parse(field.value).map_err(|fault| fault.shifted(field.span.start as usize))
+    }
+
+    /// Call-ID.
+    pub fn call_id(&self) -> Option<&'a [u8]> {
+        self.value(Name::CallId).filter(|value| !value.is_empty())
+    }
+
+    /// Max-Forwards (RFC 3261 section 20.22: 0 to 255).
+    pub fn max_forwards(&self) -> Result<Option<u32>, Fault> {
+        let Some(field) = self.first(Name::MaxForwards) else { return Ok(None) };
+        match scan::number::<u8>(field.value) {
+            Some(value) => Ok(Some(u32::from(value))),
+            None => Err(Fault::malformed(Name::MaxForwards, field.span.start as usize)),
+        }
+    }
+
+    /// Expires, where it is a number of seconds. One that is malformed or too large reads as
+    /// absent, which means the default of whoever reads it (RFC 3261 section 20.19, RFC 4475
+    /// section 3.1.2.4).
+    pub fn expires(&self) -> Option<u32> {
+        scan::number(self.value(Name::Expires)?)
+    }
+
+    /// Content-Length, where it is there once and is a number.
+    pub fn content_length(&self) -> Option<u32> {
+        self.index.content_length
+    }
+}
+
+/// Header fields of a message, in order.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a> {
+    message: Message<'a>,
+    at: usize,
+    only: Option<u8>,
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        loop {
+            let position = self.at;
+            let slot = self.message.index.slot(position)?;
+            self.at += 1;
+            if self.only.is_none_or(|id| id == slot.id) {
+                return Some(self.message.make_field(slot, position));
+            }
+        }
+    }
+}
+
+/// Values of a list, in order, over all its lines.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    fields: Fields<'a>,
+    rest: Option<&'a [u8]>,
+    field: usize,
+    /// Where `rest` stands in the message.
+    start: usize,
+    position: usize,
+    left: usize,
+}
+
+impl<'a> Iterator for Values<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        loop {
+            let Some(rest) = self.rest else {
+                let field = self.fields.next()?;
+                self.rest = Some(field.value);
+                self.field = field.position;
+                self.start = field.span.start as usize;
+                self.position = 0;
+                continue;
+            };
+            let (element, more) = cut_at(rest, b',');
+            let bytes = trim(element);
+            let at = self.start + scan::offset(rest, bytes);
+            self.rest = more;
+            self.start += more.map_or(rest.len(), |more| scan::offset(rest, more));
+            if bytes.is_empty() {
+                continue;
+            }
+            self.left = self.left.checked_sub(1)?;
+            let position = self.position;
+            self.position += 1;
+            let span = Span::new(at, at + bytes.len());
+            return Some(Value { bytes, span, field: self.field, position });
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! `name-addr` and `addr-spec` with parameters: From, To, Contact, Route and their kin
+//! (RFC 3261 sections 20.10, 20.20, 20.30, 20.34, 20.39).
+
+use crate::scan::{
+    after, is_lws, is_token_char, is_uri_char, number, offset, quoted_len, run, split, trim,
+    trim_end, trim_start,
+};
+use crate::{Fault, Params, Span, Uri};
+
+/// An address with its display name and the parameters after it.
+#[derive(Clone, Copy, Debug)]
+pub struct NameAddr<'a> {
+    /// The display name as it was written, with its quotes if it has them.
+    pub display: Option<&'a [u8]>,
+    /// The URI, without angle brackets; `*` for the Contact of a REGISTER that removes all.
+    pub uri: &'a [u8],
+    /// Whether the URI stood in angle brackets.
+    pub bracketed: bool,
+    /// The header field parameters.
+    pub params: Params<'a>,
+    /// The whole value.
+    pub bytes: &'a [u8],
+    /// Where it stands in its message.
+    pub span: Span,
+}
+
+impl<'a> NameAddr<'a> {
+    /// Reads one value.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Fault> {
+        Self::parse_at(bytes, Span::new(0, bytes.len()))
+    }
+
+    /// Reads one value that stands at `span` of a message.
+    pub fn parse_at(bytes: &'a [u8], span: Span) -> Result<Self, Fault> {
+        let fault = |at: &[u8]| {
+            Fault::new(400, "Malformed Address", span.start as usize + offset(bytes, at))
+        };
+        let text = trim(bytes);
+        let (display, rest) = display_name(text).ok_or(fault(text))?;
+        let rest = trim_start(rest);
+        let (uri, params, bracketed) = match rest.strip_prefix(b"<") {
+            Some(inner) => {
+                let end = inner.iter().position(|b| *b == b'>').ok_or(fault(inner))?;
+                (split(inner, end).0, after(inner, end + 1), true)
+            }
+            None if display.is_some() => return Err(fault(rest)),
+            None => {
+                // Without brackets a semicolon starts the header field's parameters, and a question
+                // mark or comma cannot be there (section 20.10).
+                let end = rest.iter().position(|b| *b == b';' || is_lws(*b)).unwrap_or(rest.len());
+                let (uri, params) = split(rest, end);
+                if uri.iter().any(|b| matches!(b, b'?' | b',')) {
+                    return Err(fault(rest));
+                }
+                (uri, params, false)
+            }
+        };
+        let star = uri == b"*" && !bracketed;
+        if !star && (uri.is_empty() || !uri.iter().all(|b| is_uri_char(*b))) {
+            return Err(fault(rest));
+        }
+        if !matches!(trim_start(params).first(), None | Some(b';')) {
+            return Err(fault(params));
+        }
+        let display = display.map(trim).filter(|d| !d.is_empty());
+        Ok(Self { display, uri, bracketed, params: Params::new(trim_end(params)), bytes, span })
+    }
+
+    /// The tag.
+    pub fn tag(&self) -> Option<&'a [u8]> {
+        self.params.value("tag").filter(|tag| !tag.is_empty())
+    }
+
+    /// A parameter: `Some(None)` where it is there without a value.
+    pub fn param(&self, name: &str) -> Option<Option<&'a [u8]>> {
+        self.params.get(name).map(|p| p.value)
+    }
+
+    /// Whether this is the `*` of a REGISTER.
+    pub fn is_star(&self) -> bool {
+        self.uri == b"*" && !self.bracketed
+    }
+
+    /// The URI, read.
+    pub fn parse_uri(&self) -> Result<Uri<'a>, Fault> {
+        let at = self.span.start as usize + offset(self.bytes, self.uri);
+        Uri::parse(self.uri).map_err(|fault| fault.shifted(at))
+    }
+
+    /// The `expires` parameter of a Contact: `Some(None)` where it is there and malformed or too
+    /// large, which means one hour (RFC 3261 section 10.2.1.1 and 20.10).
+    pub fn expires(&self) -> Option<Option<u32>> {
+        self.params.get("expires").map(|p| p.value.and_then(number))
+    }
+
+    /// The `q` parameter in thousandths: `Some(None)` where it is malformed.
+    pub fn q(&self) -> Option<Option<u16>> {
+        self.params.get("q").map(|p| p.value.and_then(qvalue))
+    }
+
+    /// Whether the parameters are well formed, and the URI where its scheme is known here.
+    pub fn check(&self) -> Result<(), Fault> {
+        let at = self.span.start as usize;
+        self.params.check().map_err(|f| f.shifted(at))?;
+        if self.params.get("tag").is_some_and(|tag| tag.value.is_none_or(<[u8]>::is_empty)) {
+            return Err(Fault::new(400, "Malformed Tag", at));
+        }
+        if !self.is_star() {
+            self.parse_uri()?;
+        }
+        Ok(())
+    }
+}
+
+/// A `qvalue` in thousandths (RFC 3261 section 25.1).
+pub fn qvalue(bytes: &[u8]) -> Option<u16> {
+    let (whole, rest) = split(bytes, 1);
+    let whole: u16 = number(whole)?;
+    let digits = match rest.strip_prefix(b".") {
+        Some(digits) => digits,
+        None if rest.is_empty() => rest,
+        None => return None,
+    };
+    if digits.len() > 3 {
+        return None;
+    }
+    let mut fraction: u16 = if digits.is_empty() { 0 } else { number(digits)? };
+    for _ in digits.len()..3 {
+        fraction *= 10;
+    }
+    let value = whole.checked_mul(1000)?.checked_add(fraction)?;
+    (value <= 1000).then_some(value)
+}
+
+/// Cuts the display name off: a quoted string, or tokens with white space between them, before an
+/// angle bracket. No white space is needed before the bracket (RFC 4475 section 3.1.1.6).
+fn display_name(text: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+    if text.first() == Some(&b'"') {
+        let (quoted, rest) = split(text, quoted_len(text)?);
+        return Some((Some(quoted), rest));
+    }
+    let len = run(text, |b| is_token_char(b) || is_lws(b) || b >= 0x80);
+    let (name, rest) = split(text, len);
+    if rest.first() == Some(&b'<') {
+        return Some((Some(name), rest));
+    }
+    Some((None, text))
+}

@@ -1,0 +1,130 @@
+//! Parameters of header field values: `;name`, `;name=value`, `;name="value"`.
+
+use crate::scan::{
+    after, cut_at, is_lws, is_token_char, is_value_char, offset, quoted_len, run, split, trim,
+    trim_end, trim_start,
+};
+use crate::{Fault, Limits};
+
+/// One parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Param<'a> {
+    /// The name as it was written; compared without regard to case.
+    pub name: &'a [u8],
+    /// The value as it was written, with its quotes if it has them.
+    pub value: Option<&'a [u8]>,
+}
+
+/// The parameters of a header field value: everything from the first semicolon on.
+///
+/// Iterating never fails; what is malformed is passed over. [`Params::check`] tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Params<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Params<'a> {
+    /// Parameters from bytes that start at the first semicolon, or with white space before it, or
+    /// that are empty.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// The bytes, first semicolon included.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The parameters in order.
+    pub fn iter(&self) -> ParamIter<'a> {
+        ParamIter { rest: trim_start(self.bytes).strip_prefix(b";") }
+    }
+
+    /// The first parameter of a name.
+    pub fn get(&self, name: &str) -> Option<Param<'a>> {
+        self.iter().find(|p| p.name.eq_ignore_ascii_case(name.as_bytes()))
+    }
+
+    /// The value of the first parameter of a name, where it has one.
+    pub fn value(&self, name: &str) -> Option<&'a [u8]> {
+        self.get(name)?.value
+    }
+
+    /// Whether a parameter is there, with or without a value.
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Whether they are well formed (generic-param of RFC 3261 section 25.1), none is there twice
+    /// (section 7.3.1), and they are not too many.
+    pub fn check(&self) -> Result<(), Fault> {
+        let fault = |at| Fault::new(400, "Malformed Parameter", at);
+        let mut rest = trim_start(self.bytes);
+        let mut count = 0usize;
+        while !rest.is_empty() {
+            let at = offset(self.bytes, rest);
+            let inner = rest.strip_prefix(b";").ok_or(fault(at))?;
+            let inner = trim_start(inner);
+            let (name, mut tail) = split(inner, run(inner, is_token_char));
+            if name.is_empty() {
+                return Err(fault(at));
+            }
+            tail = trim_start(tail);
+            if let Some(value) = tail.strip_prefix(b"=") {
+                let value = trim_start(value);
+                let len = match value.first() {
+                    Some(b'"') => quoted_len(value).ok_or(fault(at))?,
+                    _ => run(value, is_value_char),
+                };
+                if len == 0 {
+                    return Err(fault(at));
+                }
+                tail = trim_start(after(value, len));
+            }
+            let before = split(self.bytes, at).0;
+            if Params::new(before).iter().any(|p| p.name.eq_ignore_ascii_case(name)) {
+                return Err(Fault::new(400, "Repeated Parameter", at));
+            }
+            count += 1;
+            if count > Limits::default().max_params {
+                return Err(Fault::new(400, "Too Many Parameters", at));
+            }
+            rest = tail;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> IntoIterator for Params<'a> {
+    type Item = Param<'a>;
+    type IntoIter = ParamIter<'a>;
+
+    fn into_iter(self) -> ParamIter<'a> {
+        self.iter()
+    }
+}
+
+/// Parameters in order.
+#[derive(Clone, Copy, Debug)]
+pub struct ParamIter<'a> {
+    rest: Option<&'a [u8]>,
+}
+
+impl<'a> Iterator for ParamIter<'a> {
+    type Item = Param<'a>;
+
+    fn next(&mut self) -> Option<Param<'a>> {
+        loop {
+            let (element, more) = cut_at(self.rest?, b';');
+            self.rest = more;
+            let element = trim(element);
+            if element.is_empty() {
+                continue;
+            }
+            let at = element.iter().position(|b| *b == b'=' || is_lws(*b));
+            let (name, rest) = split(element, at.unwrap_or(element.len()));
+            let value = trim_start(rest).strip_prefix(b"=").map(|v| trim_end(trim_start(v)));
+            return Some(Param { name, value });
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! sip and sips URIs (RFC 3261 section 19.1.1).
+
+use super::escape::{is_escaped_text, unescaped_eq};
+use crate::host::host_port;
+use crate::scan::{after, is_hnv_char, is_param_char, is_password_char, is_user_char, split};
+use crate::{Fault, Host, Method};
+
+/// A sip or sips URI.
+#[derive(Clone, Copy, Debug)]
+pub struct SipUri<'a> {
+    /// Whether the scheme is sips.
+    pub secure: bool,
+    /// The user part, escapes as they are.
+    pub user: Option<&'a [u8]>,
+    /// The password, escapes as they are.
+    pub password: Option<&'a [u8]>,
+    /// The host.
+    pub host: Host<'a>,
+    /// The port.
+    pub port: Option<u16>,
+    /// The host and port as they were written.
+    pub host_port: &'a [u8],
+    /// The URI parameters.
+    pub params: UriParams<'a>,
+    /// The headers.
+    pub headers: UriHeaders<'a>,
+    /// The whole URI.
+    pub bytes: &'a [u8],
+}
+
+/// The parameters of a URI: everything from the first semicolon on, without the headers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UriParams<'a> {
+    bytes: &'a [u8],
+}
+
+/// The headers of a URI: everything from the question mark on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UriHeaders<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> SipUri<'a> {
+    /// Reads a sip or sips URI.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Fault> {
+        match super::Uri::parse(bytes)? {
+            super::Uri::Sip(uri) => Ok(uri),
+            _ => Err(Fault::new(416, "Unsupported URI Scheme", 0)),
+        }
+    }
+
+    pub(crate) fn parse_rest(bytes: &'a [u8], rest: &'a [u8], secure: bool) -> Result<Self, Fault> {
+        let fault = |at: &[u8]| Fault::new(400, "Malformed URI", crate::scan::offset(bytes, at));
+        // A user part may hold ';' and '?', but no '@' that is not escaped; neither may parameters
+        // and headers. So the first '@' ends the user information.
+        let (user, password, rest) = match rest.iter().position(|b| *b == b'@') {
+            Some(at) => {
+                let (info, rest) = (split(rest, at).0, after(rest, at + 1));
+                match info.iter().position(|b| *b == b':') {
+                    Some(at) => (Some(split(info, at).0), Some(after(info, at + 1)), rest),
+                    None => (Some(info), None, rest),
+                }
+            }
+            None => (None, None, rest),
+        };
+        if user.is_some_and(|u| u.is_empty() || !is_escaped_text(u, is_user_char)) {
+            return Err(fault(user.unwrap_or(bytes)));
+        }
+        if password.is_some_and(|p| !is_escaped_text(p, is_password_char)) {
+            return Err(fault(password.unwrap_or(bytes)));
+        }
+        let end = rest.iter().position(|b| matches!(b, b';' | b'?')).unwrap_or(rest.len());
+        let (place, rest) = split(rest, end);
+        if place.iter().any(|b| crate::scan::is_lws(*b)) {
+            return Err(fault(place));
+        }
+        let (host, port) = host_port(place).ok_or(fault(place))?;
+        let question = rest.iter().position(|b| *b == b'?').unwrap_or(rest.len());
+        let (params, headers) = split(rest, question);
+        let uri = Self {
+            secure,
+            user,
+            password,
+            host,
+            port,
+            host_port: place,
+            params: UriParams { bytes: params },
+            headers: UriHeaders { bytes: headers },
+            bytes,
+        };
+        if !uri.params.are_well_formed() {
+            return Err(fault(params));
+        }
+        if !uri.headers.are_well_formed() {
+            return Err(fault(headers));
+        }
+        Ok(uri)
+    }
+
+    /// A parameter: `Some(None)` where it is there without a value.
+    pub fn param(&self, name: &str) -> Option<Option<&'a [u8]>> {
+        self.params.get(name)
+    }
+
+    /// Whether the `lr` parameter is there: the mark of a loose router. With any value, as old
+    /// elements wrote `lr=on`.
+    pub fn lr(&self) -> bool {
+        self.params.get("lr").is_some()
+    }
+
+    /// The `transport` parameter.
+    pub fn transport(&self) -> Option<&'a [u8]> {
+        self.params.get("transport").flatten()
+    }
+
+    /// The `maddr` parameter.
+    pub fn maddr(&self) -> Option<Host<'a>> {
+        Host::parse(self.params.get("maddr").flatten()?)
+    }
+
+    /// The `ttl` parameter.
+    pub fn ttl(&self) -> Option<u8> {
+        crate::scan::number(self.params.get("ttl").flatten()?)
+    }
+
+    /// The `user` parameter (`phone`, `ip`, or another).
+    pub fn user_param(&self) -> Option<&'a [u8]> {
+        self.params.get("user").flatten()
+    }
+
+    /// The `method` parameter.
+    pub fn method(&self) -> Option<Method<'a>> {
+        self.params.get("method").flatten().map(Method::from_bytes)
+    }
+
+    /// The port, or the default of the scheme.
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or(if self.secure { 5061 } else { 5060 })
+    }
+}
+
+impl<'a> UriParams<'a> {
+    /// The bytes, first semicolon included.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Parameters in order: name and value, escapes as they are.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
+        elements(self.bytes, b';')
+    }
+
+    /// The first parameter of a name: `Some(None)` where it is there without a value.
+    pub fn get(&self, name: &str) -> Option<Option<&'a [u8]>> {
+        self.iter()
+            .find(|(n, _)| {
+                // Most names are written plainly; an escaped letter is equal to the letter.
+                n.eq_ignore_ascii_case(name.as_bytes())
+                    || (n.contains(&b'%') && unescaped_eq(n, name.as_bytes(), |_| false, true))
+            })
+            .map(|(_, value)| value)
+    }
+
+    fn are_well_formed(&self) -> bool {
+        let right = after(self.bytes, 1).split(|b| *b == b';').enumerate().all(|(count, param)| {
+            let equals = param.iter().position(|b| *b == b'=').unwrap_or(param.len());
+            let (name, value) = split(param, equals);
+            let value = value.strip_prefix(b"=");
+            !name.is_empty()
+                && count < crate::Limits::default().max_params
+                && is_escaped_text(name, is_param_char)
+                && value.is_none_or(|v| !v.is_empty() && is_escaped_text(v, is_param_char))
+        });
+        self.bytes.is_empty() || right
+    }
+
+    /// Whether a parameter is there twice, which section 19.1.1 forbids.
+    pub fn has_repeated(&self) -> bool {
+        self.iter().enumerate().any(|(count, (name, _))| {
+            self.iter().take(count).any(|(before, _)| unescaped_eq(before, name, |_| false, true))
+        })
+    }
+}
+
+impl<'a> UriHeaders<'a> {
+    /// The bytes, question mark included.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Headers in order: name and value, escapes as they are.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        elements(self.bytes, b'&').map(|(name, value)| (name, value.unwrap_or(&[])))
+    }
+
+    fn are_well_formed(&self) -> bool {
+        self.bytes.is_empty()
+            || after(self.bytes, 1).split(|b| *b == b'&').all(|header| {
+                let Some(equals) = header.iter().position(|b| *b == b'=') else { return false };
+                let (name, value) = (split(header, equals).0, after(header, equals + 1));
+                // '=' and ';' are not in the grammar of a header's value, but are written there.
+                !name.is_empty()
+                    && is_escaped_text(name, is_hnv_char)
+                    && is_escaped_text(value, |b| is_hnv_char(b) || matches!(b, b'=' | b';' | b'@'))
+            })
+    }
+}
+
+/// Elements after a first delimiter, each `name` or `name=value`.
+fn elements(bytes: &[u8], separator: u8) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> + use<'_> {
+    after(bytes, 1).split(move |b| *b == separator).filter(|e| !e.is_empty()).map(|element| {
+        match element.iter().position(|b| *b == b'=') {
+            Some(at) => (split(element, at).0, Some(after(element, at + 1))),
+            None => (element, None),
+        }
+    })
+}

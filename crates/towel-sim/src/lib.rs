@@ -10,7 +10,9 @@
 //! and, when something breaks, the shortest description of the bug. The format is described in
 //! [`flow`].
 
+pub mod flow;
 pub mod ladder;
+pub mod network;
 pub mod pattern;
 pub mod rng;
 pub mod text;

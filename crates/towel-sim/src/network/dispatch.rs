@@ -1,0 +1,169 @@
+//! Inputs to the nodes, and what comes out of them.
+
+use towel_core::io::{
+    CloseReason, Flow, Input, Machine, Outbox, Output,
+};
+
+use super::queue::{Due, Happening};
+use super::{Body, Network, NodeId, Sent};
+use crate::ladder::Fate;
+
+/// How long a stopped clock is given before it is asked again: a deadline that stays in the past
+/// must not stop the others' time.
+const STALE: u64 = 1_000;
+
+impl<A: Machine> Network<A> {
+    pub(super) fn later(&mut self, after: u64, node: NodeId, what: Happening) {
+        let life = self.nodes[node.0].life;
+        self.queue.push(Due { at: self.now + after, node, life, what });
+    }
+
+    pub(super) fn happen(&mut self, due: Due) {
+        let id = due.node;
+        let node = &mut self.nodes[id.0];
+        if !node.up || node.life != due.life {
+            return;
+        }
+        match due.what {
+            Happening::Tick => {
+                if node.wake == Some(due.at) {
+                    node.wake = None;
+                    self.hand(id, Input::Tick);
+                }
+            }
+            Happening::Datagram { listener, remote, bytes } => {
+                self.hand(id, Input::Datagram { listener, remote, bytes: &bytes });
+            }
+            Happening::Opened { connection, flow, identities } => {
+                self.hand(id, Input::Opened { connection, flow, identities });
+            }
+            Happening::Stream { connection, bytes } => {
+                self.hand(id, Input::Stream { connection, bytes: &bytes });
+            }
+            Happening::Closed { connection, why } => {
+                self.hand(id, Input::Closed { connection, why });
+            }
+            Happening::Unreachable { listener, remote } => {
+                self.hand(id, Input::Unreachable { listener, remote });
+            }
+            Happening::Resolved { query, answer } => {
+                self.hand(id, Input::Resolved { query, answer });
+            }
+            Happening::Stored { ticket, record } => {
+                self.keep(id, record);
+                if let Some(ticket) = ticket {
+                    self.hand(id, Input::Stored { ticket, result: Ok(()) });
+                }
+            }
+        }
+    }
+
+    pub(super) fn hand(&mut self, id: NodeId, input: Input<'_>) {
+        let now = self.now_at(id);
+        let mut out = std::mem::take(&mut self.out);
+        match &mut self.nodes[id.0].body {
+            Body::Element { machine, .. } => machine.handle(now, input, &mut out),
+            Body::Agent(agent) => agent.handle(now, input, &mut out),
+        }
+        self.carry_out(id, &mut out);
+        self.out = out;
+    }
+
+    pub(super) fn carry_out(&mut self, id: NodeId, out: &mut Outbox) {
+        for output in std::mem::take(&mut out.outputs) {
+            match output {
+                Output::Transmit { flow, bytes } => {
+                    let bytes = out.arena.get(bytes).unwrap_or_default().to_vec();
+                    self.transmit(id, flow, bytes);
+                }
+                Output::Open { connection, transport, listener, remote, server_name } => {
+                    self.open(id, connection, transport, listener, remote, server_name);
+                }
+                Output::Close { connection } => self.close(id, connection, CloseReason::Peer),
+                Output::Resolve { query, question } => {
+                    let (answer, after) = self.zone.answer(&question);
+                    self.later(after, id, Happening::Resolved { query, answer });
+                }
+                Output::Store { ticket, record } => {
+                    // One log, written in order: a record is never safe before an earlier one.
+                    let (least, most) = self.store_delay;
+                    let time = self.now + self.rng.between(least, most);
+                    let at = time.max(self.nodes[id.0].stored_until);
+                    self.nodes[id.0].stored_until = at;
+                    self.later(at - self.now, id, Happening::Stored { ticket, record });
+                }
+                Output::Event(event) => self.tell(id, event),
+            }
+        }
+        out.clear();
+        self.schedule(id);
+    }
+
+    fn schedule(&mut self, id: NodeId) {
+        let node = &self.nodes[id.0];
+        let deadline = match &node.body {
+            Body::Element { machine, .. } => machine.deadline(),
+            Body::Agent(agent) => agent.deadline(),
+        };
+        let Some(deadline) = deadline else { return };
+        let at = if deadline.0 <= self.now { self.now + STALE } else { deadline.0 };
+        if node.wake.is_some_and(|wake| wake <= at && wake > self.now) {
+            // An earlier tick will come and ask again.
+            return;
+        }
+        self.nodes[id.0].wake = Some(at);
+        self.later(at - self.now, id, Happening::Tick);
+    }
+
+    fn transmit(&mut self, id: NodeId, flow: Flow, bytes: Vec<u8>) {
+        let (to, fate) = match flow.connection {
+            Some(connection) => {
+                let peer = self.peer(id, connection).map(|(_, _, peer)| peer);
+                let sent = self.stream(id, connection, &bytes);
+                (peer, if sent { Fate::Arrived } else { Fate::Unreachable })
+            }
+            None => self.datagram(id, flow, &bytes),
+        };
+        let by_element = matches!(self.nodes[id.0].body, Body::Element { .. });
+        let to_column = to.map_or_else(
+            || self.ladder.column(&flow.remote.to_string()),
+            |to| self.ladder.column(&self.nodes[to.0].name),
+        );
+        let from_column = self.ladder.column(&self.nodes[id.0].name);
+        self.ladder.arrow(self.now, from_column, to_column, fate, &bytes);
+        self.trace.push(Sent {
+            at: self.now,
+            from: id,
+            to,
+            remote: flow.remote,
+            transport: flow.transport,
+            bytes,
+            fate,
+            by_element,
+        });
+    }
+
+    fn datagram(&mut self, id: NodeId, flow: Flow, bytes: &[u8]) -> (Option<NodeId>, Fate) {
+        let Some((to, listener)) = self.find(flow.transport, flow.remote) else {
+            let host = self.host(flow.remote.ip());
+            // A host without that port says so; a host that is off, or none, says nothing.
+            if let Some(host) = host.filter(|h| self.nodes[h.0].up && !self.links.is_cut(id, *h)) {
+                let time = 2 * self.links.time(&mut self.rng, id, host);
+                let remote = flow.remote;
+                self.later(time, id, Happening::Unreachable { listener: flow.listener, remote });
+            }
+            return (host, Fate::Unreachable);
+        };
+        if self.links.loses(&mut self.rng, id, to, bytes) {
+            return (Some(to), Fate::Lost);
+        }
+        let copies = if self.links.doubles(&mut self.rng, id, to) { 2 } else { 1 };
+        for _ in 0..copies {
+            let time = self.links.time(&mut self.rng, id, to);
+            let what =
+                Happening::Datagram { listener, remote: flow.local, bytes: bytes.to_vec() };
+            self.later(time, to, what);
+        }
+        (Some(to), Fate::Arrived)
+    }
+}

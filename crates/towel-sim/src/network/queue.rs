@@ -1,0 +1,64 @@
+//! What is going to happen, in order.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use towel_core::io::{
+    CloseReason, ConnectionId, Flow, ListenerId, QueryId, Record, Ticket,
+};
+use towel_core::locating::Answer;
+
+use super::NodeId;
+
+/// Something that reaches a node.
+pub(super) enum Happening {
+    Datagram { listener: ListenerId, remote: SocketAddr, bytes: Vec<u8> },
+    Opened { connection: ConnectionId, flow: Flow, identities: Vec<String> },
+    Stream { connection: ConnectionId, bytes: Vec<u8> },
+    Closed { connection: ConnectionId, why: CloseReason },
+    Unreachable { listener: ListenerId, remote: SocketAddr },
+    Resolved { query: QueryId, answer: Answer },
+    Stored { ticket: Option<Ticket>, record: Record },
+    Tick,
+}
+
+/// When it happens, and to which life of which node.
+pub(super) struct Due {
+    pub(super) at: u64,
+    pub(super) node: NodeId,
+    pub(super) life: u32,
+    pub(super) what: Happening,
+}
+
+/// All of it, first things first.
+#[derive(Default)]
+pub(super) struct Queue {
+    due: BTreeMap<(u64, u64), Due>,
+    count: u64,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, due: Due) {
+        self.count += 1;
+        self.due.insert((due.at, self.count), due);
+    }
+
+    /// The next that is due by `until`.
+    pub(super) fn next(&mut self, until: u64) -> Option<Due> {
+        let first = self.due.first_entry()?;
+        (first.key().0 <= until).then(|| first.remove())
+    }
+
+    /// Takes out what was meant for a node, in the order in which it would have happened.
+    pub(super) fn take_for(&mut self, node: NodeId) -> Vec<Happening> {
+        let keys: Vec<_> = self.due.iter().filter(|(_, d)| d.node == node).map(|(k, _)| *k).collect();
+        keys.iter().filter_map(|key| self.due.remove(key)).map(|due| due.what).collect()
+    }
+
+    /// When the first of those comes that is not only a tick.
+    pub(super) fn busy_until(&self) -> Option<u64> {
+        let mut real = self.due.values().filter(|d| !matches!(d.what, Happening::Tick));
+        real.next_back().map(|d| d.at)
+    }
+}
+

@@ -78,8 +78,7 @@ fn variants(line: usize, text: &str, out: &mut Vec<Variant>) -> Result<(), FlowE
             _ => return err(line, format!("after {kinds} comes: seeds 1..5")),
         };
         for seed in seeds {
-            let name =
-                if rest.is_empty() { kinds.clone() } else { format!("{kinds} seed {seed}") };
+            let name = if rest.is_empty() { kinds.clone() } else { format!("{kinds} seed {seed}") };
             out.push(Variant { name, seed, ..variant.clone() });
         }
     }
@@ -210,8 +209,7 @@ fn action(block: &Block<'_>, flow: &Flow) -> Result<Action, FlowError> {
     let first = words.first().cloned().unwrap_or_default();
     let knows = |name: &str| flow.cast.iter().any(|m| m.name() == name);
     if knows(&first) {
-        let is_agent =
-            flow.cast.iter().any(|m| matches!(m, Member::Agent(a) if a.name == first));
+        let is_agent = flow.cast.iter().any(|m| matches!(m, Member::Agent(a) if a.name == first));
         if !is_agent {
             return err(line, format!("{first} is a server: it does not follow a script"));
         }
@@ -475,7 +473,10 @@ fn check(line: &Line<'_>) -> Result<Check, FlowError> {
 
 fn template(block: &Block<'_>) -> Result<Template, FlowError> {
     let mut template = Template::default();
-    if block.below.first().is_some_and(|l| l.text.ends_with(" SIP/2.0") || l.text.starts_with("SIP/2.0 "))
+    if block
+        .below
+        .first()
+        .is_some_and(|l| l.text.ends_with(" SIP/2.0") || l.text.starts_with("SIP/2.0 "))
     {
         template.whole = Some(joined(&block.below));
         return Ok(template);
@@ -511,5 +512,6 @@ fn template(block: &Block<'_>) -> Result<Template, FlowError> {
 
 /// A session description that will do where a flow is not about it.
 fn sdp() -> String {
-    "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio 49170 RTP/AVP 0\r\n".into()
+    "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio 49170 RTP/AVP 0\r\n"
+        .into()
 }

@@ -52,15 +52,16 @@ fn reads_a_flow() {
     assert_eq!(template.fields[1], FieldLine::Remove("Contact".into()));
     let Action::Expect { checks, within, .. } = &flow.steps[1].action else { panic!() };
     assert_eq!((checks.len(), *within), (5, 5_000_000));
-    assert_eq!(checks[0].subject, Subject::Field {
-        name: "Via".into(),
-        index: Some(1),
-        param: Some("branch".into())
-    });
+    assert_eq!(
+        checks[0].subject,
+        Subject::Field { name: "Via".into(), index: Some(1), param: Some("branch".into()) }
+    );
     assert!(matches!(&flow.steps[2].action,
         Action::Reply { status: 200, reason: Some(reason), .. } if reason == "Very OK"));
-    assert!(matches!(&flow.steps[3].action,
-        Action::Network(Fault::Drop { times: 2, what: None, .. })));
+    assert!(matches!(
+        &flow.steps[3].action,
+        Action::Network(Fault::Drop { times: 2, what: None, .. })
+    ));
     assert!(matches!(&flow.steps[4].action, Action::Clock(_, 3_600)));
 }
 

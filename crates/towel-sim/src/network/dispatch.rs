@@ -1,8 +1,6 @@
 //! Inputs to the nodes, and what comes out of them.
 
-use towel_core::io::{
-    CloseReason, Flow, Input, Machine, Outbox, Output,
-};
+use towel_core::io::{CloseReason, Flow, Input, Machine, Outbox, Output};
 
 use super::queue::{Due, Happening};
 use super::{Body, Network, NodeId, Sent};
@@ -28,7 +26,11 @@ impl<A: Machine> Network<A> {
             Happening::Tick => {
                 if node.wake == Some(due.at) {
                     node.wake = None;
-                    self.hand(id, Input::Tick);
+                    if self.deadline(id).is_some_and(|at| at <= self.now) {
+                        self.hand(id, Input::Tick);
+                    } else {
+                        self.schedule(id);
+                    }
                 }
             }
             Happening::Datagram { listener, remote, bytes } => {
@@ -99,14 +101,18 @@ impl<A: Machine> Network<A> {
         self.schedule(id);
     }
 
-    fn schedule(&mut self, id: NodeId) {
-        let node = &self.nodes[id.0];
-        let deadline = match &node.body {
+    fn deadline(&self, id: NodeId) -> Option<u64> {
+        match &self.nodes[id.0].body {
             Body::Element { machine, .. } => machine.deadline(),
             Body::Agent(agent) => agent.deadline(),
-        };
-        let Some(deadline) = deadline else { return };
-        let at = if deadline.0 <= self.now { self.now + STALE } else { deadline.0 };
+        }
+        .map(|at| at.0)
+    }
+
+    fn schedule(&mut self, id: NodeId) {
+        let node = &self.nodes[id.0];
+        let Some(deadline) = self.deadline(id) else { return };
+        let at = if deadline <= self.now { self.now + STALE } else { deadline };
         if node.wake.is_some_and(|wake| wake <= at && wake > self.now) {
             // An earlier tick will come and ask again.
             return;
@@ -125,10 +131,9 @@ impl<A: Machine> Network<A> {
             None => self.datagram(id, flow, &bytes),
         };
         let by_element = matches!(self.nodes[id.0].body, Body::Element { .. });
-        let to_column = to.map_or_else(
-            || self.ladder.column(&flow.remote.to_string()),
-            |to| self.ladder.column(&self.nodes[to.0].name),
-        );
+        let to_name =
+            to.map_or_else(|| flow.remote.to_string(), |to| self.nodes[to.0].name.clone());
+        let to_column = self.ladder.column(&to_name);
         let from_column = self.ladder.column(&self.nodes[id.0].name);
         self.ladder.arrow(self.now, from_column, to_column, fate, &bytes);
         self.trace.push(Sent {
@@ -160,8 +165,7 @@ impl<A: Machine> Network<A> {
         let copies = if self.links.doubles(&mut self.rng, id, to) { 2 } else { 1 };
         for _ in 0..copies {
             let time = self.links.time(&mut self.rng, id, to);
-            let what =
-                Happening::Datagram { listener, remote: flow.local, bytes: bytes.to_vec() };
+            let what = Happening::Datagram { listener, remote: flow.local, bytes: bytes.to_vec() };
             self.later(time, to, what);
         }
         (Some(to), Fate::Arrived)

@@ -127,7 +127,13 @@ impl Links {
     }
 
     /// Whether this datagram is lost: the link is cut, somebody asked for it, or chance has it.
-    pub(super) fn loses(&mut self, rng: &mut SimRng, from: NodeId, to: NodeId, bytes: &[u8]) -> bool {
+    pub(super) fn loses(
+        &mut self,
+        rng: &mut SimRng,
+        from: NodeId,
+        to: NodeId,
+        bytes: &[u8],
+    ) -> bool {
         if self.is_cut(from, to) {
             return true;
         }

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use towel_core::io::{
-    CloseReason, ConnectionId, Flow, ListenerId, QueryId, Record, Ticket,
-};
+use towel_core::io::{CloseReason, ConnectionId, Flow, ListenerId, QueryId, Record, Ticket};
 use towel_core::locating::Answer;
 
 use super::NodeId;
@@ -51,14 +49,8 @@ impl Queue {
 
     /// Takes out what was meant for a node, in the order in which it would have happened.
     pub(super) fn take_for(&mut self, node: NodeId) -> Vec<Happening> {
-        let keys: Vec<_> = self.due.iter().filter(|(_, d)| d.node == node).map(|(k, _)| *k).collect();
+        let keys: Vec<_> =
+            self.due.iter().filter(|(_, d)| d.node == node).map(|(k, _)| *k).collect();
         keys.iter().filter_map(|key| self.due.remove(key)).map(|due| due.what).collect()
     }
-
-    /// When the first of those comes that is not only a tick.
-    pub(super) fn busy_until(&self) -> Option<u64> {
-        let mut real = self.due.values().filter(|d| !matches!(d.what, Happening::Tick));
-        real.next_back().map(|d| d.at)
-    }
 }
-

@@ -2,9 +2,7 @@
 
 use std::net::SocketAddr;
 
-use towel_core::io::{
-    CloseReason, ConnectionId, Flow, ListenerId, Machine, Transport,
-};
+use towel_core::io::{CloseReason, ConnectionId, Flow, ListenerId, Machine, Transport};
 
 use super::queue::Happening;
 use super::{Network, NodeId};
@@ -91,13 +89,8 @@ impl<A: Machine> Network<A> {
         };
         let there = Happening::Opened { connection: accepted, flow, identities: Vec::new() };
         self.later(time, peer, there);
-        let flow = Flow {
-            transport,
-            listener: chosen.id,
-            local,
-            remote,
-            connection: Some(connection),
-        };
+        let flow =
+            Flow { transport, listener: chosen.id, local, remote, connection: Some(connection) };
         self.later(2 * time, id, Happening::Opened { connection, flow, identities });
         let ends = [End { node: id, connection }, End { node: peer, connection: accepted }];
         let last = [self.now + 2 * time, self.now + time];
@@ -105,7 +98,11 @@ impl<A: Machine> Network<A> {
     }
 
     /// Who is at the other end, where the connection still stands.
-    pub(super) fn peer(&self, id: NodeId, connection: ConnectionId) -> Option<(u64, usize, NodeId)> {
+    pub(super) fn peer(
+        &self,
+        id: NodeId,
+        connection: ConnectionId,
+    ) -> Option<(u64, usize, NodeId)> {
         let number = *self.nodes[id.0].connections.get(&connection)?;
         let wire = self.wires.get(&number)?;
         let there = wire

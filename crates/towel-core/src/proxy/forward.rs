@@ -29,10 +29,10 @@ impl Copy<'_> {
             draft.push_top(Name::RecordRoute, &values.outer);
         }
         self.edit_route(message, draft);
-        if let Some(position) = self.prepared.spent
-            && let Some(field) = message.field(position)
-        {
-            draft.remove(&field);
+        for position in &self.prepared.spent {
+            if let Some(field) = message.field(*position) {
+                draft.remove(&field);
+            }
         }
     }
 

@@ -21,7 +21,12 @@ pub struct Values {
 pub fn wanted(method: &Method<'_>) -> bool {
     matches!(
         method,
-        Method::Invite | Method::Subscribe | Method::Refer | Method::Notify | Method::Update | Method::Other(_)
+        Method::Invite
+            | Method::Subscribe
+            | Method::Refer
+            | Method::Notify
+            | Method::Update
+            | Method::Other(_)
     )
 }
 
@@ -51,7 +56,15 @@ pub fn make(
         && source.local.is_ipv4() == onward.local.is_ipv4();
     write(message, onward, secure, !same, domains, marks, &mut values.outer);
     if !same {
-        write(message, source, secure && source.transport.secure(), true, domains, marks, &mut values.inner);
+        write(
+            message,
+            source,
+            secure && source.transport.secure(),
+            true,
+            domains,
+            marks,
+            &mut values.inner,
+        );
     }
 }
 

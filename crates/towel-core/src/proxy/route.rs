@@ -18,9 +18,8 @@ pub struct Prepared {
     pub last_taken: bool,
     /// Whether a Record-Route value that we made for this very dialog brought the request here.
     pub in_dialog: bool,
-    /// The credentials that were verified and end here: which Proxy-Authorization fields, by
-    /// position.
-    pub spent: Option<usize>,
+    /// The credentials that were verified and end here, by the position of their header fields.
+    pub spent: Vec<usize>,
     /// The address-of-record that the sender proved to be.
     pub user: Option<Vec<u8>>,
 }
@@ -30,7 +29,8 @@ impl Prepared {
         self.uri.clear();
         self.uri.extend_from_slice(uri);
         (self.popped, self.last_taken, self.in_dialog) = (0, false, false);
-        (self.spent, self.user) = (None, None);
+        self.spent.clear();
+        self.user = None;
     }
 
     /// Whether the Route value at `position` (counted over all lines) is still there.
@@ -51,7 +51,13 @@ impl Prepared {
 }
 
 /// Reads the route of a request and takes ourselves out of it.
-pub fn preprocess(message: &Message<'_>, source: &Flow, domains: &Domains, marks: &Marks, prepared: &mut Prepared) {
+pub fn preprocess(
+    message: &Message<'_>,
+    source: &Flow,
+    domains: &Domains,
+    marks: &Marks,
+    prepared: &mut Prepared,
+) {
     prepared.reset(message.request_uri());
     undo_strict_router(message, domains, marks, prepared);
     strip_maddr(source, domains, prepared);
@@ -80,7 +86,12 @@ pub fn preprocess(message: &Message<'_>, source: &Flow, domains: &Domains, marks
 }
 
 /// Whether a Route value points at us, and whether we made it for this dialog.
-fn own_route(message: &Message<'_>, value: &[u8], domains: &Domains, marks: &Marks) -> Option<(bool, bool)> {
+fn own_route(
+    message: &Message<'_>,
+    value: &[u8],
+    domains: &Domains,
+    marks: &Marks,
+) -> Option<(bool, bool)> {
     let address = NameAddr::parse(value).ok()?;
     let Ok(Uri::Sip(uri)) = Uri::parse(address.uri) else { return None };
     let owned = domains.owns_uri(&uri);
@@ -93,7 +104,12 @@ fn is_marked(message: &Message<'_>, uri: &SipUri<'_>, marks: &Marks) -> bool {
 
 /// A strict router has put a Record-Route value of ours into the Request-URI, and what was there
 /// at the end of the Route.
-fn undo_strict_router(message: &Message<'_>, domains: &Domains, marks: &Marks, prepared: &mut Prepared) {
+fn undo_strict_router(
+    message: &Message<'_>,
+    domains: &Domains,
+    marks: &Marks,
+    prepared: &mut Prepared,
+) {
     if !message.has(Name::Route) {
         return;
     }
@@ -119,7 +135,7 @@ fn undo_strict_router(message: &Message<'_>, domains: &Domains, marks: &Marks, p
 /// the port and transport that only served to get here.
 fn strip_maddr(source: &Flow, domains: &Domains, prepared: &mut Prepared) {
     let Ok(Uri::Sip(uri)) = Uri::parse(&prepared.uri) else { return };
-    let Some(maddr) = uri.maddr().and_then(towel_message::Host::parse) else { return };
+    let Some(maddr) = uri.maddr() else { return };
     if !domains.owns(&maddr, uri.port) {
         return;
     }
@@ -133,7 +149,9 @@ fn strip_maddr(source: &Flow, domains: &Domains, prepared: &mut Prepared) {
         other => other,
     };
     let Some(transport) = transport else { return };
-    if transport != source.transport || uri.port.unwrap_or(transport.default_port()) != source.local.port() {
+    if transport != source.transport
+        || uri.port.unwrap_or(transport.default_port()) != source.local.port()
+    {
         return;
     }
     let mut stripped = Vec::with_capacity(prepared.uri.len());
@@ -168,7 +186,11 @@ pub(crate) fn write_without(uri: &[u8], names: &[&str], port: bool, out: &mut Ve
 /// `sip:host:port` or `host:port` without its port.
 fn without_port(host: &[u8]) -> &[u8] {
     match host.iter().rposition(|b| *b == b':') {
-        Some(at) if host.get(at + 1..).is_some_and(|p| !p.is_empty() && p.iter().all(u8::is_ascii_digit)) => {
+        Some(at)
+            if host
+                .get(at + 1..)
+                .is_some_and(|p| !p.is_empty() && p.iter().all(u8::is_ascii_digit)) =>
+        {
             host.get(..at).unwrap_or(host)
         }
         _ => host,
@@ -190,7 +212,13 @@ pub struct Hop {
 
 /// Finds the next hop of the copy whose Request-URI is `target` and whose Route begins with
 /// `pushed`.
-pub fn next_hop(message: &Message<'_>, prepared: &Prepared, target: &[u8], pushed: &[Vec<u8>], hop: &mut Hop) {
+pub fn next_hop(
+    message: &Message<'_>,
+    prepared: &Prepared,
+    target: &[u8],
+    pushed: &[Vec<u8>],
+    hop: &mut Hop,
+) {
     hop.uri.clear();
     hop.strict = false;
     hop.secure = is_sips(target);

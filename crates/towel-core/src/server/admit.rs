@@ -1,6 +1,6 @@
 //! Who may have a request forwarded (RFC 3261 sections 16.3 step 6 and 22.3).
 
-use towel_message::{Host, Message, Uri};
+use towel_message::{Host, Message, Uri, uri};
 
 use super::{Domains, Relay, Settings};
 use crate::io::Flow;
@@ -63,39 +63,7 @@ pub(super) fn is_sender(message: &Message<'_>, user: &[u8], domains: &Domains) -
     let Ok(Uri::Sip(uri)) = message.from().map_err(|_| ()).and_then(|from| Uri::parse(from.uri).map_err(|_| ())) else {
         return false;
     };
-    let name = user.split(|b| *b == b'@').next().unwrap_or(user);
-    domains.owns_uri(&uri) && uri.user.is_some_and(|from| same_user(from, name))
-}
-
-/// User parts are compared as they are, escapes undone (section 19.1.4).
-fn same_user(a: &[u8], b: &[u8]) -> bool {
-    let mut rest = (a, b);
-    loop {
-        match rest {
-            ([], []) => return true,
-            ([], _) | (_, []) => return false,
-            (a, b) => {
-                let (x, a) = unescaped(a);
-                let (y, b) = unescaped(b);
-                if x != y {
-                    return false;
-                }
-                rest = (a, b);
-            }
-        }
-    }
-}
-
-fn unescaped(text: &[u8]) -> (u8, &[u8]) {
-    if let [b'%', high, low, rest @ ..] = text
-        && let (Some(high), Some(low)) = (char::from(*high).to_digit(16), char::from(*low).to_digit(16))
-    {
-        return ((high * 16 + low) as u8, rest);
-    }
-    match text.split_first() {
-        Some((first, rest)) => (*first, rest),
-        None => (0, text),
-    }
+    domains.owns_uri(&uri) && uri.user.is_some_and(|from| uri::unescaped_eq(from, user, |_| false, false))
 }
 
 /// Whether a URI's host is ours.

@@ -1,0 +1,242 @@
+//! What an extension sees and may change at each stage.
+
+use towel_message::{Draft, Message, NameAddr};
+
+use super::behaviour::{Body, Fields};
+use super::state::{Durable, Slots};
+use crate::io::Flow;
+
+/// A UAS has a request.
+pub struct UasRequest<'a> {
+    /// The request.
+    pub request: Message<'a>,
+    /// Where it came from.
+    pub source: Flow,
+    /// The user it is authenticated as: an address-of-record.
+    pub user: Option<&'a [u8]>,
+    /// Header fields for whatever response follows.
+    pub fields: &'a mut Fields,
+    /// What extensions keep with the transaction.
+    pub slots: &'a mut Slots,
+}
+
+/// A UAS is about to send a response.
+pub struct UasResponse<'a> {
+    /// The request that it answers.
+    pub request: Message<'a>,
+    /// Its status code.
+    pub status: u16,
+    /// Header fields to add.
+    pub fields: &'a mut Fields,
+    /// Parameters for our own Contact, each with its semicolon.
+    pub contact_parameters: &'a mut Vec<u8>,
+    /// What extensions keep with the transaction.
+    pub slots: &'a mut Slots,
+}
+
+/// A proxy examines a request.
+pub struct ProxyValidate<'a> {
+    /// The request.
+    pub request: Message<'a>,
+    /// Where it came from.
+    pub source: Flow,
+}
+
+/// A proxy has taken its own route from a request.
+pub struct ProxyPreprocess<'a> {
+    /// The request as received.
+    pub request: Message<'a>,
+    /// The Request-URI as it stands after section 16.4; an extension may put another there.
+    pub request_uri: &'a mut Vec<u8>,
+    /// Where it came from.
+    pub source: Flow,
+    /// The user it is authenticated as: an address-of-record.
+    pub user: Option<&'a [u8]>,
+}
+
+/// One target of a request.
+#[derive(Debug, Clone, Default)]
+pub struct Candidate {
+    /// The URI that becomes the Request-URI.
+    pub uri: Vec<u8>,
+    /// Its preference in thousandths, from q.
+    pub q: u16,
+    /// Targets of one group are tried together, groups in ascending order. The element sets it
+    /// from q after this stage for all that are left at nought.
+    pub group: u32,
+    /// Route header field values to put before those of the request, the first hop first: each
+    /// with its angle brackets.
+    pub routes: Vec<Vec<u8>>,
+    /// Whether it is a binding of our own registrar (and not the Request-URI as it came).
+    pub registered: bool,
+    /// What extensions attached to the binding: the stored run, see [`super::state::find`].
+    pub kept: Vec<u8>,
+    /// The element's own number for the binding; extensions leave it alone.
+    pub handle: u64,
+}
+
+/// How a proxy shall go about a target set; what is `None` is for the element to choose.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Directives {
+    /// Answer with the targets in a 302 rather than forward.
+    pub redirect: Option<bool>,
+    /// Whether branches left over after a final response are cancelled.
+    pub cancel: Option<bool>,
+    /// Whether more than one target may be tried.
+    pub fork: Option<bool>,
+    /// Whether a 3xx is followed by the proxy.
+    pub recurse: Option<bool>,
+    /// Targets all at once (`true`) or one after the other (`false`).
+    pub parallel: Option<bool>,
+    /// Whether a busy callee's caller is willing to wait in a queue.
+    pub queue: Option<bool>,
+}
+
+/// A proxy has a target set.
+pub struct ProxyTargets<'a> {
+    /// The request as received.
+    pub request: Message<'a>,
+    /// Where it came from.
+    pub source: Flow,
+    /// The user it is authenticated as: an address-of-record.
+    pub user: Option<&'a [u8]>,
+    /// The targets, to filter, order and route.
+    pub targets: &'a mut Vec<Candidate>,
+    /// How to go about them.
+    pub directives: &'a mut Directives,
+    /// What extensions keep with the transaction.
+    pub slots: &'a mut Slots,
+}
+
+/// A proxy is about to forward to one target.
+pub struct ProxyForward<'a, 'm> {
+    /// The request as received.
+    pub request: Message<'m>,
+    /// Where it came from.
+    pub source: Flow,
+    /// The user it is authenticated as: an address-of-record.
+    pub user: Option<&'a [u8]>,
+    /// The copy that leaves, to edit: sections 16.6 steps 2 to 6 are done, Via is not yet there.
+    pub draft: &'a mut Draft<'m>,
+    /// Where the copy goes next: the URI of the topmost Route, or the Request-URI.
+    pub next_hop: &'a [u8],
+    /// Whether the target is a binding of our own registrar.
+    pub registered: bool,
+    /// What extensions keep with the transaction; absent in a stateless proxy.
+    pub slots: Option<&'a mut Slots>,
+}
+
+/// A proxy is about to forward a response.
+pub struct ProxyResponse<'a, 'm> {
+    /// The response as received.
+    pub response: Message<'m>,
+    /// The method of the request.
+    pub method: &'a [u8],
+    /// Where the response came from.
+    pub source: Flow,
+    /// Where it goes: the flow that the request came by; absent in a stateless proxy.
+    pub upstream: Option<Flow>,
+    /// The copy that leaves, to edit.
+    pub draft: &'a mut Draft<'m>,
+    /// What extensions keep with the transaction; absent in a stateless proxy.
+    pub slots: Option<&'a mut Slots>,
+}
+
+/// A proxy is about to send a response of its own.
+pub struct ProxyReply<'a> {
+    /// The request as received.
+    pub request: Message<'a>,
+    /// Where it came from.
+    pub source: Flow,
+    /// The status code.
+    pub status: u16,
+    /// Header fields to add.
+    pub fields: &'a mut Fields,
+    /// The body, none so far as a rule.
+    pub body: &'a mut Option<Body>,
+}
+
+/// Why a proxy cancels a branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelCause {
+    /// The caller cancelled.
+    Caller,
+    /// Another branch got a 2xx.
+    CompletedElsewhere,
+    /// Another branch got this 6xx.
+    Declined(u16),
+    /// Timer C ran out (RFC 3261 section 16.8).
+    TimedOut,
+}
+
+/// A proxy is about to send a CANCEL of its own.
+pub struct ProxyCancel<'a> {
+    /// The request that is cancelled, as it was received.
+    pub request: Message<'a>,
+    /// The caller's CANCEL, if there is one.
+    pub cancel: Option<Message<'a>>,
+    /// Why.
+    pub cause: CancelCause,
+    /// Header fields to add.
+    pub fields: &'a mut Fields,
+}
+
+/// A binding that a REGISTER asks for.
+pub struct Contacting<'a> {
+    /// The Contact header field value.
+    pub contact: NameAddr<'a>,
+    /// Bytes to keep with the binding.
+    pub kept: Durable,
+}
+
+/// A registrar is about to take bindings.
+pub struct Register<'a> {
+    /// The request.
+    pub request: Message<'a>,
+    /// Where it came from.
+    pub source: Flow,
+    /// The address-of-record in canonical form.
+    pub address_of_record: &'a [u8],
+    /// The bindings that the request asks for; none for a query or for `*`.
+    pub contacts: &'a mut [Contacting<'a>],
+}
+
+/// A registrar is about to send its 200.
+pub struct Registered<'a> {
+    /// The request.
+    pub request: Message<'a>,
+    /// Where it came from.
+    pub source: Flow,
+    /// The address-of-record in canonical form.
+    pub address_of_record: &'a [u8],
+    /// How many bindings there are now.
+    pub bindings: usize,
+    /// Header fields to add.
+    pub fields: &'a mut Fields,
+}
+
+/// A UAC is about to send a request.
+pub struct UacRequest<'a> {
+    /// Its method.
+    pub method: &'a [u8],
+    /// Its Request-URI; an extension may put another there.
+    pub request_uri: &'a mut Vec<u8>,
+    /// Header fields to add.
+    pub fields: &'a mut Fields,
+    /// Parameters for our own Contact, each with its semicolon.
+    pub contact_parameters: &'a mut Vec<u8>,
+    /// What extensions keep with the transaction or dialog.
+    pub slots: &'a mut Slots,
+}
+
+/// A UAC has a response.
+pub struct UacResponse<'a> {
+    /// The response.
+    pub response: Message<'a>,
+    /// The method of the request.
+    pub method: &'a [u8],
+    /// What is worth telling the user, a line each.
+    pub notes: &'a mut Vec<String>,
+    /// What extensions keep with the transaction or dialog.
+    pub slots: &'a mut Slots,
+}

@@ -100,7 +100,9 @@ impl Phone {
             }
         });
         let phone = Phone { child, dir, control, events };
-        eventually("baresip to register", || phone.log().contains(" 200 OK (") || phone.saw("REGISTER_OK"));
+        eventually("baresip to register", || {
+            phone.log().contains(" 200 OK (") || phone.saw("REGISTER_OK")
+        });
         Some(phone)
     }
 
@@ -152,7 +154,9 @@ impl Drop for Phone {
 /// Two phones talk for some seconds; each must have heard the other's tone.
 fn talk(caller: &str, callee: &str) {
     let server = Towel::start(&["alice", "bob"], "");
-    let Some(mut alice) = Phone::start(&server, &Setup::new("alice", caller, 440.0)) else { return };
+    let Some(mut alice) = Phone::start(&server, &Setup::new("alice", caller, 440.0)) else {
+        return;
+    };
     let Some(bob) = Phone::start(&server, &Setup::new("bob", callee, 1000.0)) else { return };
     alice.dial("bob");
     alice.wait_for("CALL_ESTABLISHED");

@@ -21,10 +21,8 @@ fn sipp(
     let file = dir.join(format!("{user}-{scenario}.xml"));
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/scenarios");
     let text = fs::read_to_string(source.join(format!("{scenario}.xml"))).unwrap();
-    let text = text
-        .replace("DOMAIN", DOMAIN)
-        .replace("USER", user)
-        .replace("PASSWORD", &password(user));
+    let text =
+        text.replace("DOMAIN", DOMAIN).replace("USER", user).replace("PASSWORD", &password(user));
     fs::write(&file, text).unwrap();
     let out = fs::File::create(dir.join(format!("{user}-{scenario}.out"))).unwrap();
     Command::new("sipp")

@@ -339,11 +339,6 @@ impl Stream {
         std::mem::take(&mut self.held)
     }
 
-    /// Nothing comes, and the connection stays open.
-    pub(crate) fn hears_nothing(&mut self) {
-        assert!(!self.fill(SILENCE), "unexpected: {}", String::from_utf8_lossy(&self.held));
-    }
-
     /// The server has closed the connection.
     pub(crate) fn is_closed(&mut self) -> bool {
         let end = Instant::now() + PATIENCE;

@@ -1,0 +1,291 @@
+use super::*;
+use crate::auth::client::Session;
+use crate::auth::credentials::User;
+use crate::hash::Key;
+use crate::io::Instant;
+
+const REALM: &str = "biloxi.com";
+const URI: &[u8] = b"sip:biloxi.com";
+
+fn at(unix: u64) -> Now {
+    Now { at: Instant(unix * 1_000_000), unix }
+}
+
+struct Bench {
+    authenticator: Authenticator,
+    users: Credentials,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    fn with(settings: Settings) -> Self {
+        let mut users = Credentials::new(Key(3, 4));
+        users.insert(User::new("bob", REALM, "zanzibar"));
+        Self { authenticator: Authenticator::new(settings, [9; 32]), users }
+    }
+
+    fn challenges(&mut self, now: u64) -> Vec<Vec<u8>> {
+        let mut made = Vec::new();
+        self.authenticator.challenge(REALM, false, at(now), |value| made.push(value.to_vec()));
+        made
+    }
+
+    fn session(&mut self, algorithm: usize, user: &str, password: &str, now: u64) -> Session {
+        Session::new(&self.challenges(now)[algorithm], user, password).unwrap()
+    }
+
+    fn try_values(&mut self, values: &[&[u8]], now: u64) -> Outcome {
+        let request = Request { method: b"REGISTER", uri: URI, body: b"" };
+        self.authenticator.judge(
+            values.iter().copied(),
+            &request,
+            REALM,
+            &self.users,
+            at(now),
+            |uri| uri.ends_with(b"biloxi.com"),
+        )
+    }
+
+    fn try_one(&mut self, value: &[u8], now: u64) -> Outcome {
+        self.try_values(&[value], now)
+    }
+}
+
+fn bob() -> Outcome {
+    Outcome::Accepted(Accepted { user: "bob".into(), info: None })
+}
+
+const AGAIN: Outcome = Outcome::Challenge { stale: false };
+const STALE: Outcome = Outcome::Challenge { stale: true };
+
+/// The value with one parameter put in the place of another.
+fn edited(value: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let text = String::from_utf8(value.to_vec()).unwrap();
+    assert!(text.contains(from), "{text}");
+    text.replacen(from, to, 1).into_bytes()
+}
+
+#[test]
+fn the_challenges_stand_in_order_with_one_nonce() {
+    let challenges = Bench::new().challenges(1_000);
+    let algorithms: Vec<_> = challenges
+        .iter()
+        .map(|c| {
+            let params = DigestParams::parse(c).unwrap();
+            assert_eq!(params.get("realm"), Some(REALM.as_bytes()));
+            assert_eq!(params.get("qop"), Some(&b"auth,auth-int"[..]));
+            assert_eq!(params.get("stale"), None);
+            String::from_utf8(params.get("algorithm").unwrap().to_vec()).unwrap()
+        })
+        .collect();
+    assert_eq!(algorithms, ["SHA-256", "SHA-512-256", "MD5"]);
+}
+
+#[test]
+fn every_algorithm_lets_the_right_password_in_and_no_other() {
+    let mut bench = Bench::new();
+    for algorithm in 0..3 {
+        let good =
+            bench.session(algorithm, "bob", "zanzibar", 1_000).answer(b"REGISTER", URI, b"", "c");
+        assert_eq!(bench.try_one(&good, 1_010), bob());
+        let with_realm = bench.session(algorithm, "bob@biloxi.com", "zanzibar", 1_000).answer(
+            b"REGISTER",
+            URI,
+            b"",
+            "c",
+        );
+        assert_eq!(bench.try_one(&with_realm, 1_010), bob());
+        let wrong =
+            bench.session(algorithm, "bob", "Zanzibar", 1_000).answer(b"REGISTER", URI, b"", "c");
+        assert_eq!(bench.try_one(&wrong, 1_010), AGAIN);
+        let unknown =
+            bench.session(algorithm, "eve", "zanzibar", 1_000).answer(b"REGISTER", URI, b"", "c");
+        assert_eq!(bench.try_one(&unknown, 1_010), AGAIN);
+    }
+}
+
+#[test]
+fn no_credentials_or_other_peoples_are_a_challenge() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.try_values(&[], 1), AGAIN);
+    assert_eq!(bench.try_one(b"Basic Ym9iOnphbnppYmFy", 1), AGAIN);
+    assert_eq!(bench.try_one(b"Digest realm=\"atlanta.com\"", 1), AGAIN);
+    assert_eq!(bench.try_one(b"Digest realm=\"atlanta.com\", username=\"x", 1), AGAIN);
+    let empty = b"Digest username=\"bob\", realm=\"biloxi.com\", nonce=\"\", uri=\"sip:biloxi.com\", response=\"\"";
+    assert_eq!(bench.try_one(empty, 1), AGAIN);
+}
+
+#[test]
+fn ours_is_found_among_several() {
+    let mut bench = Bench::new();
+    let good = bench.session(0, "bob", "zanzibar", 1_000).answer(b"REGISTER", URI, b"", "c");
+    let other = b"Digest realm=\"atlanta.com\", username=\"bob\"";
+    assert_eq!(bench.try_values(&[other, b"Digest ,,x", &good], 1_000), bob());
+}
+
+#[test]
+fn a_nonce_count_is_good_once() {
+    let mut bench = Bench::new();
+    let mut session = bench.session(0, "bob", "zanzibar", 1_000);
+    let first = session.answer(b"REGISTER", URI, b"", "c");
+    let second = session.answer(b"REGISTER", URI, b"", "d");
+    assert_eq!(bench.try_one(&second, 1_001), bob());
+    assert_eq!(bench.try_one(&first, 1_001), bob());
+    assert_eq!(bench.try_one(&first, 1_001), STALE);
+    assert_eq!(bench.try_one(&second, 1_002), STALE);
+    let third = session.answer(b"REGISTER", URI, b"", "e");
+    assert_eq!(bench.try_one(&third, 1_002), bob());
+}
+
+#[test]
+fn the_window_can_be_switched_off() {
+    let mut bench = Bench::with(Settings { replay_window: false, ..Settings::default() });
+    let value = bench.session(0, "bob", "zanzibar", 1_000).answer(b"REGISTER", URI, b"", "c");
+    assert_eq!(bench.try_one(&value, 1_001), bob());
+    assert_eq!(bench.try_one(&value, 1_001), bob());
+}
+
+#[test]
+fn an_old_or_foreign_nonce_is_stale_for_who_knows_the_password_only() {
+    let mut bench = Bench::new();
+    let good = bench.session(0, "bob", "zanzibar", 1_000).answer(b"REGISTER", URI, b"", "c");
+    assert_eq!(bench.try_one(&good, 1_301), STALE);
+    let wrong = bench.session(0, "bob", "x", 1_000).answer(b"REGISTER", URI, b"", "c");
+    assert_eq!(bench.try_one(&wrong, 1_301), AGAIN);
+    let foreign =
+        b"Digest realm=\"biloxi.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", qop=\"auth\"";
+    let value =
+        Session::new(foreign, "bob", "zanzibar").unwrap().answer(b"REGISTER", URI, b"", "c");
+    assert_eq!(bench.try_one(&value, 1_000), STALE);
+    // At the very end of its life it is still good.
+    assert_eq!(bench.try_one(&good, 1_300), bob());
+}
+
+#[test]
+fn the_uri_must_be_the_requests_or_one_of_ours() {
+    let mut bench = Bench::new();
+    for (uri, expected) in [
+        (&b"sip:BILOXI.com"[..], bob()),
+        (b"sip:bob@biloxi.com", bob()),
+        (b"sip:atlanta.com", MALFORMED),
+    ] {
+        let value = bench.session(0, "bob", "zanzibar", 1_000).answer(b"REGISTER", uri, b"", "c");
+        assert_eq!(bench.try_one(&value, 1_000), expected, "{}", String::from_utf8_lossy(uri));
+    }
+}
+
+#[test]
+fn the_method_and_the_body_are_covered() {
+    let mut bench = Bench::new();
+    let other = bench.session(0, "bob", "zanzibar", 1_000).answer(b"INVITE", URI, b"", "c");
+    assert_eq!(bench.try_one(&other, 1_000), AGAIN);
+    let nonce = bench.challenges(1_000)[0].clone();
+    let integral = edited(&nonce, "auth,auth-int", "auth-int");
+    for (signed, expected) in [(&b""[..], bob()), (b"v=0", AGAIN)] {
+        let value = Session::new(&integral, "bob", "zanzibar").unwrap().answer(
+            b"REGISTER",
+            URI,
+            signed,
+            "c",
+        );
+        assert_eq!(bench.try_one(&value, 1_000), expected);
+    }
+    let mut strict = Bench::with(Settings { integrity: false, ..Settings::default() });
+    let nonce = strict.challenges(1_000)[0].clone();
+    let integral = edited(&nonce, "qop=\"auth\"", "qop=\"auth-int\"");
+    let value =
+        Session::new(&integral, "bob", "zanzibar").unwrap().answer(b"REGISTER", URI, b"", "c");
+    assert_eq!(strict.try_one(&value, 1_000), AGAIN);
+}
+
+#[test]
+fn the_form_of_rfc_2069_passes_only_where_allowed_and_once_a_nonce() {
+    for (without_qop, first) in [(false, AGAIN), (true, bob())] {
+        let mut bench = Bench::with(Settings { without_qop, ..Settings::default() });
+        let challenge = edited(&bench.challenges(1_000)[2].clone(), ", qop=\"auth,auth-int\"", "");
+        let value =
+            Session::new(&challenge, "bob", "zanzibar").unwrap().answer(b"REGISTER", URI, b"", "c");
+        assert_eq!(bench.try_one(&value, 1_000), first);
+        if without_qop {
+            assert_eq!(bench.try_one(&value, 1_000), STALE);
+        }
+    }
+}
+
+#[test]
+fn what_was_not_offered_is_not_accepted() {
+    let mut bench =
+        Bench::with(Settings { algorithms: vec![Algorithm::Sha256], ..Settings::default() });
+    let sha = bench.challenges(1_000)[0].clone();
+    for token in ["MD5", "SHA-256-sess", "SHA-512-256"] {
+        let challenge = edited(&sha, "=SHA-256", &format!("={token}"));
+        let value =
+            Session::new(&challenge, "bob", "zanzibar").unwrap().answer(b"REGISTER", URI, b"", "c");
+        assert_eq!(bench.try_one(&value, 1_000), AGAIN, "{token}");
+    }
+    let value = Session::new(&sha, "bob", "zanzibar").unwrap().answer(b"REGISTER", URI, b"", "c");
+    assert_eq!(bench.try_one(&edited(&value, "=SHA-256", "=AKAv1-MD5"), 1_000), AGAIN);
+}
+
+#[test]
+fn malformed_credentials_are_refused() {
+    let mut bench = Bench::new();
+    let good = bench.session(0, "bob", "zanzibar", 1_000).answer(b"REGISTER", URI, b"", "c");
+    for (from, to) in [
+        ("username=\"bob\", ", ""),
+        ("username=\"bob\"", "username=\"bob\", username*=UTF-8''bob"),
+        ("username=\"bob\"", "username*=latin1''bob"),
+        ("realm=\"biloxi.com\", ", ""),
+        ("uri=", "uru="),
+        ("nonce=", "n="),
+        ("response=", "r="),
+        ("cnonce=", "cn="),
+        (", nc=00000001", ""),
+        ("nc=00000001", "nc=1"),
+        ("nc=00000001", "nc=+0000001"),
+        ("nc=00000001", "nc=00000000"),
+        ("nc=00000001", "nc=0000000g"),
+        ("qop=auth", "qop=auth-conf"),
+        ("qop=auth", "qop=auth, realm=\"biloxi.com\""),
+        ("qop=auth", "qop"),
+    ] {
+        assert_eq!(bench.try_one(&edited(&good, from, to), 1_000), MALFORMED, "{from} -> {to}");
+    }
+    let extended = edited(&good, "username=\"bob\"", "username*=UTF-8''b%6Fb");
+    assert_eq!(bench.try_one(&extended, 1_000), bob());
+}
+
+#[test]
+fn a_response_of_the_wrong_form_is_a_wrong_response() {
+    let mut bench = Bench::new();
+    let good = bench.session(0, "bob", "zanzibar", 1_000).answer(b"REGISTER", URI, b"", "c");
+    let text = String::from_utf8(good.clone()).unwrap();
+    let at = text.find("response=\"").unwrap() + 10;
+    for response in ["x", "00", &"f".repeat(64), &"f".repeat(5_000)] {
+        let wrong = format!("{}{response}{}", &text[..at], &text[at + 64..]);
+        assert_eq!(bench.try_one(wrong.as_bytes(), 1_000), AGAIN);
+    }
+    assert_eq!(bench.try_one(&good, 1_000), bob());
+}
+
+#[test]
+fn authentication_info_proves_the_server() {
+    let mut bench = Bench::with(Settings { authentication_info: true, ..Settings::default() });
+    let value = bench.session(2, "bob", "zanzibar", 1_000).answer(b"REGISTER", URI, b"", "0a4f");
+    let Outcome::Accepted(accepted) = bench.try_one(&value, 1_000) else { panic!("refused") };
+    let info = accepted.info.unwrap();
+    assert!(info.starts_with("qop=auth, rspauth=\""), "{info}");
+    assert!(info.ends_with("cnonce=\"0a4f\", nc=00000001"), "{info}");
+}
+
+#[test]
+fn another_size_of_the_window_forgets_the_nonces_with_it() {
+    let mut bench = Bench::new();
+    let value = bench.session(0, "bob", "zanzibar", 1_000).answer(b"REGISTER", URI, b"", "c");
+    assert_eq!(bench.try_one(&value, 1_000), bob());
+    bench.authenticator.reload(Settings { nonces_remembered: 64, ..Settings::default() });
+    assert_eq!(bench.try_one(&value, 1_000), STALE);
+}

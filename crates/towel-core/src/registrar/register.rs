@@ -1,0 +1,461 @@
+//! REGISTER, step by step (RFC 3261 section 10.3).
+
+use super::aor::{Served, address_of_record};
+use super::binding::{Binding, Bindings, assemble};
+use super::contact::{Asked, Wish, path};
+use super::location::Location;
+use super::pending::Pending;
+use super::{Durability, Settings};
+use crate::hash::Key;
+use crate::io::{Flow, Instant, Now, Outbox, Output, Record, StoreFault, Ticket};
+use core::time::Duration;
+use towel_message::{Fault, Message, Name, SipUri, uri};
+
+/// The store's table of bindings.
+pub const TABLE: u8 = 1;
+
+/// An interval of an hour or more is never too brief (RFC 3261 section 10.3, step 7).
+const NEVER_TOO_BRIEF: u32 = 3_600;
+
+/// A request that is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status code; never a 6xx (RFC 3261 section 10.3).
+    pub status: u16,
+    /// The reason phrase.
+    pub reason: &'static str,
+    /// The value of the Min-Expires header field that a 423 must have.
+    pub min_expires: Option<u32>,
+}
+
+impl Refusal {
+    pub(super) const fn new(status: u16, reason: &'static str) -> Self {
+        Self { status, reason, min_expires: None }
+    }
+
+    pub(super) fn fault(fault: Fault) -> Self {
+        Self::new(fault.status, fault.reason)
+    }
+}
+
+/// What became of a REGISTER.
+#[derive(Debug)]
+pub enum Outcome<'a> {
+    /// The domain in the Request-URI is not ours: where the element is a proxy as well, it
+    /// forwards the request (step 1).
+    Elsewhere,
+    /// It is refused; nothing has changed.
+    Refused(Refusal),
+    /// It is answered with 200, now or when the store has answered.
+    Registered(Registered<'a>),
+}
+
+/// What the 200 tells.
+#[derive(Debug)]
+pub struct Registered<'a> {
+    /// Whether the 200 has to wait until [`Registrar::stored`] says how it went.
+    pub held: bool,
+    /// The canonical address of record.
+    pub aor: &'a [u8],
+    bindings: Bindings<'a>,
+    now: Now,
+}
+
+impl<'a> Registered<'a> {
+    /// Every current binding, the highest q first.
+    pub fn bindings(&self) -> impl Iterator<Item = Binding<'a>> {
+        self.bindings.live(self.now.unix)
+    }
+
+    /// The header fields that the 200 has for it, in order: a Contact for each binding, with the
+    /// interval that is left of it, and Date (step 8). The Path, Service-Route and other fields of
+    /// extensions are added by them.
+    pub fn fields(&self, mut each: impl FnMut(Name, &[u8])) {
+        let mut value = Vec::new();
+        for binding in self.bindings() {
+            value.clear();
+            binding.write_contact(self.now.unix, &mut value);
+            each(Name::Contact, &value);
+        }
+        // DATE
+    }
+}
+
+/// How a change came out that waited for the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// Send the 200.
+    Good,
+    /// Send 500: nothing has changed.
+    Failed,
+}
+
+/// The registrar of an element.
+#[derive(Debug)]
+pub struct Registrar {
+    settings: Settings,
+    location: Location,
+    pending: Pending,
+    /// When it was last called.
+    now: Now,
+    /// The address of record and the bindings that the last answer tells.
+    aor: Vec<u8>,
+    answer: Vec<u8>,
+    /// The bindings made by a request, in their kept form.
+    fresh: Vec<u8>,
+}
+
+impl Registrar {
+    /// A registrar without bindings; the key keeps strangers from aiming at one bucket of a table.
+    #[must_use]
+    pub fn new(settings: Settings, key: Key) -> Self {
+        Self {
+            settings,
+            location: Location::new(key),
+            pending: Pending::default(),
+            now: Now::default(),
+            aor: Vec::new(),
+            answer: Vec::new(),
+            fresh: Vec::new(),
+        }
+    }
+
+    /// New settings; bindings stay as they were granted.
+    pub fn reload(&mut self, settings: Settings) {
+        self.settings = settings;
+    }
+
+    /// The location service, as a proxy reads it.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// How many requests wait for the store.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Carries out a REGISTER that came from `flow`.
+    ///
+    /// `user` has proved to be the sender (step 3); none where nobody has to, and then From stands
+    /// for it. The Require header field has been seen to (step 2). `ticket` must be new; it is used
+    /// if the answer says `held`.
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing of the world's")]
+    pub fn register(
+        &mut self,
+        message: &Message<'_>,
+        flow: Flow,
+        user: Option<&str>,
+        served: &(impl Served + ?Sized),
+        now: Now,
+        ticket: Ticket,
+        out: &mut Outbox,
+    ) -> Outcome<'_> {
+        self.now = now;
+        let held = match self.carry_out(message, flow, user, served, ticket, out) {
+            Ok(Some(held)) => held,
+            Ok(None) => return Outcome::Elsewhere,
+            Err(refusal) => return Outcome::Refused(refusal),
+        };
+        let bindings = Bindings::trusted(&self.answer);
+        Outcome::Registered(Registered { held, aor: &self.aor, bindings, now })
+    }
+
+    fn carry_out(
+        &mut self,
+        message: &Message<'_>,
+        flow: Flow,
+        user: Option<&str>,
+        served: &(impl Served + ?Sized),
+        ticket: Ticket,
+        out: &mut Outbox,
+    ) -> Result<Option<bool>, Refusal> {
+        // Step 1.
+        let target = SipUri::parse(message.request_uri()).map_err(Refusal::fault)?;
+        let Some(domain) = served.domain(&target.host, target.port) else { return Ok(None) };
+        self.address(message, user, served, domain)?;
+
+        let call_id = message.call_id().ok_or(Refusal::fault(Fault::missing(Name::CallId)))?;
+        let cseq = message.cseq().map_err(Refusal::fault)?.number;
+        let longest = self.settings.max_contact_length;
+        let wish = Wish::read(message, longest)?;
+
+        let current = self.pending.latest(&self.aor).map_err(|()| FAILED)?;
+        let current = current.or_else(|| self.location.value(&self.aor)).unwrap_or_default();
+        let current = Bindings::trusted(current);
+        let unix = self.now.unix;
+        let mut list: Vec<Kept<'_>> = current
+            .raw()
+            .filter(|(binding, _)| binding.is_live(unix))
+            .map(|(binding, bytes)| Kept::known(binding, bytes))
+            .collect();
+        self.fresh.clear();
+        let changed = match &wish {
+            Wish::Fetch => false,
+            Wish::RemoveAll => {
+                // Step 6. One that is out of order leaves all of them as they are.
+                if list.iter().any(|kept| kept.is_later_than(call_id, cseq)) {
+                    return Err(OUT_OF_ORDER);
+                }
+                !core::mem::take(&mut list).is_empty()
+            }
+            Wish::Update(asked) => {
+                let path = path(message, longest)?;
+                let template = Binding {
+                    contact: b"",
+                    uri: b"",
+                    q: 0,
+                    expires: 0,
+                    call_id,
+                    cseq,
+                    path: &path,
+                    flow,
+                };
+                update(&self.settings, &mut list, asked, &template, unix, &mut self.fresh)?
+            }
+        };
+        if list.len() > self.settings.max_contacts && changed {
+            return Err(Refusal::new(403, "Too Many Contacts"));
+        }
+        let mut bytes: Vec<(u16, &[u8])> =
+            list.iter().map(|kept| (kept.q, kept.bytes(&self.fresh))).collect();
+        assemble(&mut bytes, &mut self.answer);
+        if changed { self.commit(ticket, out).map(Some) } else { Ok(Some(false)) }
+    }
+
+    /// Steps 4 and 5: may they, and is there such an address of record?
+    fn address(
+        &mut self,
+        message: &Message<'_>,
+        user: Option<&str>,
+        served: &(impl Served + ?Sized),
+        domain: &str,
+    ) -> Result<(), Refusal> {
+        let to = message.to().map_err(Refusal::fault)?;
+        let unknown = Refusal::new(404, "Not Found");
+        // The URI of another scheme cannot be an address of record of ours.
+        let to = SipUri::parse(to.uri).map_err(|fault| match fault.status {
+            416 => unknown,
+            _ => Refusal::fault(fault.of(Name::To)),
+        })?;
+        let aor = address_of_record(&to, served)
+            .filter(|_| served.domain(&to.host, to.port) == Some(domain))
+            .ok_or(unknown)?;
+        let name = aor.get(..aor.len() - domain.len() - 1).unwrap_or_default();
+        let allowed = match user {
+            Some(user) => {
+                user.as_bytes() == name
+                    || user.as_bytes() == aor
+                    || self.settings.third_party.iter().any(|allowed| allowed == user)
+            }
+            None => {
+                self.settings.open_third_party || {
+                    let from = message.from().map_err(Refusal::fault)?;
+                    let from = SipUri::parse(from.uri).ok();
+                    from.and_then(|from| address_of_record(&from, served)).as_ref() == Some(&aor)
+                }
+            }
+        };
+        if !allowed {
+            return Err(Refusal::new(403, "Third-Party Registration Forbidden"));
+        }
+        if !served.has_user(name, domain) {
+            return Err(unknown);
+        }
+        self.aor = aor;
+        Ok(())
+    }
+
+    /// Makes `answer` the bindings of `aor`; whether that waits for the store.
+    fn commit(&mut self, ticket: Ticket, out: &mut Outbox) -> Result<bool, Refusal> {
+        let emptied = self.answer.len() == 1;
+        if !emptied
+            && self.location.len() >= self.settings.max_records
+            && self.location.value(&self.aor).is_none()
+        {
+            return Err(Refusal::new(503, "Too Many Registrations"));
+        }
+        let value = (!emptied).then(|| self.answer.clone());
+        let record = Record { table: TABLE, key: self.aor.clone(), value };
+        match self.settings.durability {
+            Durability::BeforeAnswer => {
+                if self.pending.len() >= self.settings.max_pending {
+                    return Err(Refusal::new(503, "Too Many Registrations"));
+                }
+                self.pending.push(ticket, &self.aor, self.answer.clone());
+                out.outputs.push(Output::Store { ticket: Some(ticket), record });
+                return Ok(true);
+            }
+            Durability::Soon => out.outputs.push(Output::Store { ticket: None, record }),
+            Durability::Memory => {}
+        }
+        if self.location.put(&self.aor, &self.answer) { Ok(false) } else { Err(FAILED) }
+    }
+
+    /// The store has answered; none where the ticket is not of this registrar.
+    pub fn stored(
+        &mut self,
+        ticket: Ticket,
+        result: Result<(), StoreFault>,
+        out: &mut Outbox,
+    ) -> Option<Stored> {
+        let verdict = self.pending.answered(ticket, result.is_ok())?;
+        let mut good = verdict.good;
+        if let Some(value) = verdict.commit {
+            good = self.location.put(&verdict.aor, &value);
+        }
+        if verdict.restore || good != verdict.good {
+            let value = self.location.value(&verdict.aor).map(<[u8]>::to_vec);
+            let record = Record { table: TABLE, key: verdict.aor.into(), value };
+            out.outputs.push(Output::Store { ticket: None, record });
+        }
+        Some(if good { Stored::Good } else { Stored::Failed })
+    }
+
+    /// Takes in a record that the store held at the start; whether it was a sound one of this
+    /// table. What has ended since is dropped, and taken out of the store where nothing is left.
+    pub fn load(&mut self, record: &Record, now: Now, out: &mut Outbox) -> bool {
+        let Some(value) = record.value.as_deref().filter(|_| record.table == TABLE) else {
+            return false;
+        };
+        let Some(bindings) = Bindings::checked(value) else { return false };
+        let live = bindings.raw().filter(|(binding, _)| binding.is_live(now.unix));
+        assemble(&mut live.map(|(b, bytes)| (b.q, bytes)).collect::<Vec<_>>(), &mut self.answer);
+        if self.answer.len() == 1 {
+            let record = Record { table: TABLE, key: record.key.clone(), value: None };
+            out.outputs.push(Output::Store { ticket: None, record });
+            return true;
+        }
+        self.now = now;
+        self.location.put(&record.key, &self.answer)
+    }
+
+    /// Makes room for so many records.
+    pub fn reserve(&mut self, records: usize) {
+        self.location.reserve(records);
+    }
+
+    /// Drops the bindings that have ended.
+    pub fn expire(&mut self, now: Now, out: &mut Outbox) {
+        self.now = now;
+        let (pending, memory) = (&self.pending, self.settings.durability == Durability::Memory);
+        self.location.expire(now.unix, |aor| {
+            // A change that waits has been written already and must not be undone.
+            if !memory && !pending.is_waiting(aor) {
+                let record = Record { table: TABLE, key: aor.to_vec(), value: None };
+                out.outputs.push(Output::Store { ticket: None, record });
+            }
+        });
+    }
+
+    /// When [`Registrar::expire`] has to be called next.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let seconds = self.location.next_expiry()?.saturating_sub(self.now.unix);
+        Some(self.now.at + Duration::from_secs(seconds))
+    }
+
+    /// Removes all bindings of an address of record at the word of somebody in charge; whether
+    /// there were any.
+    pub fn forget(&mut self, aor: &[u8], out: &mut Outbox) -> bool {
+        if self.settings.durability != Durability::Memory {
+            let record = Record { table: TABLE, key: aor.to_vec(), value: None };
+            out.outputs.push(Output::Store { ticket: None, record });
+        }
+        self.location.remove(aor)
+    }
+}
+
+/// Section 10.3, step 7 names 500 for a request whose updates cannot all be made.
+const OUT_OF_ORDER: Refusal = Refusal::new(500, "CSeq Out of Order");
+const FAILED: Refusal = Refusal::new(500, "Server Internal Error");
+
+/// A binding on the list that a request works on.
+struct Kept<'a> {
+    q: u16,
+    uri: &'a [u8],
+    /// Call-ID and CSeq of who made it; none for what this request made itself.
+    order: Option<(&'a [u8], u32)>,
+    bytes: Place<'a>,
+}
+
+enum Place<'a> {
+    Known(&'a [u8]),
+    Fresh(core::ops::Range<usize>),
+}
+
+impl<'a> Kept<'a> {
+    fn known(binding: Binding<'a>, bytes: &'a [u8]) -> Self {
+        let order = Some((binding.call_id, binding.cseq));
+        Self { q: binding.q, uri: binding.uri, order, bytes: Place::Known(bytes) }
+    }
+
+    /// Whether a request came after this one that was sent before it.
+    fn is_later_than(&self, call_id: &[u8], cseq: u32) -> bool {
+        self.order.is_some_and(|(known, number)| known == call_id && cseq <= number)
+    }
+
+    fn bytes<'b>(&'b self, fresh: &'b [u8]) -> &'b [u8] {
+        match &self.bytes {
+            Place::Known(bytes) => bytes,
+            Place::Fresh(range) => fresh.get(range.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Step 7: each contact in turn, on a list that is thrown away if one of them fails. Whether
+/// anything changed.
+fn update<'a>(
+    settings: &Settings,
+    list: &mut Vec<Kept<'a>>,
+    asked: &'a [Asked<'a>],
+    template: &Binding<'_>,
+    unix: u64,
+    fresh: &mut Vec<u8>,
+) -> Result<bool, Refusal> {
+    let mut changed = false;
+    for asked in asked {
+        let wanted = asked.expires.unwrap_or(settings.default_expires);
+        if wanted > 0 && wanted < NEVER_TOO_BRIEF && wanted < settings.min_expires {
+            let min_expires = Some(settings.min_expires);
+            return Err(Refusal { min_expires, ..Refusal::new(423, "Interval Too Brief") });
+        }
+        let known = list.iter().position(|kept| uri::contacts_equivalent(kept.uri, asked.uri));
+        let out_of_order = |at: usize| {
+            list.get(at).is_some_and(|kept| kept.is_later_than(template.call_id, template.cseq))
+        };
+        if known.is_some_and(out_of_order) {
+            return Err(OUT_OF_ORDER);
+        }
+        if wanted == 0 {
+            if let Some(at) = known {
+                list.remove(at);
+                changed = true;
+            }
+            continue;
+        }
+        let end = unix.saturating_add(u64::from(wanted.min(settings.max_expires)));
+        let binding = Binding {
+            contact: &asked.contact,
+            uri: asked
+                .contact
+                .get(asked.uri_at..asked.uri_at + asked.uri.len())
+                .unwrap_or_default(),
+            q: asked.q,
+            expires: u32::try_from(end).unwrap_or(u32::MAX),
+            ..*template
+        };
+        let start = fresh.len();
+        binding.write(fresh).ok_or(Refusal::new(400, "Contact Too Long"))?;
+        let bytes = Place::Fresh(start..fresh.len());
+        let kept = Kept { q: asked.q, uri: asked.uri, order: None, bytes };
+        match known.and_then(|at| list.get_mut(at)) {
+            Some(place) => *place = kept,
+            None => list.push(kept),
+        }
+        changed = true;
+    }
+    Ok(changed)
+}

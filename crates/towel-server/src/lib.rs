@@ -1,3 +1,7 @@
 //! Roles put together into a server: configuration, users, HTTP, metrics, log and trace.
 
+pub mod certificate;
 pub mod config;
+pub mod secret;
+pub mod trace;
+pub mod users;

@@ -172,18 +172,10 @@ fn check(reading: &mut Reading<'_>, config: &Config) {
             reading.problem("user", format!("{} is listed twice", a.name));
         }
     }
-    for (alias, domain) in &config.aliases {
-        if !config.domains.contains(domain) {
-            let near = did_you_mean(domain, config.domains.iter().map(String::as_str));
-            reading
-                .problem(
-                    "aliases",
-                    format!(
-                        "`{alias}` is another name of `{domain}`, which is not among `domains`"
-                    ),
-                )
-                .help = near.map(|near| format!("did you mean `{near}`?"));
-        }
+    if !config.aliases.is_empty() && config.domains.is_empty() {
+        reading
+            .problem("aliases", "aliases are other names of the first domain, and there is none")
+            .help = Some("set domains".into());
     }
     if config.http.enabled && !config.http.address.ip().is_loopback() && config.http.token.is_none()
     {

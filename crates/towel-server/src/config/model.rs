@@ -11,8 +11,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Domains served; the server's own addresses are always domains too.
     pub domains: Vec<String>,
-    /// Other names of a domain: alias, domain.
-    pub aliases: Vec<(String, String)>,
+    /// Other names of the first domain.
+    pub aliases: Vec<String>,
     /// The realm of digest challenges, for every domain; `None`: the domain itself.
     pub realm: Option<String>,
     /// When a binding is durable.
@@ -300,6 +300,19 @@ pub enum Forking {
     Parallel,
     /// Groups of equal q, highest first.
     ByQ,
+    /// One after the other, highest q first.
+    Sequential,
+}
+
+/// For whom requests are relayed to domains that are not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relay {
+    /// For those who proved that they are users of ours, and for trusted networks.
+    Users,
+    /// For nobody.
+    Nobody,
+    /// For everybody: an open relay, for closed networks only.
+    Anybody,
 }
 
 /// How requests are forwarded.
@@ -313,8 +326,8 @@ pub struct Proxy {
     pub recurse: bool,
     /// Stay on the path of the dialog.
     pub record_route: bool,
-    /// Relay requests for other domains that authenticated users (or trusted networks) send.
-    pub relay: bool,
+    /// For whom requests are relayed to other domains.
+    pub relay: Relay,
     /// Max-Breadth of a request that carries none (RFC 5393 section 5.3.3).
     pub max_breadth: u32,
     /// Max-Forwards of a request that carries none.
@@ -471,7 +484,7 @@ impl Default for Config {
                 forking: Forking::ByQ,
                 recurse: false,
                 record_route: true,
-                relay: true,
+                relay: Relay::Users,
                 max_breadth: 60,
                 max_forwards: 70,
             },

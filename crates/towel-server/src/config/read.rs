@@ -361,28 +361,6 @@ impl<'r, 's> Section<'r, 's> {
         self.reading.absent
     }
 
-    /// The keys of this table as they stand, for a table whose keys are names of the person's choice.
-    pub(crate) fn free_texts(&mut self, key: &'static str) -> Vec<(Text, Text)> {
-        let Some(value) = self.ask(key) else {
-            return Vec::new();
-        };
-        let DeValue::Table(table) = value.get_ref() else {
-            self.wrong_type(key, value, "a table");
-            return Vec::new();
-        };
-        let mut pairs = Vec::new();
-        for (name, value) in table.iter() {
-            match value.get_ref() {
-                DeValue::String(text) => pairs.push((
-                    Text { value: name.get_ref().clone().into_owned(), span: name.span() },
-                    Text { value: text.clone().into_owned(), span: value.span() },
-                )),
-                _ => self.wrong_type(key, value, "a string"),
-            }
-        }
-        pairs
-    }
-
     fn finish(self) {
         if self.reading.absent {
             return;

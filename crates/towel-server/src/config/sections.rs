@@ -18,12 +18,8 @@ pub(super) fn root(section: &mut Section<'_, '_>, config: &mut Config) {
     if let Some(texts) = section.texts("domains") {
         config.domains = domains(section, "domains", texts);
     }
-    for (alias, domain) in section.free_texts("aliases") {
-        if let (Some(alias), Some(domain)) =
-            (host(section, "aliases", &alias), host(section, "aliases", &domain))
-        {
-            config.aliases.push((alias, domain));
-        }
+    if let Some(texts) = section.texts("aliases") {
+        config.aliases = domains(section, "aliases", texts);
     }
     if let Some(text) = section.text("realm") {
         if text.value.is_empty() || text.value.contains(['"', '\\', '\r', '\n']) {
@@ -267,12 +263,20 @@ fn proxy(s: &mut Section<'_, '_>, p: &mut Proxy) {
     );
     s.set_choice(
         "forking",
-        &[("parallel", Forking::Parallel), ("by-q", Forking::ByQ)],
+        &[
+            ("parallel", Forking::Parallel),
+            ("by-q", Forking::ByQ),
+            ("sequential", Forking::Sequential),
+        ],
         &mut p.forking,
     );
     s.set_bool("recurse", &mut p.recurse);
     s.set_bool("record-route", &mut p.record_route);
-    s.set_bool("relay", &mut p.relay);
+    s.set_choice(
+        "relay",
+        &[("users", Relay::Users), ("nobody", Relay::Nobody), ("anybody", Relay::Anybody)],
+        &mut p.relay,
+    );
     s.set_number("max-breadth", 1..=1000, &mut p.max_breadth);
     s.set_number("max-forwards", 1..=255, &mut p.max_forwards);
 }

@@ -2,6 +2,8 @@
 
 pub mod certificate;
 pub mod config;
+pub mod http;
+pub mod log;
 pub mod secret;
 pub mod trace;
 pub mod users;

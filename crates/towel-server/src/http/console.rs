@@ -1,0 +1,143 @@
+//! The console: one page, made here, that refreshes itself. No script.
+
+use axum::extract::{Path, State as Take};
+use axum::http::StatusCode;
+use axum::response::{Html, IntoResponse, Response};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::{State, api::away};
+use crate::log::stamp;
+use crate::trace::{Wanted, ladder};
+
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222;background:#fff}\
+h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:1.6rem 0 .4rem}table{border-collapse:collapse;width:100%}\
+td,th{text-align:left;padding:.2rem .8rem .2rem 0;border-bottom:1px solid #8883;vertical-align:top}\
+th{font-weight:600}.n{color:#777}code,pre{font:13px/1.35 ui-monospace,monospace}pre{overflow-x:auto}\
+@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}a{color:#8bf}}";
+
+fn page(title: &str, refresh: bool, body: Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width,initial-scale=1";
+                @if refresh { meta http-equiv="refresh" content="5"; }
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body { (body) }
+        }
+    }
+}
+
+/// Seconds as a person says them.
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86400),
+    }
+}
+
+pub(super) async fn home(Take(state): Take<State>) -> Response {
+    let gathered = away(&state, |ask| {
+        let about = ask.about();
+        let bindings = ask.bindings(None, 0, 50)?;
+        let users = ask.users(0, 50)?;
+        let calls = ask.calls(30)?;
+        Ok::<_, super::Gone>((about, bindings, users, calls))
+    })
+    .await;
+    let Ok(Ok((about, bindings, users, calls))) = gathered else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not answering\n").into_response();
+    };
+    let more = |shown: usize, total: usize, path: &str| {
+        html! { @if total > shown { p.n { (total - shown) " more: " a href=(path) { (path) } } } }
+    };
+    let body = html! {
+        h1 { "towel " span.n { (about.version) } }
+        p.n {
+            "up " (span(about.uptime)) ", data in " code { (about.data) } ", "
+            a href="/metrics" { "metrics" } ", " a href="/api/bindings" { "bindings as JSON" }
+        }
+        p {
+            "listening: " @for l in &about.listeners { code { (l) } " " }
+            br; "domains: " @for d in &about.domains { code { (d) } " " }
+        }
+        h2 { (bindings.total) " bindings" }
+        @if !bindings.bindings.is_empty() {
+            table {
+                tr { th { "address of record" } th { "contact" } th { "ends in" } th { "q" } th { "flow" } }
+                @for b in &bindings.bindings {
+                    tr {
+                        td { (b.address_of_record) } td { code { (b.contact) } }
+                        td { (span(b.expires)) } td { (b.q) } td { (b.flow) }
+                    }
+                }
+            }
+        }
+        (more(bindings.bindings.len(), bindings.total, "/api/bindings?offset=50"))
+        h2 { (users.total) " users" }
+        @if !users.users.is_empty() {
+            table {
+                tr { th { "user" } th { "realm" } th { "defined in" } }
+                @for u in &users.users {
+                    tr {
+                        td { (u.user) } td { (u.realm) }
+                        td { (match u.source { crate::users::Source::Store => "store", crate::users::Source::Configuration => "configuration" }) }
+                    }
+                }
+            }
+        }
+        (more(users.users.len(), users.total, "/api/users?offset=50"))
+        h2 { "Recent calls" }
+        @if !about.tracing {
+            p.n { "Messages are not being kept. Switch it on with " code { "towel trace --on" } "." }
+        }
+        @if !calls.is_empty() {
+            table {
+                tr { th { "began" } th { "request" } th { "from" } th { "to" } th { "messages" } th {} }
+                @for c in &calls {
+                    tr {
+                        td { (stamp(std::time::UNIX_EPOCH + std::time::Duration::from_micros(c.began))) }
+                        td { (c.method) } td { (c.from) } td { (c.to) } td { (c.messages) }
+                        td { a href=(format!("/calls/{}", escape(&c.call_id))) { "ladder" } }
+                    }
+                }
+            }
+        }
+    };
+    Html(page("towel", true, body).into_string()).into_response()
+}
+
+pub(super) async fn call(Take(state): Take<State>, Path(call_id): Path<String>) -> Response {
+    let wanted = Wanted::CallId(call_id.clone());
+    let Ok(Ok(passed)) = away(&state, |ask| ask.trace(wanted)).await else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not answering\n").into_response();
+    };
+    let body = html! {
+        h1 { "Call " code { (call_id) } }
+        p { a href="/" { "back" } }
+        @if passed.is_empty() {
+            p { "No message of it is kept any more." }
+        } @else {
+            pre { (ladder(&passed, true)) }
+        }
+    };
+    Html(page("towel: a call", false, body).into_string()).into_response()
+}
+
+/// Percent-encodes a Call-ID for a path.
+fn escape(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}

@@ -1,0 +1,129 @@
+//! The port over a real socket, with a server behind it that is not there.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Mutex;
+
+use super::*;
+use crate::users::Source;
+
+struct Fake(Mutex<Vec<String>>);
+
+impl Ask for Fake {
+    fn metrics(&self) -> Result<Metrics, Gone> {
+        let mut metrics = Metrics::default();
+        metrics.gauge("towel_bindings", "Bindings.", 3).labelled(
+            "towel_messages_total",
+            "Messages.",
+            true,
+            vec![("direction", "in".into())],
+            7,
+        );
+        Ok(metrics)
+    }
+    fn bindings(&self, _: Option<String>, offset: usize, _: usize) -> Result<BindingPage, Gone> {
+        let binding = Binding {
+            address_of_record: "sip:alice@example.org".into(),
+            contact: "<script>".into(),
+            ..Binding::default()
+        };
+        Ok(BindingPage { total: 3, offset, bindings: vec![binding] })
+    }
+    fn users(&self, offset: usize, _: usize) -> Result<UserPage, Gone> {
+        let row = UserRow { user: "alice".into(), realm: "towel".into(), source: Source::Store };
+        Ok(UserPage { total: 1, offset, users: vec![row] })
+    }
+    fn set_user(&self, user: &str, _: Option<&str>, _: bool) -> Result<Option<String>, Refusal> {
+        self.0.lock().unwrap().push(user.to_owned());
+        Ok(Some("made".into()))
+    }
+    fn remove_user(&self, user: &str) -> Result<(), Refusal> {
+        Err(Refusal { status: 404, why: format!("there is no user {user}") })
+    }
+    fn remove_bindings(&self, _: &str) -> Result<usize, Refusal> {
+        Ok(1)
+    }
+    fn reload(&self) -> Result<String, Refusal> {
+        Ok("as it was".into())
+    }
+    fn trace(&self, _: Wanted) -> Result<Vec<Passed>, Gone> {
+        Ok(Vec::new())
+    }
+    fn calls(&self, _: usize) -> Result<Vec<Call>, Gone> {
+        Ok(Vec::new())
+    }
+    fn set_trace(&self, _: bool) -> Result<bool, Gone> {
+        Ok(false)
+    }
+    fn about(&self) -> About {
+        About::default()
+    }
+}
+
+fn request(address: SocketAddr, head: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "{head}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn reading_is_open_on_loopback_and_changes_need_the_token() {
+    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = listener.local_addr().unwrap();
+    let fake = Arc::new(Fake(Mutex::new(Vec::new())));
+    let access = Access { token: "t".repeat(32), configured: None };
+    serve(listener, fake.clone(), access).unwrap();
+
+    let metrics = request(address, "GET /metrics HTTP/1.1\r\nHost: localhost", "");
+    assert!(metrics.contains("# TYPE towel_bindings gauge\ntowel_bindings 3\n"), "{metrics}");
+    assert!(metrics.contains("towel_messages_total{direction=\"in\"} 7\n"));
+    let page = request(address, "GET / HTTP/1.1\r\nHost: 127.0.0.1:8060", "");
+    assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"), "{page}");
+    let users = request(address, "GET /api/users HTTP/1.1\r\nHost: [::1]:80", "");
+    assert!(
+        users.contains("{\"user\":\"alice\",\"realm\":\"towel\",\"source\":\"store\"}"),
+        "{users}"
+    );
+    // A page of the web that points a name of its own at us.
+    let rebound = request(address, "GET /api/users HTTP/1.1\r\nHost: evil.example", "");
+    assert!(rebound.starts_with("HTTP/1.1 401"), "{rebound}");
+
+    let add = "POST /api/users HTTP/1.1\r\nHost: localhost";
+    let refused = request(address, add, "{\"user\":\"zed\"}");
+    assert!(refused.starts_with("HTTP/1.1 401"), "{refused}");
+    assert!(fake.0.lock().unwrap().is_empty());
+    let with = format!("{add}\r\nAuthorization: Bearer {}", "t".repeat(32));
+    let added = request(address, &with, "{\"user\":\"zed\"}");
+    assert!(added.contains("\"password\":\"made\""), "{added}");
+    let gone = request(
+        address,
+        &format!(
+            "DELETE /api/users/nobody HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}",
+            "t".repeat(32)
+        ),
+        "",
+    );
+    assert!(gone.starts_with("HTTP/1.1 404") && gone.contains("there is no user nobody"), "{gone}");
+}
+
+#[test]
+fn a_configured_token_is_needed_for_everything_but_health() {
+    let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = listener.local_addr().unwrap();
+    let access = Access { token: "t".repeat(32), configured: Some("c".repeat(32)) };
+    serve(listener, Arc::new(Fake(Mutex::new(Vec::new()))), access).unwrap();
+    let get = |extra: &str, path: &str| {
+        request(address, &format!("GET {path} HTTP/1.1\r\nHost: example.org{extra}"), "")
+    };
+    assert!(get("", "/api/bindings").starts_with("HTTP/1.1 401"));
+    assert!(get("", "/health").starts_with("HTTP/1.1 200"));
+    let bearer = format!("\r\nAuthorization: Bearer {}", "c".repeat(32));
+    assert!(get(&bearer, "/api/bindings").starts_with("HTTP/1.1 200"));
+}

@@ -1,2 +1,71 @@
-//! The towel program.
-fn main() {}
+//! The towel program: a SIP server, its tools, and the living guide.
+
+mod check;
+mod guide;
+mod http;
+mod options;
+mod progress;
+mod serve;
+mod store;
+mod trace;
+mod uac;
+mod ua_commands;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// SIP server and tools: the Hitchhiker's Guide to SIP made executable.
+#[derive(Debug, Parser)]
+#[command(name = "towel", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::Serve),
+    /// Check a configuration file and say all that is wrong with it.
+    Check(check::Check),
+    /// Add, remove and list users, and change their passwords.
+    User(user::User),
+    /// Register a contact, as a phone does.
+    Register(ua_commands::Register),
+    /// Ask a server or user what it can do.
+    Options(ua_commands::Options),
+    /// Send a text to a user.
+    Message(ua_commands::Message),
+    /// Show the Guide, and what of it works.
+    Guide(guide::Guide),
+    /// Show a call of the running server as a ladder.
+    Trace(trace::Trace),
+    /// Have the running server read its configuration again.
+    Reload(options::Place),
+    /// Look at the store, or save what can be read of a damaged one.
+    Store(store::Store),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(it) => it.run(),
+        Command::Check(it) => it.run(),
+        Command::User(it) => it.run(),
+        Command::Register(it) => it.run(),
+        Command::Options(it) => it.run(),
+        Command::Message(it) => it.run(),
+        Command::Guide(it) => it.run(),
+        Command::Trace(it) => it.run(),
+        Command::Reload(it) => trace::reload(&it),
+        Command::Store(it) => it.run(),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("towel: {error:#}");
+            ExitCode::from(options::FAILED)
+        }
+    }
+}

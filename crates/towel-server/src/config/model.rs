@@ -212,15 +212,6 @@ impl Network {
     }
 }
 
-/// Allows one user to register contacts for another (RFC 3261 section 10.3 step 4).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ThirdParty {
-    /// Who authenticates: `user@domain`.
-    pub by: String,
-    /// For whom: `user@domain`, or `*@domain`.
-    pub address_of_record: String,
-}
-
 /// Who is challenged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Auth {
@@ -236,8 +227,8 @@ pub struct Auth {
     pub nonce_lifetime: Duration,
     /// Networks whose requests are never challenged, and from which we relay to anywhere.
     pub trusted: Vec<Network>,
-    /// Third-party registrations allowed.
-    pub third_party: Vec<ThirdParty>,
+    /// Users who may register contacts for others (RFC 3261 section 10.3 step 4).
+    pub third_party: Vec<String>,
 }
 
 /// Timers of RFC 3261 table 4.

@@ -205,27 +205,18 @@ fn auth(s: &mut Section<'_, '_>, auth: &mut Auth) {
     if let Some(texts) = s.texts("trusted") {
         auth.trusted = networks(s, "trusted", texts);
     }
-    s.each("third-party", |s| {
-        let by = s.text("by");
-        let aor = s.text("address-of-record");
-        if s.is_absent() {
-            return;
-        }
-        match (by, aor) {
-            (Some(by), Some(aor)) => {
-                for (key, text) in [("by", &by), ("address-of-record", &aor)] {
-                    if text.value.split('@').count() != 2 {
-                        s.wrong(key, text.span.clone(), "write user@domain, without `sip:`");
-                    }
+    if let Some(texts) = s.texts("third-party") {
+        auth.third_party.clear();
+        for text in texts {
+            let name = text.value.split('@').next().unwrap_or("");
+            match user_name(name) {
+                Ok(()) => auth.third_party.push(text.value),
+                Err(why) => {
+                    s.wrong("third-party", text.span, why);
                 }
-                auth.third_party.push(ThirdParty { by: by.value, address_of_record: aor.value });
-            }
-            (by, aor) => {
-                let span = by.or(aor).map_or(0..0, |t| t.span);
-                s.wrong("by", span, "both `by` and `address-of-record` are needed");
             }
         }
-    });
+    }
 }
 
 fn timers(s: &mut Section<'_, '_>, timers: &mut Timers) {

@@ -1,0 +1,72 @@
+//! What several commands have in common.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use clap::Args;
+use towel_server::config::{Config, load};
+
+use crate::http::Port;
+
+/// Exit code: the other side said no.
+pub(crate) const REFUSED: u8 = 1;
+/// Exit code: it could not be done; the message says why. (2 is clap's, for wrong usage.)
+pub(crate) const FAILED: u8 = 3;
+/// Exit code: nobody answered in time.
+pub(crate) const TIMED_OUT: u8 = 4;
+
+/// Which server is meant: its configuration and its data folder.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Place {
+    /// Configuration file
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Data folder [default: towel-data, or what the configuration says]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Set a key over the configuration, e.g. --set auth.register=false
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+impl Place {
+    /// The configuration, or an error that tells all that is wrong with it.
+    pub(crate) fn load(&self) -> Result<Config> {
+        match load(self.config.as_deref(), &self.set) {
+            Ok(mut config) => {
+                if let Some(data) = &self.data {
+                    config.data.clone_from(data);
+                }
+                Ok(config)
+            }
+            Err(problems) => {
+                for problem in &problems {
+                    eprint!("{problem}");
+                }
+                let many = if problems.len() == 1 { "" } else { "s" };
+                bail!("{} problem{many} in the configuration", problems.len())
+            }
+        }
+    }
+
+    /// The running server's HTTP port.
+    pub(crate) fn port(&self, config: &Config) -> Option<Port> {
+        Port::of(&config.data, config.http.address)
+    }
+}
+
+/// Reads a password from a file: its first line.
+pub(crate) fn password_of(path: &Path) -> Result<String> {
+    let text = if path == Path::new("-") {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line)?;
+        line
+    } else {
+        std::fs::read_to_string(path)
+            .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?
+    };
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => bail!("{}: there is no password in it", path.display()),
+    }
+}

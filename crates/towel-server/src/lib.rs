@@ -4,6 +4,7 @@ pub mod certificate;
 pub mod config;
 pub mod http;
 pub mod log;
+pub mod persist;
 pub mod secret;
 pub mod trace;
 pub mod users;

@@ -5,16 +5,17 @@ use std::sync::{Arc, OnceLock};
 
 use towel_core::auth::credentials;
 use towel_core::io::{Record, StoreFault, Ticket};
-use towel_net::{Handle, Persist};
 use towel_store::{Loaded, Options, Store, StoreError, Sync};
 
 use crate::config::{Config, Durability};
+
+/// Told what became of a ticket.
+pub type Tell = Box<dyn Fn(Ticket, Result<(), StoreFault>) + Send + std::marker::Sync>;
 
 /// The ticket of a record that nobody waits for.
 const NOBODY: u64 = u64::MAX;
 
 /// An open store and what was in it.
-#[derive(Debug)]
 pub struct Opened {
     /// The store.
     pub store: Store,
@@ -25,7 +26,7 @@ pub struct Opened {
     /// What opening found.
     pub loaded: Loaded,
     /// Where to tell of what is safe, once there is a driver.
-    pub tell: Arc<OnceLock<Handle>>,
+    pub tell: Arc<OnceLock<Tell>>,
 }
 
 /// Where the store of a configuration lies.
@@ -34,21 +35,18 @@ pub fn folder(config: &Config) -> PathBuf {
 }
 
 /// Opens the store of a configuration; `progress` is told bytes read and bytes in all.
-pub fn open(
-    config: &Config,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Opened, StoreError> {
+pub fn open(config: &Config, progress: &mut dyn FnMut(u64, u64)) -> Result<Opened, StoreError> {
     let sync = match config.durability {
         Durability::BeforeAnswer => Sync::EachBatch,
         Durability::Soon | Durability::Memory => Sync::Every(std::time::Duration::from_secs(1)),
     };
-    let tell = Arc::new(OnceLock::<Handle>::new());
+    let tell = Arc::new(OnceLock::<Tell>::new());
     let told = Arc::clone(&tell);
     let done = Box::new(move |tickets: &[u64], result: Result<(), &StoreError>| {
-        let Some(handle) = told.get() else { return };
+        let Some(tell) = told.get() else { return };
         let result = result.map_err(fault);
         for ticket in tickets.iter().filter(|t| **t != NOBODY) {
-            handle.stored(Ticket(*ticket), result);
+            tell(Ticket(*ticket), result);
         }
     });
     let (mut users, mut rest) = (Vec::new(), Vec::new());
@@ -81,22 +79,12 @@ pub fn to_store(record: Record) -> towel_store::Record {
     towel_store::Record { table: record.table, key: record.key, value: record.value }
 }
 
-/// The driver's way to the store.
-#[derive(Debug)]
-pub struct ToStore {
-    /// The store.
-    pub store: Arc<Store>,
-    /// Where to tell that a record was refused at once.
-    pub handle: Handle,
-}
-
-impl Persist for ToStore {
-    fn submit(&mut self, ticket: Option<Ticket>, record: Record) {
-        let number = ticket.map_or(NOBODY, |t| t.0);
-        if let Err(error) = self.store.submit(number, to_store(record))
-            && let Some(ticket) = ticket
-        {
-            self.handle.stored(ticket, Err(fault(&error)));
-        }
-    }
+/// Hands a record to the store without waiting; a refusal is told at once.
+pub fn submit(
+    store: &Store,
+    ticket: Option<Ticket>,
+    record: Record,
+) -> Result<(), (Option<Ticket>, StoreFault)> {
+    let number = ticket.map_or(NOBODY, |t| t.0);
+    store.submit(number, to_store(record)).map_err(|error| (ticket, fault(&error)))
 }

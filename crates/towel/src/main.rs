@@ -8,8 +8,8 @@ mod progress;
 mod serve;
 mod store;
 mod trace;
-mod uac;
 mod ua_commands;
+mod uac;
 mod user;
 
 use std::process::ExitCode;

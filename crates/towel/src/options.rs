@@ -62,8 +62,7 @@ pub(crate) fn password_of(path: &Path) -> Result<String> {
         std::io::stdin().read_line(&mut line)?;
         line
     } else {
-        std::fs::read_to_string(path)
-            .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?
+        std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?
     };
     match text.lines().next() {
         Some(line) if !line.is_empty() => Ok(line.to_owned()),

@@ -47,8 +47,7 @@ impl Trace {
             (None, Some(user)) => format!("user={}", escape(user)),
             (None, None) => return self.calls(&port),
         };
-        let path =
-            format!("/api/trace?{query}&messages={}&json={}", self.messages, self.json);
+        let path = format!("/api/trace?{query}&messages={}&json={}", self.messages, self.json);
         print!("{}", port.text("GET", &path, None)?);
         Ok(ExitCode::SUCCESS)
     }
@@ -64,7 +63,8 @@ impl Trace {
             println!("no messages are kept; `towel trace --on` begins it");
         }
         for call in calls {
-            let field = |name: &str| call.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+            let field =
+                |name: &str| call.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
             println!(
                 "{:10} {} -> {}  {}",
                 field("method"),

@@ -83,11 +83,13 @@ impl Way {
                 });
                 let code = if status < 300 { 0 } else { REFUSED };
                 let line = format!("{status} {}", response.reason());
-                let text = if text.is_empty() || status >= 300 { line } else { format!("{line}\n{text}") };
+                let text =
+                    if text.is_empty() || status >= 300 { line } else { format!("{line}\n{text}") };
                 (code, value, text)
             }
             Outcome::TimedOut => {
-                let value = json!({ "status": Value::Null, "reason": "no answer", "call_id": call_id });
+                let value =
+                    json!({ "status": Value::Null, "reason": "no answer", "call_id": call_id });
                 (TIMED_OUT, value, format!("no answer from {}", uac.wire.remote()))
             }
         };
@@ -95,7 +97,9 @@ impl Way {
             println!("{}", uac.ladder());
         }
         let mut value = value;
-        if self.ladder && let Some(object) = value.as_object_mut() {
+        if self.ladder
+            && let Some(object) = value.as_object_mut()
+        {
             object.insert("ladder".into(), uac.ladder().into());
         }
         println!("{}", if self.json { value.to_string() } else { text });
@@ -257,8 +261,7 @@ fn from_of(named: Option<&str>, uac: &Uac) -> Result<From> {
         Some(text) => Party::parse(text)?,
         None => {
             let address = uac.wire.local().ip();
-            let host =
-                if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
+            let host = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
             Party::parse(&format!("anonymous@{host}"))?
         }
     }))

@@ -159,13 +159,15 @@ impl Uac {
             }
             let known = matches!(text.method(), "OPTIONS" | "MESSAGE");
             let mut answer = Text {
-                start: if known { "SIP/2.0 200 OK" } else { "SIP/2.0 405 Method Not Allowed" }.into(),
+                start: if known { "SIP/2.0 200 OK" } else { "SIP/2.0 405 Method Not Allowed" }
+                    .into(),
                 ..Text::default()
             };
             for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
                 for line in text.lines(name) {
                     let tag = name == "To" && text.tag("To").is_none();
-                    let tag = if tag { format!(";tag={}", request::token()?) } else { String::new() };
+                    let tag =
+                        if tag { format!(";tag={}", request::token()?) } else { String::new() };
                     answer.add(name, format!("{line}{tag}"));
                 }
             }

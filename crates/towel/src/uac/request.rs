@@ -23,7 +23,9 @@ impl Party {
             (None, Some(rest)) => (false, rest),
             (None, None) => (false, text),
         };
-        if rest.is_empty() || rest.contains(|c: char| c.is_whitespace() || c.is_control() || "<>\"".contains(c)) {
+        if rest.is_empty()
+            || rest.contains(|c: char| c.is_whitespace() || c.is_control() || "<>\"".contains(c))
+        {
             bail!("`{text}` is not user@host");
         }
         let rest = rest.split([';', '?']).next().unwrap_or(rest);
@@ -100,7 +102,8 @@ impl Request {
 
     /// Answers challenges.
     pub(crate) fn authorize(&mut self, challenge: &str, sessions: &mut [Session]) -> Result<()> {
-        let name = if challenge == "WWW-Authenticate" { "Authorization" } else { "Proxy-Authorization" };
+        let name =
+            if challenge == "WWW-Authenticate" { "Authorization" } else { "Proxy-Authorization" };
         self.authorization.retain(|(known, _)| *known != name);
         let body = self.body.as_ref().map(|(_, body)| body.as_slice()).unwrap_or_default();
         for session in sessions {

@@ -10,6 +10,7 @@
 //! and, when something breaks, the shortest description of the bug. The format is described in
 //! [`flow`].
 
+pub mod agent;
 pub mod flow;
 pub mod ladder;
 pub mod network;

@@ -70,6 +70,7 @@
 //! `reset A B` (the connections between them); `note words`.
 
 mod parse;
+pub(crate) use parse::address;
 mod words;
 
 #[cfg(test)]

@@ -11,9 +11,11 @@
 //! [`flow`].
 
 pub mod agent;
+mod audit;
 pub mod flow;
 pub mod ladder;
 pub mod network;
 pub mod pattern;
 pub mod rng;
+pub mod run;
 pub mod text;

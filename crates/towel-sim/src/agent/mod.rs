@@ -136,6 +136,11 @@ impl Agent {
         }
     }
 
+    /// Tells it the time before it is made to do something.
+    pub fn set_time(&mut self, now: Now) {
+        self.now = now;
+    }
+
     /// How it was declared.
     pub fn spec(&self) -> &AgentSpec {
         &self.spec
@@ -177,7 +182,7 @@ impl Agent {
     }
 
     /// Where a request goes where nothing else is said.
-    fn default_target(&self, over: Option<Transport>) -> Result<Target, String> {
+    pub fn default_target(&self, over: Option<Transport>) -> Result<Target, String> {
         let transport = over.unwrap_or(self.spec.transport);
         let fits = |target: &&Target| {
             target.transport == transport && target.address.is_ipv4() == self.spec.address.is_ipv4()

@@ -1,0 +1,88 @@
+//! What must be true of every run, whatever it was about.
+
+use towel_core::io::Machine;
+
+use crate::agent::Agent;
+use crate::ladder;
+use crate::network::Network;
+use crate::run::Factory;
+use crate::text::Text;
+
+/// What is wrong with the messages that our elements sent.
+pub(crate) fn messages<A: Machine>(net: &Network<A>, factory: &dyn Factory) -> Vec<String> {
+    let mut complaints: Vec<String> = Vec::new();
+    for sent in net.trace().iter().filter(|sent| sent.by_element) {
+        let (who, what) = (net.name(sent.from), ladder::label(&sent.bytes));
+        for complaint in own(&sent.bytes).into_iter().chain(factory.audit(&sent.bytes)) {
+            let complaint = format!("{what} of {who}: {complaint}");
+            if !complaints.contains(&complaint) {
+                complaints.push(complaint);
+            }
+        }
+    }
+    complaints
+}
+
+/// What this crate sees by itself, without the parser of `towel-message`.
+fn own(bytes: &[u8]) -> Vec<String> {
+    if bytes.iter().all(|b| b"\r\n".contains(b)) {
+        return Vec::new();
+    }
+    let Some(text) = Text::datagram(bytes) else {
+        return vec!["it is no whole message".into()];
+    };
+    let mut wrong = Vec::new();
+    let must = ["Via", "From", "To", "Call-ID", "CSeq"];
+    for name in must.iter().chain(text.is_request().then_some(&"Max-Forwards")) {
+        if text.first(name).is_none() {
+            wrong.push(format!("it has no {name}"));
+        }
+    }
+    for name in ["From", "To", "Call-ID", "CSeq", "Max-Forwards", "Content-Length"] {
+        if text.lines(name).count() > 1 {
+            wrong.push(format!("it has {name} twice"));
+        }
+    }
+    // RFC 3261 section 8.1.1.7: whoever builds a request begins its branch with the cookie.
+    if text.is_request() && !text.branch().starts_with("z9hG4bK") {
+        wrong.push("its branch lacks the magic cookie".into());
+    }
+    // Section 8.2.6.2: only a 100 may leave without a tag in To.
+    if !text.is_request() && text.status() > 100 && text.tag("To").is_none() {
+        wrong.push("To has no tag".into());
+    }
+    let claimed = text.first("Content-Length").and_then(|v| v.parse::<usize>().ok());
+    let body = bytes.windows(4).position(|w| w == b"\r\n\r\n").map_or(0, |at| bytes.len() - at - 4);
+    if claimed.is_some_and(|claimed| claimed != body) {
+        wrong.push(format!("Content-Length is not {body}"));
+    }
+    wrong
+}
+
+/// What is left when everything should have come to its end.
+pub(crate) fn ending(net: &mut Network<Agent>, rough: bool) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if let Some(stuck) = net.stuck() {
+        complaints.push(stuck.to_string());
+    }
+    for name in net.undrained() {
+        complaints.push(format!("{name} has not drained: a table is not empty"));
+    }
+    let ids: Vec<_> = net.ids().collect();
+    for id in ids {
+        let name = net.name(id).to_string();
+        let Some(agent) = net.agent(id) else { continue };
+        if let Some(what) = crate::run::surprise(agent.inbox(), rough) {
+            complaints.push(format!("{name} got {what}, which the flow does not expect"));
+        }
+        for (request, finals, gave_up) in agent.callers() {
+            if finals == 0 && !gave_up {
+                complaints.push(format!(
+                    "the {} of {name} has never had a final response",
+                    request.method()
+                ));
+            }
+        }
+    }
+    complaints
+}

@@ -1,1 +1,32 @@
 //! The driver: sockets, TLS, DNS and real time around the SIP core.
+//!
+//! A [`Driver`] owns the sockets of one shard and runs one [`Machine`](towel_core::io::Machine) on
+//! one thread: what the network, the clock, the resolver and the store have to say becomes an
+//! [`Input`](towel_core::io::Input), and what the machine wants is carried out before the next
+//! one. Nothing on that thread waits for anything but the next event: the DNS and the store live
+//! on threads of their own and speak through a [`Handle`].
+//!
+//! A datagram's way: `recvmmsg` into a buffer that is there, the machine, the outbox's arena,
+//! `sendmmsg` from there. No copy, no allocation, no lock.
+
+mod bind;
+mod clock;
+mod config;
+mod connection;
+mod counters;
+mod driver;
+mod notice;
+mod persist;
+mod resolver;
+mod streams;
+mod sys;
+mod tls;
+
+pub use bind::BindFault;
+pub use config::{Bind, Config, Limits};
+pub use counters::{Counters, Counts};
+pub use driver::{Driver, DriverFault};
+pub use notice::Handle;
+pub use persist::{Forget, Persist};
+pub use resolver::{Resolver, ResolverConfig};
+pub use tls::{Tls, TlsConfig, TlsFault, identities};

@@ -1,0 +1,175 @@
+//! Making the sockets.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::AsFd;
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use towel_core::io::{Listener, ListenerId, Transport};
+
+use crate::config::{Bind, Limits};
+use crate::sys;
+
+/// Why a listener could not be had.
+#[derive(Debug)]
+pub struct BindFault {
+    /// What was to be spoken.
+    pub transport: Transport,
+    /// Where.
+    pub addr: SocketAddr,
+    /// Why not.
+    pub why: io::Error,
+}
+
+impl fmt::Display for BindFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen with {} at {}: {}", self.transport, self.addr, self.why)
+    }
+}
+
+impl std::error::Error for BindFault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.why)
+    }
+}
+
+/// A bound socket and what the core knows of it.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) listener: Listener,
+    pub(crate) socket: Listening,
+}
+
+#[derive(Debug)]
+pub(crate) enum Listening {
+    Datagrams(UdpSocket),
+    Streams(TcpListener),
+}
+
+/// Binds everything or nothing.
+pub(crate) fn bind_all(binds: &[Bind], limits: &Limits) -> Result<Vec<Bound>, BindFault> {
+    let mut bound: Vec<Bound> = Vec::new();
+    for bind in binds {
+        let fault = |why| BindFault { transport: bind.transport, addr: bind.addr, why };
+        for addr in expanded(bind.addr).map_err(fault)? {
+            let fault = |why| BindFault { transport: bind.transport, addr, why };
+            let number = u16::try_from(bound.len())
+                .map_err(|_| fault(io::Error::other("too many listeners")))?;
+            let (socket, local) = one(bind.transport, addr, limits).map_err(fault)?;
+            bound.push(Bound {
+                listener: Listener {
+                    id: ListenerId(number),
+                    transport: bind.transport,
+                    local,
+                    advertised: bind.advertised.clone(),
+                },
+                socket,
+            });
+        }
+    }
+    Ok(bound)
+}
+
+/// The addresses that are meant by the unspecified one: those of the interfaces that are up, of
+/// its family. Link-local ones are left out: they mean nothing without their interface.
+fn expanded(addr: SocketAddr) -> io::Result<Vec<SocketAddr>> {
+    if !addr.ip().is_unspecified() {
+        return Ok(vec![addr]);
+    }
+    let mut list: Vec<SocketAddr> = Vec::new();
+    for interface in nix::ifaddrs::getifaddrs()? {
+        let Some(storage) = interface.address else { continue };
+        let ip: IpAddr = match (storage.as_sockaddr_in(), storage.as_sockaddr_in6()) {
+            (Some(v4), _) => v4.ip().into(),
+            (_, Some(v6)) => v6.ip().into(),
+            _ => continue,
+        };
+        let link_local = match ip {
+            IpAddr::V4(v4) => v4.is_link_local(),
+            IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        };
+        let each = SocketAddr::new(ip, addr.port());
+        if ip.is_ipv6() == addr.is_ipv6() && !link_local && !list.contains(&each) {
+            list.push(each);
+        }
+    }
+    // The address that others can reach comes first: what has to choose one chooses that.
+    list.sort_by_key(|a| a.ip().is_loopback());
+    if list.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::AddrNotAvailable,
+            "no interface has an address of this family",
+        ));
+    }
+    Ok(list)
+}
+
+fn one(
+    transport: Transport,
+    addr: SocketAddr,
+    limits: &Limits,
+) -> io::Result<(Listening, SocketAddr)> {
+    let domain = Domain::for_address(addr);
+    match transport {
+        Transport::Udp => {
+            let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+            if addr.is_ipv6() {
+                socket.set_only_v6(true)?;
+            }
+            // As much as the system grants: a smaller buffer drops more in a burst, and works.
+            let _ = socket.set_recv_buffer_size(limits.udp_buffer);
+            let _ = socket.set_send_buffer_size(limits.udp_buffer);
+            socket.set_nonblocking(true)?;
+            sys::want_errors(socket.as_fd(), addr.is_ipv6())?;
+            socket.bind(&addr.into())?;
+            let socket = UdpSocket::from(socket);
+            let local = socket.local_addr()?;
+            Ok((Listening::Datagrams(socket), local))
+        }
+        Transport::Tcp | Transport::Tls => {
+            let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+            if addr.is_ipv6() {
+                socket.set_only_v6(true)?;
+            }
+            // A restart must not wait for the old connections' TIME_WAIT.
+            socket.set_reuse_address(true)?;
+            socket.set_nonblocking(true)?;
+            socket.bind(&addr.into())?;
+            socket.listen(limits.backlog)?;
+            let socket = TcpListener::from(socket);
+            let local = socket.local_addr()?;
+            Ok((Listening::Streams(socket), local))
+        }
+        Transport::Ws | Transport::Wss | Transport::Sctp => {
+            Err(io::Error::new(io::ErrorKind::Unsupported, "this transport is not built yet"))
+        }
+    }
+}
+
+/// Begins a connection, from the address of one of our listeners if that is given.
+pub(crate) fn connect(
+    remote: SocketAddr,
+    from: Option<SocketAddr>,
+) -> io::Result<std::net::TcpStream> {
+    let socket = Socket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    if let Some(from) = from.filter(|f| f.is_ipv6() == remote.is_ipv6()) {
+        socket.bind(&SocketAddr::new(from.ip(), 0).into())?;
+    }
+    match socket.connect(&remote.into()) {
+        Ok(()) => {}
+        Err(e) if e.raw_os_error() == Some(nix::libc::EINPROGRESS) => {}
+        Err(e) => return Err(e),
+    }
+    let stream = std::net::TcpStream::from(socket);
+    prepare(&stream);
+    Ok(stream)
+}
+
+/// What every connection gets: no waiting for full segments, and an end when the peer's machine
+/// is gone although bytes wait for it. None of it is worth failing for.
+pub(crate) fn prepare(stream: &std::net::TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(std::time::Duration::from_secs(30)));
+}

@@ -1,0 +1,297 @@
+//! One connection: its socket, its TLS if it has one, and what waits to be sent.
+//!
+//! It holds no read buffer. What comes in goes through the shard's scratch to the machine at
+//! once, so that an idle connection costs its socket, this struct and (with TLS) the session.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustls::Connection as Session;
+use towel_core::io::{CloseReason, ConnectionId, Flow, Instant};
+
+use crate::tls::identities;
+
+/// Room for ciphertext on its way through: less than what rustls takes in before it wants to be
+/// emptied.
+pub(crate) const CIPHERTEXT: usize = 16 << 10;
+/// Room for what is handed to the machine at once; holds all that one read of ciphertext can
+/// set free.
+pub(crate) const PLAINTEXT: usize = 64 << 10;
+
+/// Where a connection is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The connect is under way.
+    Connecting,
+    /// TLS is being agreed.
+    Handshaking,
+    /// In use.
+    Open,
+    /// To be closed when everything is sent. What comes in is thrown away: closing with unread
+    /// bytes would make the kernel reset the connection, and the peer lose our last words.
+    Closing,
+    /// All is sent, the peer knows, and its end is waited for.
+    Lingering,
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) flow: Flow,
+    pub(crate) state: State,
+    stream: TcpStream,
+    session: Option<Box<Session>>,
+    queue: Vec<u8>,
+    sent: usize,
+    /// Whether epoll is told to look for room to write.
+    pub(crate) watches_writes: bool,
+    /// Whether the peer has ever said anything.
+    pub(crate) spoke: bool,
+    /// When anything last went either way.
+    pub(crate) active: Instant,
+    /// Since when what is queued has not moved.
+    pub(crate) stalled: Instant,
+}
+
+/// What a read gave.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// So many bytes are in the plaintext scratch, perhaps none; more may follow.
+    Bytes(usize),
+    /// There is nothing now.
+    Nothing,
+    /// It is over.
+    End(CloseReason),
+}
+
+impl Connection {
+    pub(crate) fn new(
+        id: ConnectionId,
+        flow: Flow,
+        state: State,
+        stream: TcpStream,
+        session: Option<Session>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id,
+            flow,
+            state,
+            stream,
+            session: session.map(Box::new),
+            queue: Vec::new(),
+            sent: 0,
+            watches_writes: state == State::Connecting,
+            spoke: false,
+            active: now,
+            stalled: now,
+        }
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    /// The connect has ended, one way or the other.
+    pub(crate) fn connected(&mut self) -> Result<(), CloseReason> {
+        match self.stream.take_error() {
+            Ok(None) => {}
+            Ok(Some(e)) => return Err(reason(&e)),
+            Err(_) => return Err(CloseReason::Failed),
+        }
+        if let Ok(local) = self.stream.local_addr() {
+            self.flow.local = local;
+        }
+        self.state = if self.session.is_some() { State::Handshaking } else { State::Open };
+        Ok(())
+    }
+
+    /// How many bytes wait to be sent.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.len() - self.sent
+    }
+
+    /// Sends, or queues what cannot be sent now. The bound is the caller's to watch.
+    pub(crate) fn send(&mut self, bytes: &[u8], now: Instant) -> io::Result<usize> {
+        self.active = now;
+        if let Some(session) = &mut self.session {
+            session.writer().write_all(bytes)?;
+            return self.flush(now);
+        }
+        if self.state == State::Connecting || self.queued() > 0 {
+            self.put(bytes, now);
+            return Ok(0);
+        }
+        let written = write_some(&mut self.stream, bytes)?;
+        if let Some(rest) = bytes.get(written..).filter(|r| !r.is_empty()) {
+            self.put(rest, now);
+        }
+        Ok(written)
+    }
+
+    fn put(&mut self, bytes: &[u8], now: Instant) {
+        if self.queued() == 0 {
+            self.queue.clear();
+            self.sent = 0;
+            self.stalled = now;
+        }
+        self.queue.extend_from_slice(bytes);
+    }
+
+    /// Sends of what waits as much as the kernel takes. Gives how many bytes that were.
+    pub(crate) fn flush(&mut self, now: Instant) -> io::Result<usize> {
+        if self.state == State::Connecting {
+            return Ok(0);
+        }
+        let mut total = 0;
+        loop {
+            if self.queued() == 0 {
+                self.queue.clear();
+                self.sent = 0;
+                self.stalled = now;
+                match &mut self.session {
+                    Some(session) if session.wants_write() => {
+                        session.write_tls(&mut self.queue)?;
+                    }
+                    _ => break,
+                }
+                continue;
+            }
+            let rest = self.queue.get(self.sent..).unwrap_or_default();
+            let written = write_some(&mut self.stream, rest)?;
+            if written == 0 {
+                break;
+            }
+            self.sent += written;
+            self.stalled = now;
+            total += written;
+        }
+        // An idle connection holds no buffer, and a queue that moves does not grow at its front.
+        if self.queue.is_empty() {
+            self.queue = Vec::new();
+        } else if self.sent > self.queue.len() / 2 {
+            self.queue.drain(..self.sent);
+            self.sent = 0;
+        }
+        // Behind a queue that does not move, rustls must not keep its own.
+        if self.queued() > 0
+            && let Some(session) = &mut self.session
+        {
+            while session.wants_write() {
+                session.write_tls(&mut self.queue)?;
+            }
+        }
+        Ok(total)
+    }
+
+    /// Takes in what the peer sent. `counted` grows by the bytes of the stream.
+    pub(crate) fn read(
+        &mut self,
+        cipher: &mut [u8],
+        plain: &mut [u8],
+        counted: &mut u64,
+        now: Instant,
+    ) -> Taken {
+        let target = if self.session.is_some() { &mut *cipher } else { &mut *plain };
+        let count = match self.stream.read(target) {
+            Ok(0) => return Taken::End(self.end()),
+            Ok(count) => count,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Taken::Nothing,
+            Err(e) if e.kind() == ErrorKind::Interrupted => return Taken::Bytes(0),
+            Err(e) => return Taken::End(reason(&e)),
+        };
+        *counted += count as u64;
+        self.spoke = true;
+        self.active = now;
+        let Some(session) = &mut self.session else { return Taken::Bytes(count) };
+        let mut rest = cipher.get(..count).unwrap_or_default();
+        let mut ready = 0;
+        while !rest.is_empty() {
+            match session.read_tls(&mut rest) {
+                Ok(0) | Err(_) => return Taken::End(CloseReason::Tls),
+                Ok(_) => {}
+            }
+            let Ok(state) = session.process_new_packets() else {
+                // The alert that says why is worth a try.
+                let _ = self.flush(now);
+                return Taken::End(CloseReason::Tls);
+            };
+            let mut due = state.plaintext_bytes_to_read();
+            while due > 0 {
+                let room = plain.get_mut(ready..).unwrap_or_default();
+                match session.reader().read(room) {
+                    Ok(0) | Err(_) => return Taken::End(CloseReason::Tls),
+                    Ok(n) => {
+                        ready += n;
+                        due = due.saturating_sub(n);
+                    }
+                }
+            }
+            if state.peer_has_closed() && ready == 0 {
+                return Taken::End(CloseReason::Peer);
+            }
+        }
+        Taken::Bytes(ready)
+    }
+
+    fn end(&self) -> CloseReason {
+        match self.state {
+            State::Handshaking => CloseReason::Tls,
+            _ => CloseReason::Peer,
+        }
+    }
+
+    /// Whether the handshake has just been completed.
+    pub(crate) fn handshake_done(&self) -> bool {
+        self.state == State::Handshaking
+            && self.session.as_ref().is_some_and(|s| !s.is_handshaking())
+    }
+
+    /// The SIP domains that the peer has proved to speak for.
+    pub(crate) fn identities(&self) -> Vec<String> {
+        self.session
+            .as_ref()
+            .and_then(|s| s.peer_certificates())
+            .and_then(<[_]>::first)
+            .map(identities)
+            .unwrap_or_default()
+    }
+
+    /// Says that nothing more comes from us.
+    pub(crate) fn say_goodbye(&mut self, now: Instant) -> io::Result<()> {
+        if let Some(session) = &mut self.session {
+            session.send_close_notify();
+            self.flush(now)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn shut(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        self.state = State::Lingering;
+    }
+}
+
+fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match stream.write(bytes) {
+            Ok(written) => return Ok(written),
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(0),
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// The core's word for a failure of the socket.
+pub(crate) fn reason(error: &io::Error) -> CloseReason {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => CloseReason::Refused,
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
+            CloseReason::Reset
+        }
+        ErrorKind::TimedOut => CloseReason::TimedOut,
+        _ => CloseReason::Failed,
+    }
+}

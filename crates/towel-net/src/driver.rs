@@ -1,0 +1,543 @@
+//! The loop of one shard.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use towel_core::io::{
+    Command, Event, Input, Instant, Listener, ListenerId, Machine, Now, Outbox, Output,
+};
+
+use crate::bind::{self, BindFault, Bound, Listening};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::connection::PLAINTEXT;
+use crate::counters::{Counters, Counts};
+use crate::notice::{Handle, Inbox, Notice};
+use crate::persist::Persist;
+use crate::resolver::Resolver;
+use crate::streams::{Happened, Streams};
+use crate::sys::{self, BATCH, Receiver, Sender};
+
+/// What epoll gives back for each descriptor.
+pub(crate) mod token {
+    const KIND: u32 = 56;
+    /// The bits of a slot's generation that fit.
+    pub(crate) const GENERATION: u32 = 0xff_ffff;
+
+    pub(crate) enum Token {
+        Bell,
+        Listener(usize),
+        Connection { slot: u32, generation: u32 },
+    }
+
+    pub(crate) const BELL: u64 = 0;
+
+    pub(crate) fn listener(index: usize) -> u64 {
+        (1 << KIND) | index as u64
+    }
+
+    pub(crate) fn connection(slot: u32, generation: u32) -> u64 {
+        (2 << KIND) | (u64::from(generation & GENERATION) << 32) | u64::from(slot)
+    }
+
+    pub(crate) fn read(token: u64) -> Token {
+        match token >> KIND {
+            1 => Token::Listener((token & 0xffff) as usize),
+            2 => Token::Connection {
+                slot: token as u32,
+                generation: (token >> 32) as u32 & GENERATION,
+            },
+            _ => Token::Bell,
+        }
+    }
+}
+
+/// Why there is no driver.
+#[derive(Debug)]
+pub enum DriverFault {
+    /// A listener could not be had.
+    Bind(BindFault),
+    /// The system refused something else.
+    Io(io::Error),
+}
+
+impl fmt::Display for DriverFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bind(fault) => fault.fmt(f),
+            Self::Io(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DriverFault {}
+
+impl From<io::Error> for DriverFault {
+    fn from(fault: io::Error) -> Self {
+        Self::Io(fault)
+    }
+}
+
+impl From<BindFault> for DriverFault {
+    fn from(fault: BindFault) -> Self {
+        Self::Bind(fault)
+    }
+}
+
+/// The sockets of a shard, bound and not yet served.
+pub struct Driver {
+    config: Config,
+    bound: Vec<Bound>,
+    listeners: Vec<Listener>,
+    handle: Handle,
+    inbox: Inbox,
+    counters: Arc<Counters>,
+}
+
+/// How many datagram batches one turn takes from a socket before others have theirs.
+const BATCHES: usize = 32;
+/// How often one turn reads from a connection before others have theirs.
+const READS: usize = 4;
+/// How many events one turn takes from epoll.
+const EVENTS: usize = 256;
+/// How many notices one turn takes before the sockets have theirs.
+const NOTICES: usize = 1024;
+
+impl Driver {
+    /// Binds every listener of the configuration, or none.
+    pub fn new(config: Config) -> Result<Self, DriverFault> {
+        let bound = bind::bind_all(&config.binds, &config.limits)?;
+        let listeners = bound.iter().map(|b| b.listener.clone()).collect();
+        let (handle, inbox) = Inbox::pair()?;
+        Ok(Self { config, bound, listeners, handle, inbox, counters: Arc::default() })
+    }
+
+    /// The listeners, with the ports that they truly have.
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// How to reach the driver from other threads, before and while it runs.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// What the driver counts.
+    pub fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
+    }
+
+    /// Runs the machine on this thread until [`Handle::stop`]. Events of the machine go to
+    /// `onlooker`, which must not wait.
+    pub fn run<M: Machine + ?Sized>(
+        self,
+        machine: &mut M,
+        persist: &mut dyn Persist,
+        onlooker: &mut dyn FnMut(Event),
+    ) -> Result<(), DriverFault> {
+        let resolver = match &self.config.resolver {
+            Some(config) => Some(Resolver::start(config, self.handle.clone())?),
+            None => None,
+        };
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(io::Error::from)?;
+        let add = |fd, token| {
+            epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token)).map_err(io::Error::from)
+        };
+        add(self.inbox.fd(), token::BELL)?;
+        for (index, bound) in self.bound.iter().enumerate() {
+            match &bound.socket {
+                Listening::Datagrams(socket) => add(socket.as_fd(), token::listener(index))?,
+                Listening::Streams(socket) => add(socket.as_fd(), token::listener(index))?,
+            }
+        }
+        let mut clock = Clock::new();
+        let streams = Streams::new(
+            self.config.limits.clone(),
+            self.config.tls.clone(),
+            self.listeners.clone(),
+        );
+        let mut shard = Shard {
+            now: clock.now(),
+            clock,
+            epoll,
+            sockets: self.bound.into_iter().map(|b| b.socket).collect(),
+            streams,
+            out: Outbox::new(),
+            waiting: Vec::with_capacity(2 * BATCH),
+            sender: Sender::new(),
+            lost: Vec::new(),
+            counts: Counts::default(),
+            resolver,
+            persist,
+            onlooker,
+            stop: None,
+        };
+        for listener in self.listeners {
+            shard.tell(machine, Input::Listening(listener));
+        }
+        shard.serve(machine, &self.inbox, &self.counters)
+    }
+}
+
+struct Shard<'a> {
+    clock: Clock,
+    /// The time of this turn, or of this batch.
+    now: Now,
+    epoll: Epoll,
+    sockets: Vec<Listening>,
+    streams: Streams,
+    /// Its arena is kept until the datagrams in it are sent.
+    out: Outbox,
+    /// Datagrams to be sent with the next batch.
+    waiting: Vec<(ListenerId, SocketAddr, Range<usize>)>,
+    sender: Sender,
+    /// Destinations that the machine must be told of.
+    lost: Vec<(ListenerId, SocketAddr)>,
+    counts: Counts,
+    resolver: Option<Resolver>,
+    persist: &'a mut dyn Persist,
+    onlooker: &'a mut dyn FnMut(Event),
+    /// When to end at the latest, once that was asked for.
+    stop: Option<Instant>,
+}
+
+impl Shard<'_> {
+    fn serve<M: Machine + ?Sized>(
+        &mut self,
+        machine: &mut M,
+        inbox: &Inbox,
+        counters: &Counters,
+    ) -> Result<(), DriverFault> {
+        let mut events = vec![EpollEvent::empty(); EVENTS];
+        let mut receiver = Receiver::new();
+        let mut plain = vec![0; PLAINTEXT];
+        loop {
+            self.counts.connections = self.streams.len() as u64;
+            counters.publish(&self.counts);
+            let timeout = self.timeout(machine);
+            let count = match self.epoll.wait(&mut events, timeout) {
+                Ok(count) => count,
+                Err(nix::errno::Errno::EINTR) => 0,
+                Err(e) => return Err(io::Error::from(e).into()),
+            };
+            self.counts.turns += 1;
+            self.now = self.clock.now();
+            for event in events.iter().take(count) {
+                let flags = event.events();
+                match token::read(event.data()) {
+                    token::Token::Bell => self.notices(machine, inbox),
+                    token::Token::Listener(index) => {
+                        self.listener(machine, index, flags, &mut receiver);
+                    }
+                    token::Token::Connection { slot, generation } => {
+                        self.connection(machine, slot, generation, flags, &mut plain);
+                    }
+                }
+            }
+            if machine.deadline().is_some_and(|at| at <= self.now.at) {
+                self.tell(machine, Input::Tick);
+            }
+            if self.streams.deadline().is_some_and(|at| at <= self.now.at) {
+                self.streams.due(&self.epoll, self.now.at, &mut self.counts);
+                self.settle(machine);
+            }
+            self.flush(machine);
+            if let Some(at) = self.stop {
+                let quiet = machine.is_drained() && !self.streams.has_queued();
+                if quiet || self.now.at >= at {
+                    self.counts.connections = 0;
+                    counters.publish(&self.counts);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn timeout<M: Machine + ?Sized>(&self, machine: &M) -> EpollTimeout {
+        let stop = self.stop.map(|at| at.min(self.now.at + Duration::from_millis(20)));
+        let next = [machine.deadline(), self.streams.deadline(), stop];
+        match next.into_iter().flatten().min() {
+            None => EpollTimeout::NONE,
+            // Rounded up: a millisecond early would be a turn for nothing.
+            Some(at) => {
+                let millis = at.since(self.now.at).as_micros().div_ceil(1000).min(3_600_000);
+                EpollTimeout::try_from(millis as i32).unwrap_or(EpollTimeout::ZERO)
+            }
+        }
+    }
+
+    fn notices<M: Machine + ?Sized>(&mut self, machine: &mut M, inbox: &Inbox) {
+        inbox.hush();
+        for _ in 0..NOTICES {
+            match inbox.next() {
+                None => return,
+                Some(Notice::Resolved(query, answer)) => {
+                    self.tell(machine, Input::Resolved { query, answer });
+                }
+                Some(Notice::Stored(ticket, result)) => {
+                    self.tell(machine, Input::Stored { ticket, result });
+                }
+                Some(Notice::Command(command)) => self.tell(machine, Input::Command(command)),
+                Some(Notice::Tls(tls)) => self.streams.set_tls(tls),
+                Some(Notice::Stop(within)) => {
+                    self.stop = Some(self.now.at + within);
+                    self.tell(machine, Input::Command(Command::Drain));
+                }
+            }
+        }
+        inbox.ring();
+    }
+
+    fn listener<M: Machine + ?Sized>(
+        &mut self,
+        machine: &mut M,
+        index: usize,
+        flags: EpollFlags,
+        receiver: &mut Receiver,
+    ) {
+        let id = ListenerId(index as u16);
+        match self.sockets.get(index) {
+            Some(Listening::Datagrams(_)) => {
+                if flags.contains(EpollFlags::EPOLLERR) {
+                    self.icmp(id);
+                    self.settle(machine);
+                }
+                self.datagrams(machine, id, receiver);
+            }
+            Some(Listening::Streams(socket)) => {
+                self.streams.accept(&self.epoll, socket, id, self.now.at, &mut self.counts);
+                self.settle(machine);
+            }
+            None => {}
+        }
+    }
+
+    fn datagram_socket(&self, id: ListenerId) -> Option<&UdpSocket> {
+        match self.sockets.get(usize::from(id.0)) {
+            Some(Listening::Datagrams(socket)) => Some(socket),
+            _ => None,
+        }
+    }
+
+    fn datagrams<M: Machine + ?Sized>(
+        &mut self,
+        machine: &mut M,
+        id: ListenerId,
+        receiver: &mut Receiver,
+    ) {
+        for batch in 0..BATCHES {
+            let Some(socket) = self.datagram_socket(id) else { return };
+            let count = match receiver.receive(socket.as_fd()) {
+                Ok(count) => count,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                // An ICMP error that was told of a datagram sent earlier.
+                Err(_) => {
+                    self.icmp(id);
+                    self.settle(machine);
+                    continue;
+                }
+            };
+            if batch > 0 {
+                self.now = self.clock.now();
+            }
+            for index in 0..count {
+                let Some((remote, bytes)) = receiver.datagram(index) else { continue };
+                self.counts.datagrams_in += 1;
+                self.counts.datagram_bytes_in += bytes.len() as u64;
+                // Nought bytes are a keep-alive or a datagram that was too long to be one.
+                if !bytes.is_empty() {
+                    self.tell(machine, Input::Datagram { listener: id, remote, bytes });
+                }
+            }
+            // A batch that was not full has emptied the socket, and if not, epoll says so.
+            if count < BATCH {
+                break;
+            }
+        }
+        self.flush(machine);
+    }
+
+    /// Takes in what ICMP told of destinations.
+    fn icmp(&mut self, id: ListenerId) {
+        // Bounded: whoever sends such errors faster than they are read has the rest forgotten.
+        for _ in 0..64 {
+            let Some(socket) = self.datagram_socket(id) else { return };
+            let Some((remote, errno)) = sys::unreachable(socket.as_fd()) else { break };
+            // EMSGSIZE tells of the path's MTU, and that it was learnt: the datagram was lost,
+            // and the next one will be fragmented.
+            if errno != nix::libc::EMSGSIZE {
+                self.counts.unreachable += 1;
+                self.lost.push((id, remote));
+            }
+        }
+        if let Some(socket) = self.datagram_socket(id) {
+            // The error that stands at the socket itself has been told with the others.
+            let _ = socket.take_error();
+        }
+    }
+
+    fn connection<M: Machine + ?Sized>(
+        &mut self,
+        machine: &mut M,
+        slot: u32,
+        generation: u32,
+        flags: EpollFlags,
+        plain: &mut [u8],
+    ) {
+        let (epoll, at) = (&self.epoll, self.now.at);
+        let readable = self.streams.ready(epoll, slot, generation, flags, at, &mut self.counts);
+        self.settle(machine);
+        let Some(connection) = readable else { return };
+        for _ in 0..READS {
+            let read =
+                self.streams.read(&self.epoll, connection, plain, self.now.at, &mut self.counts);
+            // Opened comes before the bytes, and Closed comes after all that was read.
+            self.settle(machine);
+            let Some(count) = read else { break };
+            if let Some(bytes) = plain.get(..count).filter(|b| !b.is_empty()) {
+                self.tell(machine, Input::Stream { connection, bytes });
+            }
+            if count < plain.len() / 4 {
+                break;
+            }
+        }
+    }
+
+    /// One input, and everything that follows from it.
+    fn tell<M: Machine + ?Sized>(&mut self, machine: &mut M, input: Input<'_>) {
+        machine.handle(self.now, input, &mut self.out);
+        self.carry_out();
+        self.settle(machine);
+    }
+
+    /// What happened to connections while outputs were carried out.
+    fn settle<M: Machine + ?Sized>(&mut self, machine: &mut M) {
+        loop {
+            if self.waiting.len() >= BATCH {
+                self.send_waiting();
+            }
+            let input = if let Some(happened) = self.streams.happened.pop_front() {
+                match happened {
+                    Happened::Opened { id, flow, identities } => {
+                        Input::Opened { connection: id, flow, identities }
+                    }
+                    Happened::Closed { id, why } => Input::Closed { connection: id, why },
+                }
+            } else if let Some((listener, remote)) = self.lost.pop() {
+                Input::Unreachable { listener, remote }
+            } else {
+                return;
+            };
+            machine.handle(self.now, input, &mut self.out);
+            self.carry_out();
+        }
+    }
+
+    fn carry_out(&mut self) {
+        let mut outputs = std::mem::take(&mut self.out.outputs);
+        let (at, epoll) = (self.now.at, &self.epoll);
+        for output in outputs.drain(..) {
+            match output {
+                Output::Transmit { flow, bytes } => match flow.connection {
+                    None => self.waiting.push((flow.listener, flow.remote, bytes)),
+                    Some(id) => {
+                        let bytes = self.out.arena.get(bytes).unwrap_or_default();
+                        self.streams.send(epoll, id, bytes, at, &mut self.counts);
+                    }
+                },
+                Output::Open { connection, transport, listener, remote, server_name } => {
+                    self.streams.open(
+                        epoll,
+                        connection,
+                        transport,
+                        listener,
+                        remote,
+                        server_name.as_deref(),
+                        at,
+                        &mut self.counts,
+                    );
+                }
+                Output::Close { connection } => {
+                    self.streams.close(epoll, connection, at, &mut self.counts);
+                }
+                Output::Resolve { query, question } => {
+                    self.counts.questions += 1;
+                    if let Some(resolver) = &self.resolver {
+                        resolver.ask(query, question);
+                    }
+                }
+                Output::Store { ticket, record } => {
+                    self.counts.records += 1;
+                    self.persist.submit(ticket, record);
+                }
+                Output::Event(event) => (self.onlooker)(event),
+            }
+        }
+        self.out.outputs = outputs;
+        if self.waiting.is_empty() {
+            self.out.arena.clear();
+        }
+    }
+
+    /// Sends every datagram that waits, and tells the machine what could not be sent.
+    fn flush<M: Machine + ?Sized>(&mut self, machine: &mut M) {
+        while !self.waiting.is_empty() || !self.lost.is_empty() {
+            self.send_waiting();
+            self.settle(machine);
+        }
+    }
+
+    fn send_waiting(&mut self) {
+        let mut next = 0;
+        let mut retried = false;
+        while let Some((id, first, _)) = self.waiting.get(next) {
+            let (id, first) = (*id, *first);
+            let run = self.waiting.get(next..).unwrap_or_default();
+            let run = run.iter().take_while(|(l, ..)| *l == id).take(BATCH);
+            let arena = &self.out.arena;
+            let datagrams = run
+                .map(|(_, remote, range)| (*remote, arena.get(range.clone()).unwrap_or_default()));
+            let Some(Listening::Datagrams(socket)) = self.sockets.get(usize::from(id.0)) else {
+                self.counts.datagrams_unsent += 1;
+                next += 1;
+                continue;
+            };
+            match self.sender.send(socket.as_fd(), datagrams) {
+                Ok(sent) => {
+                    let range = self.waiting.get(next..next + sent).unwrap_or_default();
+                    let bytes: usize = range.iter().map(|(.., r)| r.len()).sum();
+                    self.counts.datagrams_out += sent as u64;
+                    self.counts.datagram_bytes_out += bytes as u64;
+                    next += sent.max(1);
+                    retried = false;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    // The kernel has no room: lost, as on a full wire, and sent again by timer.
+                    self.counts.datagrams_unsent += 1;
+                    next += 1;
+                }
+                // The error may be that of an earlier datagram, so this one gets another try.
+                Err(_) if !retried => {
+                    retried = true;
+                    self.icmp(id);
+                }
+                Err(_) => {
+                    retried = false;
+                    self.counts.datagrams_unsent += 1;
+                    self.lost.push((id, first));
+                    next += 1;
+                }
+            }
+        }
+        self.waiting.clear();
+        self.out.arena.clear();
+    }
+}

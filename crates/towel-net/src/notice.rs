@@ -1,0 +1,112 @@
+//! How other threads reach a shard: a channel, and an eventfd that wakes it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use towel_core::io::{Command, StoreFault, Ticket};
+use towel_core::locating::{Answer, QueryId};
+
+use crate::tls::Tls;
+
+/// What other threads tell a shard.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    Resolved(QueryId, Answer),
+    Stored(Ticket, Result<(), StoreFault>),
+    Command(Command),
+    Tls(Arc<Tls>),
+    /// End: let the machine drain for so long, then close everything.
+    Stop(Duration),
+}
+
+#[derive(Debug)]
+struct Bell {
+    fd: EventFd,
+    /// Rung and not yet heard: spares the system call of every further notice.
+    rung: AtomicBool,
+}
+
+/// Reaches a running driver from any thread.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    sender: Sender<Notice>,
+    bell: Arc<Bell>,
+}
+
+impl Handle {
+    /// A record is safe, or could not be made so.
+    pub fn stored(&self, ticket: Ticket, result: Result<(), StoreFault>) {
+        self.tell(Notice::Stored(ticket, result));
+    }
+
+    /// The answer to a question.
+    pub fn resolved(&self, query: QueryId, answer: Answer) {
+        self.tell(Notice::Resolved(query, answer));
+    }
+
+    /// Something for the machine.
+    pub fn command(&self, command: Command) {
+        self.tell(Notice::Command(command));
+    }
+
+    /// Other certificates and authorities, for connections from now on.
+    pub fn set_tls(&self, tls: Arc<Tls>) {
+        self.tell(Notice::Tls(tls));
+    }
+
+    /// Ends the driver: the machine is told to drain, and when it has, or after `within`, what is
+    /// queued is sent and everything closed.
+    pub fn stop(&self, within: Duration) {
+        self.tell(Notice::Stop(within));
+    }
+
+    fn tell(&self, notice: Notice) {
+        // A shard that has ended hears nothing more, and needs nothing more.
+        if self.sender.send(notice).is_ok() && !self.bell.rung.swap(true, Ordering::AcqRel) {
+            // Fails only if the counter is full, and then the shard is awake anyway.
+            let _ = self.bell.fd.write(1);
+        }
+    }
+}
+
+/// The shard's end.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    receiver: Receiver<Notice>,
+    bell: Arc<Bell>,
+}
+
+impl Inbox {
+    pub(crate) fn pair() -> io::Result<(Handle, Self)> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let fd = EventFd::from_value_and_flags(0, flags)?;
+        let bell = Arc::new(Bell { fd, rung: AtomicBool::new(false) });
+        let (sender, receiver) = channel();
+        Ok((Handle { sender, bell: bell.clone() }, Self { receiver, bell }))
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.bell.fd.as_fd()
+    }
+
+    /// To be called when the bell was heard and before the notices are taken: whatever comes
+    /// after that rings again.
+    pub(crate) fn hush(&self) {
+        let _ = self.bell.fd.read();
+        self.bell.rung.store(false, Ordering::Release);
+    }
+
+    /// Rings for itself: not everything was taken.
+    pub(crate) fn ring(&self) {
+        let _ = self.bell.fd.write(1);
+    }
+
+    pub(crate) fn next(&self) -> Option<Notice> {
+        self.receiver.try_recv().ok()
+    }
+}

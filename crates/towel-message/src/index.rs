@@ -153,7 +153,7 @@ impl Index {
                 first = false;
             } else if matches!(line, b"\r\n" | b"\n") {
                 return Ok(end);
-            } else {
+            } else if !line.is_empty() {
                 self.field_line(start, line, limits);
             }
             if !complete || end > limits.max_head {

@@ -75,9 +75,8 @@ impl Marks {
     /// Whether `user` is the user part of a Record-Route URI that we made for the dialog which
     /// `message` is of.
     pub fn is_route(&self, message: &Message<'_>, user: &[u8]) -> bool {
-        let Some(found) = user
-            .strip_prefix(ROUTE_LEAD)
-            .and_then(|digits| read_hex(digits, ROUTE_DIGITS))
+        let Some(found) =
+            user.strip_prefix(ROUTE_LEAD).and_then(|digits| read_hex(digits, ROUTE_DIGITS))
         else {
             return false;
         };
@@ -88,10 +87,7 @@ impl Marks {
     }
 
     fn route_hash(&self, message: &Message<'_>, tag: &[u8]) -> u64 {
-        self.hasher(ROUTE)
-            .field(message.call_id().unwrap_or_default())
-            .field(tag)
-            .finish()
+        self.hasher(ROUTE).field(message.call_id().unwrap_or_default()).field(tag).finish()
     }
 
     /// The mark for the branches of a request, from the request as it was received.
@@ -103,9 +99,7 @@ impl Marks {
         text.push(BRANCH_LEAD);
         write_hex(self.loop_hash(message), LOOP_DIGITS, &mut text);
         write_hex(self.origin_hash(message), ORIGIN_DIGITS, &mut text);
-        BranchMark {
-            text: text.try_into().unwrap_or([BRANCH_LEAD; BRANCH_DIGITS + 1]),
-        }
+        BranchMark { text: text.try_into().unwrap_or([BRANCH_LEAD; BRANCH_DIGITS + 1]) }
     }
 
     fn loop_hash(&self, message: &Message<'_>) -> u64 {
@@ -182,11 +176,12 @@ impl Marks {
     /// Whether a branch (without the magic cookie) is one that [`Marks::write_stateless`] began.
     pub fn is_stateless(&self, branch: &[u8]) -> bool {
         let Some((lead, digits)) = branch.split_first() else { return false };
-        let (Some(hash), Some(check)) = (digits.get(..16), digits.get(16..24)) else { return false };
+        let (Some(hash), Some(check)) = (digits.get(..16), digits.get(16..24)) else {
+            return false;
+        };
         *lead == b's'
-            && read_hex(hash, 16).is_some_and(|hash| {
-                read_hex(check, 8) == Some(low(self.stateless_check(hash), 8))
-            })
+            && read_hex(hash, 16)
+                .is_some_and(|hash| read_hex(check, 8) == Some(low(self.stateless_check(hash), 8)))
     }
 
     fn stateless_check(&self, hash: u64) -> u64 {
@@ -208,7 +203,9 @@ pub(crate) fn branch_of(via: &[u8]) -> Option<&[u8]> {
     via.split(|b| *b == b';').skip(1).find_map(|param| {
         let at = param.iter().position(|b| *b == b'=')?;
         let (name, value) = param.split_at(at);
-        name.trim_ascii().eq_ignore_ascii_case(b"branch").then(|| value.get(1..).unwrap_or_default().trim_ascii())
+        name.trim_ascii()
+            .eq_ignore_ascii_case(b"branch")
+            .then(|| value.get(1..).unwrap_or_default().trim_ascii())
     })
 }
 

@@ -3,10 +3,11 @@
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use towel_message::{Host, SipUri};
+use towel_message::{Host, SipUri, Uri};
 
 use super::Settings;
-use crate::io::{Listener, ListenerId, Transport};
+use crate::contract::Element;
+use crate::io::{Flow, Listener, ListenerId, Transport};
 
 /// A host and port by which this element is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ struct Own {
 #[derive(Clone, Debug, Default)]
 pub struct Domains {
     names: Vec<(String, Option<u16>)>,
+    /// Those of them that are domains of their own.
+    domains: Vec<(String, Option<u16>)>,
     /// Addresses that were configured as domains.
     addresses: Vec<(IpAddr, Option<u16>)>,
     own: Vec<Own>,
@@ -36,6 +39,10 @@ impl Domains {
         for name in settings.domains.iter().chain(&settings.aliases) {
             let (host, port) = split_port(name);
             domains.add_name(host, port);
+        }
+        for name in &settings.domains {
+            let (host, port) = split_port(name);
+            domains.domains.push((host.trim_end_matches('.').to_ascii_lowercase(), port));
         }
         for listener in listeners {
             domains.add_listener(listener, settings);
@@ -111,6 +118,36 @@ impl Domains {
         }
     }
 
+    /// The domain that a host and port of ours mean: a configured one is itself, every other name
+    /// and every address of ours is the first. `None` if it is not ours.
+    pub fn canonical(&self, host: &Host<'_>, port: Option<u16>) -> Option<&str> {
+        if let Host::Name(name) = host {
+            let name = name.strip_suffix(b".").unwrap_or(name);
+            let own = self.domains.iter().find(|(own, own_port)| {
+                own.as_bytes().eq_ignore_ascii_case(name) && self.port_fits(port, *own_port)
+            });
+            if let Some((own, _)) = own {
+                return Some(own);
+            }
+        }
+        self.owns(host, port).then_some(self.first.as_str())
+    }
+
+    /// Writes the address-of-record that a URI of ours names: what the location service is asked
+    /// by (RFC 3261 sections 10.3 step 5 and 16.5). False if the URI is not one of ours or names
+    /// nobody.
+    pub fn write_address_of_record(&self, uri: &SipUri<'_>, out: &mut Vec<u8>) -> bool {
+        let Some(domain) = self.canonical(&uri.host, uri.port).filter(|_| uri.user.is_some()) else {
+            return false;
+        };
+        let start = out.len();
+        towel_message::uri::address_of_record(&Uri::Sip(*uri), out);
+        let host = out.iter().skip(start).rposition(|b| *b == b'@').map_or(out.len(), |at| start + at + 1);
+        out.truncate(host);
+        out.extend_from_slice(domain.as_bytes());
+        true
+    }
+
     /// Whether the host of a URI is ours.
     pub fn owns_uri(&self, uri: &SipUri<'_>) -> bool {
         self.owns(&uri.host, uri.port)
@@ -139,7 +176,6 @@ impl Domains {
 
     fn listens_on(&self, port: u16) -> bool {
         // 5060 and 5061 are what a domain's port means where a balancer stands before us.
-        // 5060 and 5061 are what a domain's port means where a balancer stands before us.
         port == 5060 || port == 5061 || self.own.iter().any(|own| own.port == port) || self.places.iter().any(|place| place.2 == port)
     }
 
@@ -165,6 +201,28 @@ impl Domains {
     pub fn sibling(&self, id: ListenerId, transport: Transport) -> Option<&Listener> {
         let of = self.listener(id)?;
         self.listeners.iter().find(|l| l.transport == transport && l.local.ip() == of.local.ip())
+    }
+}
+
+impl Element for Domains {
+    fn is_own_domain(&self, host: &[u8]) -> bool {
+        Host::parse(host).is_some_and(|host| self.owns(&host, None))
+    }
+
+    fn domain(&self) -> &str {
+        &self.first
+    }
+
+    fn own_uri(&self, flow: &Flow, out: &mut Vec<u8>) {
+        out.extend_from_slice(if flow.transport.secure() { b"sips:" } else { b"sip:" });
+        self.write_place(flow.listener, flow.local, out);
+        match flow.transport {
+            Transport::Udp | Transport::Tls => {}
+            other => {
+                out.extend_from_slice(b";transport=");
+                out.extend_from_slice(other.uri_token().as_bytes());
+            }
+        }
     }
 }
 

@@ -1,0 +1,234 @@
+//! The response context (RFC 3261 section 16.6): a request under way, its targets, its branches
+//! and the responses that they gave.
+
+use std::time::Duration;
+
+use super::best;
+use super::breadth::Breadth;
+use super::mark::BranchMark;
+use super::route::Prepared;
+use super::settings::Forking;
+use crate::contract::{CancelCause, Candidate, Directives, Slots, Woken};
+use crate::io::{Flow, Instant};
+use crate::transaction::{ClientId, ServerId};
+
+/// How far a branch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Sent, nothing heard.
+    Calling,
+    /// A provisional response has come.
+    Proceeding,
+    /// A final response has come, or will not come.
+    Done,
+}
+
+/// One copy of the request that was sent.
+#[derive(Clone, Debug)]
+pub(super) struct Branch {
+    pub(super) client: Option<ClientId>,
+    pub(super) progress: Progress,
+    /// Its share of Max-Breadth, given back when it is done.
+    pub(super) breadth: u32,
+    /// Which target it is of.
+    pub(super) target: u32,
+    /// When Timer C fires.
+    pub(super) timer_c: Instant,
+    /// Why it is to be cancelled, and whether the CANCEL is out.
+    pub(super) cancelling: bool,
+    /// Whether its client transaction still exists.
+    pub(super) alive: bool,
+}
+
+/// The best final response so far.
+#[derive(Clone, Debug)]
+pub(super) struct Best {
+    pub(super) status: u16,
+    /// As it will be forwarded, its topmost Via gone; empty for one that is made here.
+    pub(super) bytes: Vec<u8>,
+    pub(super) branch: usize,
+}
+
+/// What is needed only until the final response has been sent.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// The request as it was received.
+    pub(super) request: Vec<u8>,
+    pub(super) prepared: Prepared,
+    pub(super) targets: Vec<Candidate>,
+    /// How many targets were begun.
+    pub(super) begun: usize,
+    pub(super) best: Option<Best>,
+    /// The challenges of 401 and 407 responses: of which branch, the name and the value.
+    pub(super) challenges: Vec<(usize, &'static str, Vec<u8>)>,
+    pub(super) slots: Slots,
+    pub(super) woken: Woken,
+    pub(super) directives: Directives,
+    pub(super) mark: Option<BranchMark>,
+    /// Whether the Request-URI is a resource of ours, so that targets may be added.
+    pub(super) ours: bool,
+}
+
+impl Work {
+    pub(super) fn reset(&mut self) {
+        self.request.clear();
+        self.targets.clear();
+        self.begun = 0;
+        self.best = None;
+        self.challenges.clear();
+        self.slots = Slots::new();
+        self.woken = Woken::NONE;
+        self.directives = Directives::default();
+        self.mark = None;
+        self.ours = false;
+    }
+}
+
+/// A response context.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) server: ServerId,
+    /// Whether the server transaction still exists.
+    pub(super) served: bool,
+    pub(super) source: Flow,
+    pub(super) invite: bool,
+    pub(super) branches: Vec<Branch>,
+    pub(super) breadth: Breadth,
+    /// The status of the final response that was sent.
+    pub(super) answered: Option<u16>,
+    /// No branches may be added: the caller has cancelled, or a 6xx has come.
+    pub(super) stopped: Option<CancelCause>,
+    pub(super) work: Option<Box<Work>>,
+}
+
+impl Context {
+    /// How many branches have had no final response.
+    pub(super) fn pending(&self) -> usize {
+        self.branches.iter().filter(|branch| branch.progress != Progress::Done).count()
+    }
+
+    /// Whether nothing more can come.
+    pub(super) fn is_over(&self) -> bool {
+        !self.served && self.branches.iter().all(|branch| !branch.alive)
+    }
+
+    /// The target to begin next, if one may be begun now.
+    pub(super) fn next(&self, work: &Work) -> Option<usize> {
+        if self.answered.is_some() || self.stopped.is_some() || self.breadth.room() == 0 {
+            return None;
+        }
+        let next = work.targets.get(work.begun)?;
+        let group_open = self
+            .branches
+            .iter()
+            .filter(|branch| branch.progress != Progress::Done)
+            .filter_map(|branch| work.targets.get(branch.target as usize))
+            .all(|target| target.group == next.group);
+        group_open.then_some(work.begun)
+    }
+
+    /// How many more targets of the group of `at` will be begun at once with it.
+    pub(super) fn companions(work: &Work, at: usize) -> u32 {
+        let group = work.targets.get(at).map(|target| target.group);
+        let rest = work.targets.iter().skip(at + 1).take_while(|target| Some(target.group) == group);
+        u32::try_from(rest.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Marks a branch as done. False if it was already.
+    pub(super) fn done(&mut self, at: usize) -> bool {
+        let Some(branch) = self.branches.get_mut(at) else { return false };
+        if branch.progress == Progress::Done {
+            return false;
+        }
+        branch.progress = Progress::Done;
+        let share = std::mem::take(&mut branch.breadth);
+        self.breadth.give_back(share);
+        true
+    }
+
+    /// When the earliest Timer C of an unfinished branch fires.
+    pub(super) fn timer_c(&self) -> Option<Instant> {
+        self.branches
+            .iter()
+            .filter(|branch| branch.progress != Progress::Done)
+            .map(|branch| branch.timer_c)
+            .min()
+    }
+}
+
+impl Work {
+    /// Whether a final response of `status` would be the best so far.
+    pub(super) fn is_better(&self, status: u16) -> bool {
+        self.best.as_ref().is_none_or(|best| best::rank(status) < best::rank(best.status))
+    }
+}
+
+/// Puts targets in order and numbers their groups: from the highest q to the lowest, those of one
+/// q together (RFC 3261 section 16.6), unless something else is asked for. Groups that an
+/// extension has numbered stay as they are.
+pub(super) fn arrange(targets: &mut [Candidate], forking: Forking, directives: &Directives) {
+    let forking = match directives.parallel {
+        Some(true) => Forking::Parallel,
+        Some(false) => Forking::Sequential,
+        None => forking,
+    };
+    if targets.iter().any(|target| target.group != 0) {
+        targets.sort_by_key(|target| target.group);
+        return;
+    }
+    targets.sort_by_key(|target| std::cmp::Reverse(target.q));
+    let mut group = 1;
+    let mut before: Option<u16> = None;
+    for target in targets {
+        let apart = match forking {
+            Forking::Parallel => false,
+            Forking::Sequential => before.is_some(),
+            Forking::ByQ => before.is_some_and(|q| q != target.q),
+        };
+        group += u32::from(apart);
+        target.group = group;
+        before = Some(target.q);
+    }
+}
+
+/// Timer C is longer than three minutes whatever is configured (section 16.6 step 11).
+pub(super) fn timer_c(configured: Duration) -> Duration {
+    configured.max(Duration::from_millis(180_001))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(qs: &[u16]) -> Vec<Candidate> {
+        qs.iter().map(|q| Candidate { q: *q, ..Candidate::default() }).collect()
+    }
+
+    fn groups(qs: &[u16], forking: Forking) -> Vec<(u16, u32)> {
+        let mut list = targets(qs);
+        arrange(&mut list, forking, &Directives::default());
+        list.iter().map(|t| (t.q, t.group)).collect()
+    }
+
+    #[test]
+    fn targets_are_tried_from_the_highest_q() {
+        assert_eq!(groups(&[500, 1000, 500], Forking::ByQ), [(1000, 1), (500, 2), (500, 2)]);
+        assert_eq!(groups(&[500, 1000], Forking::Parallel), [(1000, 1), (500, 1)]);
+        assert_eq!(groups(&[7, 7], Forking::Sequential), [(7, 1), (7, 2)]);
+    }
+
+    #[test]
+    fn what_an_extension_ordered_stays() {
+        let mut list = targets(&[1000, 1]);
+        list[0].group = 2;
+        list[1].group = 1;
+        arrange(&mut list, Forking::ByQ, &Directives::default());
+        assert_eq!(list[0].q, 1);
+    }
+
+    #[test]
+    fn timer_c_has_a_floor() {
+        assert!(timer_c(Duration::from_secs(1)) > Duration::from_secs(180));
+        assert_eq!(timer_c(Duration::from_secs(300)), Duration::from_secs(300));
+    }
+}

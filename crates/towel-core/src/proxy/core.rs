@@ -1,0 +1,478 @@
+//! The proxy core: response contexts and what happens to them.
+
+use towel_message::{Draft, Edits, Index, Limits, Message, Method, Name};
+
+use super::breadth::Breadth;
+use super::context::{self, Branch, Context, Progress, Work};
+use super::forward::Copy;
+use super::mark::Marks;
+use super::record_route;
+use super::route::{Hop, Prepared, is_sips, next_hop};
+use super::settings::Settings;
+use crate::contract::{CancelCause, Candidate, Directives, Env, Fields, ProxyCancel, ProxyForward, ProxyReply, Registry, Slots, Woken};
+use crate::io::{Flow, Instant, Now, Outbox};
+use crate::server::{Domains, phrase};
+use crate::stack::{ClientId, Destination, Failure, Received, Refusal, ServerId, Stack};
+use crate::transaction::slab::{Id, Slab};
+
+/// What the proxy works with and does not own.
+#[derive(Clone, Copy)]
+pub(crate) struct Around<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) domains: &'a Domains,
+    pub(crate) marks: &'a Marks,
+    pub(crate) registry: &'a Registry,
+    pub(crate) limits: &'a Limits,
+    pub(crate) now: Now,
+}
+
+impl<'a> Around<'a> {
+    pub(super) fn env(&self) -> Env<'a> {
+        Env::new(self.now, self.domains)
+    }
+}
+
+/// What sections 16.3 to 16.5 made of a request.
+pub(crate) struct Plan<'a> {
+    pub(crate) prepared: &'a mut Prepared,
+    pub(crate) targets: &'a mut Vec<Candidate>,
+    pub(crate) directives: Directives,
+    pub(crate) woken: Woken,
+    pub(crate) slots: Slots,
+    /// Whether the Request-URI is a resource of ours.
+    pub(crate) ours: bool,
+}
+
+/// The stateful proxy.
+#[derive(Debug, Default)]
+pub(crate) struct Proxy {
+    pub(super) contexts: Contexts,
+    pub(super) spare: Vec<Box<Work>>,
+    pub(super) edits: Edits,
+    pub(super) hop: Hop,
+    pub(super) values: record_route::Values,
+    pub(super) fields: Fields,
+    pub(super) buffer: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(super) struct Contexts(pub(super) Slab<Context>);
+
+impl Default for Contexts {
+    fn default() -> Self {
+        Self(Slab::new())
+    }
+}
+
+pub(super) type ContextId = Id<Context>;
+
+impl Proxy {
+    /// How many requests are under way.
+    pub(crate) fn len(&self) -> usize {
+        self.contexts.0.len()
+    }
+
+    /// Takes a request on (section 16.6): a response context, a server transaction, and the first
+    /// branches. False if there is no room for it.
+    pub(crate) fn begin(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, received: &Received<'_>, plan: Plan<'_>) -> Result<(), Refusal> {
+        if self.contexts.0.len() >= around.settings.max_contexts {
+            return Err(Refusal::Full);
+        }
+        let message = received.message;
+        let server = stack.server_transaction(around.now, received, 0)?;
+        let mut work = self.spare.pop().unwrap_or_default();
+        std::mem::swap(&mut work.prepared, plan.prepared);
+        std::mem::swap(&mut work.targets, plan.targets);
+        work.directives = plan.directives;
+        work.woken = plan.woken;
+        work.slots = plan.slots;
+        work.ours = plan.ours;
+        work.mark = Some(around.marks.branch(&message));
+        context::arrange(&mut work.targets, around.settings.forking, &work.directives);
+        if work.directives.fork == Some(false) {
+            work.targets.truncate(1);
+        }
+        let breadth = message.value(Name::MaxBreadth).and_then(towel_message::scan::number);
+        let context = Context {
+            server,
+            served: true,
+            source: received.flow,
+            invite: message.method() == Method::Invite,
+            branches: Vec::new(),
+            breadth: Breadth::new(breadth, around.settings.max_breadth),
+            answered: None,
+            stopped: None,
+            work: None,
+            timer: None,
+            give_up: None,
+        };
+        let id = self.contexts.0.insert(context);
+        stack.set_server_user(server, id.number());
+        self.advance_with(around, stack, out, id, work, &message);
+        Ok(())
+    }
+
+    pub(super) fn find(&self, number: u64) -> Option<ContextId> {
+        let id = Id::new(number as u32, (number >> 32) as u32);
+        self.contexts.0.get(id).map(|_| id)
+    }
+
+    pub(super) fn take_work(&mut self, id: ContextId) -> Option<Box<Work>> {
+        self.contexts.0.get_mut(id)?.work.take()
+    }
+
+    pub(super) fn put_work(&mut self, id: ContextId, work: Box<Work>) {
+        match self.contexts.0.get_mut(id) {
+            Some(context) if context.answered.is_none() => context.work = Some(work),
+            _ => self.spare_work(work),
+        }
+    }
+
+    fn spare_work(&mut self, mut work: Box<Work>) {
+        if self.spare.len() < 256 {
+            work.reset();
+            self.spare.push(work);
+        }
+    }
+
+    /// Begins what branches may be begun now, or gives the final response if there is nothing more
+    /// to wait for.
+    pub(super) fn advance(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId) {
+        let Some(work) = self.take_work(id) else { return };
+        let more = self.contexts.0.get(id).is_some_and(|context| context.next(&work).is_some());
+        if !more {
+            self.finish_if_over(around, stack, out, id, work);
+            return;
+        }
+        // A later group: the request is read again from the server transaction.
+        let bytes = self.contexts.0.get(id).and_then(|context| stack.request(context.server)).map(<[u8]>::to_vec);
+        let mut index = Box::new(Index::new());
+        match bytes.as_deref().map(|bytes| Message::parse(bytes, &mut index, around.limits)) {
+            Some(Ok(message)) => self.advance_with(around, stack, out, id, work, &message),
+            _ => self.put_work(id, work),
+        }
+    }
+
+    fn advance_with(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId, mut work: Box<Work>, message: &Message<'_>) {
+        while let Some(at) = self.contexts.0.get(id).and_then(|context| context.next(&work)) {
+            work.begun += 1;
+            self.begin_branch(around, stack, out, id, &mut work, message, at);
+        }
+        self.finish_if_over(around, stack, out, id, work);
+    }
+
+    fn finish_if_over(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId, work: Box<Work>) {
+        let over = self.contexts.0.get(id).is_some_and(|context| context.pending() == 0 && context.answered.is_none());
+        self.put_work(id, work);
+        if over {
+            self.finish(around, stack, out, id);
+        } else {
+            self.set_timer(around, stack, id);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the world, the context and what is sent")]
+    fn begin_branch(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        id: ContextId,
+        work: &mut Work,
+        message: &Message<'_>,
+        at: usize,
+    ) {
+        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        let Some(target) = work.targets.get(at) else { return };
+        let share = context.breadth.take(Context::companions(work, at));
+        let source = context.source;
+        next_hop(message, &work.prepared, &target.uri, &target.routes, &mut self.hop);
+        let copy = Copying {
+            around,
+            message,
+            source,
+            prepared: &work.prepared,
+            target,
+            hop: &self.hop,
+            breadth: Some(share),
+            mark: work.mark.as_ref().map(|mark| mark.as_bytes()).unwrap_or_default(),
+            user: work.prepared.user.as_deref(),
+            woken: work.woken,
+        };
+        let (edits, values, slots) = (&mut self.edits, &mut self.values, &mut work.slots);
+        let secured = copy.destination();
+        let client = stack.client_transaction(around.now, out, Destination::Uri(&secured), id.number(), |stamp, to| {
+            copy.write(stamp, edits, values, Some(slots), to);
+        });
+        let now = around.now.at;
+        let invite = context.invite;
+        match client {
+            Ok(client) => context.branches.push(Branch {
+                client,
+                progress: Progress::Calling,
+                breadth: share,
+                target: u32::try_from(at).unwrap_or(u32::MAX),
+                timer_c: now + context::timer_c(around.settings.timer_c),
+                cancelled: false,
+                alive: true,
+                ring: around.settings.ring.filter(|_| invite && at + 1 < work.targets.len()).map(|ring| now + ring),
+            }),
+            Err(_) => {
+                // As if it had answered 503 (section 16.9).
+                context.breadth.give_back(share);
+                if work.is_better(503) {
+                    work.best = Some(context::Best { status: 503, bytes: Vec::new(), branch: usize::MAX });
+                }
+            }
+        }
+        if !invite && context.branches.len() > 1 {
+            context.give_up.get_or_insert(now + std::time::Duration::from_secs(31));
+        }
+    }
+
+    /// Sets the timer of a context, if it has one.
+    pub(super) fn set_timer(&mut self, _around: &Around<'_>, stack: &mut Stack, id: ContextId) {
+        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        // A timer that is set is left to fire early rather than moved: most are never needed.
+        if context.timer.is_some() || context.answered.is_some() {
+            return;
+        }
+        if let Some(at) = context.deadline() {
+            context.timer = Some(stack.set_timer(at, id.number()));
+        }
+    }
+
+    pub(super) fn clear_timer(&mut self, stack: &mut Stack, id: ContextId) {
+        if let Some(timer) = self.contexts.0.get_mut(id).and_then(|context| context.timer.take()) {
+            stack.clear_timer(timer);
+        }
+    }
+
+    /// A timer of ours fired. Says whether the number was one of ours.
+    pub(crate) fn timer(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, number: u64) -> bool {
+        let Some(id) = self.find(number) else { return false };
+        let now = around.now.at;
+        let Some(context) = self.contexts.0.get_mut(id) else { return false };
+        context.timer = None;
+        if context.give_up.is_some_and(|at| at <= now) {
+            context.give_up = None;
+            self.give_up(around, stack, out, id);
+            return true;
+        }
+        let mut ringing = false;
+        let mut late: Vec<(usize, ClientId, Progress)> = Vec::new();
+        for (at, branch) in context.branches.iter_mut().enumerate() {
+            if branch.progress == Progress::Done || !context.invite {
+                continue;
+            }
+            if branch.timer_c <= now {
+                late.push((at, branch.client, branch.progress));
+                // Once more as long, for the CANCEL to work (section 16.8 allows any value).
+                branch.timer_c = now + context::timer_c(around.settings.timer_c);
+            } else if branch.ring.is_some_and(|ring| ring <= now) {
+                branch.ring = None;
+                ringing = true;
+                late.push((at, branch.client, branch.progress));
+            }
+        }
+        let _ = ringing;
+        for (at, client, progress) in late {
+            if progress == Progress::Proceeding {
+                self.cancel_branch(around, stack, out, id, at, CancelCause::TimedOut, None);
+            } else {
+                // Nothing was heard at all: as if 408 had come (section 16.8).
+                stack.withdraw(around.now, out, client);
+                self.branch_failed(around, stack, out, id, client, 408);
+            }
+        }
+        self.set_timer(around, stack, id);
+        true
+    }
+
+    /// A search for a non-INVITE request that has lasted nearly as long as its client waits: what
+    /// there is is given.
+    fn give_up(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId) {
+        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        let open: Vec<ClientId> = context
+            .branches
+            .iter()
+            .filter(|branch| branch.progress != Progress::Done)
+            .map(|branch| branch.client)
+            .collect();
+        context.stopped.get_or_insert(CancelCause::TimedOut);
+        for client in open {
+            stack.withdraw(around.now, out, client);
+            self.branch_failed(around, stack, out, id, client, 408);
+        }
+    }
+
+    /// A branch came to nothing: as if `status` had come on it.
+    pub(super) fn branch_failed(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId, client: ClientId, status: u16) {
+        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        let Some(at) = context.branches.iter().position(|branch| branch.client == client) else { return };
+        if !context.done(at) || context.answered.is_some() {
+            return;
+        }
+        if let Some(work) = context.work.as_mut()
+            && work.is_better(status)
+        {
+            work.best = Some(context::Best { status, bytes: Vec::new(), branch: at });
+        }
+        self.advance(around, stack, out, id);
+    }
+
+    /// A request of ours has come to nothing.
+    pub(crate) fn failed(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, client: ClientId, number: u64, why: Failure) {
+        let Some(id) = self.find(number) else { return };
+        let status = match why {
+            Failure::TimedOut => 408,
+            Failure::Transport | Failure::NotLocated(_) => 503,
+            Failure::Cancelled => 487,
+        };
+        self.branch_failed(around, stack, out, id, client, status);
+    }
+
+    /// The caller has cancelled (section 16.10).
+    pub(crate) fn cancelled(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, number: u64, cancel: &Message<'_>) {
+        let Some(id) = self.find(number) else { return };
+        if let Some(context) = self.contexts.0.get_mut(id) {
+            context.stopped.get_or_insert(CancelCause::Caller);
+        }
+        self.cancel_pending(around, stack, out, id, CancelCause::Caller, Some(cancel));
+        self.advance(around, stack, out, id);
+    }
+
+    /// Cancels every branch that has had no final response (section 16.7 step 10). A branch that
+    /// has not even had a provisional one is cancelled when that comes (section 9.1): the
+    /// transaction sees to it.
+    pub(super) fn cancel_pending(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId, cause: CancelCause, cancel: Option<&Message<'_>>) {
+        let Some(context) = self.contexts.0.get(id) else { return };
+        // Only an INVITE is ever cancelled (section 9.1).
+        if !context.invite {
+            return;
+        }
+        for at in 0..context.branches.len() {
+            self.cancel_branch(around, stack, out, id, at, cause, cancel);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the world, the branch and why")]
+    fn cancel_branch(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId, at: usize, cause: CancelCause, cancel: Option<&Message<'_>>) {
+        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        let server = context.server;
+        let Some(branch) = context.branches.get_mut(at) else { return };
+        if branch.cancelled || branch.progress == Progress::Done {
+            return;
+        }
+        branch.cancelled = true;
+        let client = branch.client;
+        self.fields.clear();
+        let mut index = Index::new();
+        let woken = around.registry.woken_for_method(b"CANCEL");
+        if !woken.is_empty()
+            && let Some(Ok(request)) = stack.request(server).map(|bytes| Message::parse(bytes, &mut index, around.limits))
+        {
+            let mut woken = woken;
+            woken.join(&around.registry.woken(cancel.unwrap_or(&request)));
+            let mut stage = ProxyCancel { request, cancel: cancel.copied(), cause, fields: &mut self.fields };
+            let _ = around.registry.proxy_cancel(woken, around.env(), &mut stage);
+        }
+        let reason = self.fields.get("Reason").map(<[u8]>::to_vec);
+        stack.cancel(around.now, out, client, reason.as_deref());
+    }
+
+    /// A client transaction is over.
+    pub(crate) fn client_ended(&mut self, stack: &mut Stack, client: ClientId, number: u64) {
+        let Some(id) = self.find(number) else { return };
+        if let Some(context) = self.contexts.0.get_mut(id)
+            && let Some(branch) = context.branches.iter_mut().find(|branch| branch.client == client)
+        {
+            branch.alive = false;
+        }
+        self.drop_if_over(stack, id);
+    }
+
+    /// A server transaction is over.
+    pub(crate) fn server_ended(&mut self, stack: &mut Stack, number: u64) {
+        let Some(id) = self.find(number) else { return };
+        if let Some(context) = self.contexts.0.get_mut(id) {
+            context.served = false;
+        }
+        self.drop_if_over(stack, id);
+    }
+
+    fn drop_if_over(&mut self, stack: &mut Stack, id: ContextId) {
+        if !self.contexts.0.get(id).is_some_and(Context::is_over) {
+            return;
+        }
+        self.clear_timer(stack, id);
+        if let Some(context) = self.contexts.0.remove(id)
+            && let Some(work) = context.work
+        {
+            self.spare_work(work);
+        }
+    }
+
+    /// Sends a final response that we make ourselves.
+    pub(super) fn reply(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, server: ServerId, source: Flow, status: u16, woken: Woken) {
+        self.fields.clear();
+        let mut body = None;
+        let woken = around.registry.woken_for_reply(woken, status);
+        if !woken.is_empty()
+            && let Some(bytes) = stack.request(server)
+        {
+            let mut index = Index::new();
+            if let Ok(request) = Message::parse(bytes, &mut index, around.limits) {
+                let mut stage = ProxyReply { request, source, status, fields: &mut self.fields, body: &mut body };
+                let _ = around.registry.proxy_reply(woken, around.env(), &mut stage);
+            }
+        }
+        let fields = &self.fields;
+        let _ = stack.reply(around.now, out, server, status, phrase(status), |mut writer| {
+            for (name, value) in fields.iter() {
+                writer.field(name, value);
+            }
+            match body {
+                Some(body) => writer.body(body.media_type.as_bytes(), &body.bytes),
+                None => writer.end(),
+            }
+        });
+    }
+}
+
+/// One copy in the making.
+pub(super) struct Copying<'a, 'm> {
+    pub(super) around: &'a Around<'a>,
+    pub(super) message: &'a Message<'m>,
+    pub(super) source: Flow,
+    pub(super) prepared: &'a Prepared,
+    pub(super) target: &'a Candidate,
+    pub(super) hop: &'a Hop,
+    pub(super) breadth: Option<u32>,
+    pub(super) mark: &'a [u8],
+    pub(super) user: Option<&'a [u8]>,
+    pub(super) woken: Woken,
+}
+
+impl Copying<'_, '_> {
+    /// The URI to locate; a sips one where the Request-URI is (section 16.6 step 7).
+    pub(super) fn destination(&self) -> Vec<u8> {
+        let uri = &self.hop.uri;
+        if self.hop.secure && !is_sips(uri) && uri.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sip:")) {
+            let mut secured = Vec::with_capacity(uri.len() + 1);
+            secured.extend_from_slice(b"sips:");
+            secured.extend_from_slice(uri.get(4..).unwrap_or_default());
+            return secured;
+        }
+        uri.clone()
+    }
+
+    fn records_route(&self) -> bool {
+        let method = self.message.method();
+        if matches!(method, Method::Register | Method::Cancel | Method::Ack) {
+            return false;
+        }
+        (self.around.settings.record_route && record_route::wanted(&method))
+            || record_route::demanded(&self.source, &self.target.uri, &self.hop.uri)
+    }
+}

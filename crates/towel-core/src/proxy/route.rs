@@ -1,0 +1,240 @@
+//! Route information preprocessing (RFC 3261 section 16.4) and where a request goes next
+//! (section 16.6 step 6).
+
+use towel_message::{Message, Name, NameAddr, SipUri, Uri, Value};
+
+use super::mark::Marks;
+use crate::io::{Flow, Transport};
+use crate::server::Domains;
+
+/// What the preprocessing made of a request: edits that are carried out when it is forwarded.
+#[derive(Clone, Debug, Default)]
+pub struct Prepared {
+    /// The Request-URI as it stands now.
+    pub uri: Vec<u8>,
+    /// How many Route values at the front were ours and are gone.
+    pub popped: usize,
+    /// Whether the last Route value has become the Request-URI.
+    pub last_taken: bool,
+    /// Whether a Record-Route value that we made for this very dialog brought the request here.
+    pub in_dialog: bool,
+    /// The credentials that were verified and end here, by the position of their header fields.
+    pub spent: Vec<usize>,
+    /// The address-of-record that the sender proved to be.
+    pub user: Option<Vec<u8>>,
+}
+
+impl Prepared {
+    fn reset(&mut self, uri: &[u8]) {
+        self.uri.clear();
+        self.uri.extend_from_slice(uri);
+        (self.popped, self.last_taken, self.in_dialog) = (0, false, false);
+        self.spent.clear();
+        self.user = None;
+    }
+
+    /// Whether the Route value at `position` (counted over all lines) is still there.
+    pub fn keeps(&self, position: usize, count: usize) -> bool {
+        position >= self.popped && !(self.last_taken && position + 1 == count)
+    }
+
+    /// The Route values that are left.
+    pub fn routes<'a>(&self, message: &Message<'a>) -> impl Iterator<Item = Value<'a>> + use<'a> {
+        let count = if self.last_taken { message.values(Name::Route).count() } else { usize::MAX };
+        let (popped, last_taken) = (self.popped, self.last_taken);
+        message
+            .values(Name::Route)
+            .enumerate()
+            .filter(move |(at, _)| *at >= popped && !(last_taken && at + 1 == count))
+            .map(|(_, value)| value)
+    }
+}
+
+/// Reads the route of a request and takes ourselves out of it.
+pub fn preprocess(
+    message: &Message<'_>,
+    source: &Flow,
+    domains: &Domains,
+    marks: &Marks,
+    prepared: &mut Prepared,
+) {
+    prepared.reset(message.request_uri());
+    undo_strict_router(message, domains, marks, prepared);
+    strip_maddr(source, domains, prepared);
+    if !message.has(Name::Route) {
+        return;
+    }
+    // The first value that is ours goes (section 16.4). A second one goes with it if it is the
+    // other half of a double Record-Route, whose two values mean one visit (RFC 5658 section 5).
+    let mut first = true;
+    let count = if prepared.last_taken { message.values(Name::Route).count() } else { usize::MAX };
+    for (at, value) in message.values(Name::Route).enumerate().take(2) {
+        if prepared.last_taken && at + 1 == count {
+            break;
+        }
+        let Some((owned, marked)) = own_route(message, value.bytes, domains, marks) else { break };
+        if !owned || !(first || (marked && prepared.in_dialog)) {
+            break;
+        }
+        prepared.popped += 1;
+        prepared.in_dialog |= marked;
+        if !marked {
+            break;
+        }
+        first = false;
+    }
+}
+
+/// Whether a Route value points at us, and whether we made it for this dialog.
+fn own_route(
+    message: &Message<'_>,
+    value: &[u8],
+    domains: &Domains,
+    marks: &Marks,
+) -> Option<(bool, bool)> {
+    let address = NameAddr::parse(value).ok()?;
+    let Ok(Uri::Sip(uri)) = Uri::parse(address.uri) else { return None };
+    let owned = domains.owns_uri(&uri);
+    Some((owned, owned && is_marked(message, &uri, marks)))
+}
+
+fn is_marked(message: &Message<'_>, uri: &SipUri<'_>, marks: &Marks) -> bool {
+    uri.user.is_some_and(|user| marks.is_route(message, user))
+}
+
+/// A strict router has put a Record-Route value of ours into the Request-URI, and what was there
+/// at the end of the Route.
+fn undo_strict_router(
+    message: &Message<'_>,
+    domains: &Domains,
+    marks: &Marks,
+    prepared: &mut Prepared,
+) {
+    if !message.has(Name::Route) {
+        return;
+    }
+    let Ok(Uri::Sip(uri)) = Uri::parse(message.request_uri()) else { return };
+    if !domains.owns_uri(&uri) {
+        return;
+    }
+    let marked = is_marked(message, &uri, marks);
+    // Without our mark it may still be a value from before a change of key: one with lr and
+    // nobody named in it can be nothing else. It opens no relay.
+    if !marked && (uri.user.is_some() || !uri.lr()) {
+        return;
+    }
+    let Some(last) = message.values(Name::Route).last() else { return };
+    let Ok(address) = NameAddr::parse(last.bytes) else { return };
+    prepared.uri.clear();
+    prepared.uri.extend_from_slice(address.uri);
+    prepared.last_taken = true;
+    prepared.in_dialog |= marked;
+}
+
+/// A maddr that means us, on the port and transport that the request came by, is taken off with
+/// the port and transport that only served to get here.
+fn strip_maddr(source: &Flow, domains: &Domains, prepared: &mut Prepared) {
+    let Ok(Uri::Sip(uri)) = Uri::parse(&prepared.uri) else { return };
+    let Some(maddr) = uri.maddr() else { return };
+    if !domains.owns(&maddr, uri.port) {
+        return;
+    }
+    let transport = match uri.transport() {
+        Some(token) => Transport::from_token(token),
+        None if uri.secure => Some(Transport::Tls),
+        None => Some(Transport::Udp),
+    };
+    let transport = match transport {
+        Some(Transport::Tcp) if uri.secure => Some(Transport::Tls),
+        other => other,
+    };
+    let Some(transport) = transport else { return };
+    if transport != source.transport
+        || uri.port.unwrap_or(transport.default_port()) != source.local.port()
+    {
+        return;
+    }
+    let mut stripped = Vec::with_capacity(prepared.uri.len());
+    write_without(&prepared.uri, &["maddr", "transport"], true, &mut stripped);
+    prepared.uri = stripped;
+}
+
+/// Writes a SIP URI without some of its parameters, and without its port if `port` says so.
+pub(crate) fn write_without(uri: &[u8], names: &[&str], port: bool, out: &mut Vec<u8>) {
+    let (main, headers) = match uri.iter().position(|b| *b == b'?') {
+        Some(at) => uri.split_at(at),
+        None => (uri, &[][..]),
+    };
+    // A semicolon may stand in the user part; the parameters begin after the host.
+    let host = main.iter().rposition(|b| *b == b'@').map_or(0, |at| at + 1);
+    let (user, rest) = main.split_at(host);
+    out.extend_from_slice(user);
+    for (at, part) in rest.split(|b| *b == b';').enumerate() {
+        if at == 0 {
+            out.extend_from_slice(if port { without_port(part) } else { part });
+            continue;
+        }
+        let name = part.split(|b| *b == b'=').next().unwrap_or_default();
+        if !names.iter().any(|drop| name.eq_ignore_ascii_case(drop.as_bytes())) {
+            out.push(b';');
+            out.extend_from_slice(part);
+        }
+    }
+    out.extend_from_slice(headers);
+}
+
+/// `sip:host:port` or `host:port` without its port.
+fn without_port(host: &[u8]) -> &[u8] {
+    match host.iter().rposition(|b| *b == b':') {
+        Some(at)
+            if host
+                .get(at + 1..)
+                .is_some_and(|p| !p.is_empty() && p.iter().all(u8::is_ascii_digit)) =>
+        {
+            host.get(..at).unwrap_or(host)
+        }
+        _ => host,
+    }
+}
+
+/// Where a copy of a request goes next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hop {
+    /// The URI to locate: of the first Route value, or the Request-URI.
+    pub uri: Vec<u8>,
+    /// Whether the first Route value belongs to a strict router: it becomes the Request-URI, and
+    /// that goes to the end of the Route (section 16.6 step 6).
+    pub strict: bool,
+    /// Whether the Request-URI is a sips URI: the next hop then is reached as if its URI were one
+    /// (section 16.6 step 7).
+    pub secure: bool,
+}
+
+/// Finds the next hop of the copy whose Request-URI is `target` and whose Route begins with
+/// `pushed`.
+pub fn next_hop(
+    message: &Message<'_>,
+    prepared: &Prepared,
+    target: &[u8],
+    pushed: &[Vec<u8>],
+    hop: &mut Hop,
+) {
+    hop.uri.clear();
+    hop.strict = false;
+    hop.secure = is_sips(target);
+    let first = pushed
+        .first()
+        .map(|route| route.as_slice())
+        .or_else(|| prepared.routes(message).next().map(|value| value.bytes));
+    let Some(address) = first.and_then(|value| NameAddr::parse(value).ok()) else {
+        hop.uri.extend_from_slice(target);
+        return;
+    };
+    hop.strict = matches!(Uri::parse(address.uri), Ok(Uri::Sip(uri)) if !uri.lr());
+    hop.uri.extend_from_slice(address.uri);
+}
+
+/// Whether a URI is a sips URI.
+pub fn is_sips(uri: &[u8]) -> bool {
+    uri.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sips:"))
+}

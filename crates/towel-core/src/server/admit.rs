@@ -1,0 +1,77 @@
+//! Who may have a request forwarded (RFC 3261 sections 16.3 step 6 and 22.3).
+
+use towel_message::{Host, Message, Uri, uri};
+
+use super::{Domains, Relay, Settings};
+use crate::io::Flow;
+use crate::proxy::{Prepared, Visits};
+
+/// What must be proved before a request goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// Nothing.
+    None,
+    /// That the sender is the user of ours who stands in From.
+    Sender,
+    /// That the sender is any user of ours: the request is for a foreign domain, from a foreign
+    /// one.
+    User,
+    /// There is none that would do.
+    Impossible,
+}
+
+/// Decides what a request's sender must prove.
+pub(super) fn proof(
+    message: &Message<'_>,
+    source: &Flow,
+    prepared: &Prepared,
+    visits: Visits,
+    foreign: bool,
+    domains: &Domains,
+    settings: &Settings,
+) -> Proof {
+    // Our own mark in Route or Via says that this dialog, or this request, was let through before.
+    if prepared.in_dialog || visits.spiral {
+        return Proof::None;
+    }
+    if settings.trusted.iter().any(|network| network.holds(source.remote.ip())) {
+        return Proof::None;
+    }
+    let from_ours = claims_us(message, domains);
+    match settings.relay {
+        Relay::Nobody if foreign => Proof::Impossible,
+        Relay::Users if foreign && !from_ours => Proof::User,
+        Relay::Users if foreign => Proof::Sender,
+        _ if from_ours && settings.authenticate => Proof::Sender,
+        _ => Proof::None,
+    }
+}
+
+/// Whether From names one of our domains.
+pub(super) fn claims_us(message: &Message<'_>, domains: &Domains) -> bool {
+    let Ok(from) = message.from() else { return false };
+    match Uri::parse(from.uri) {
+        Ok(Uri::Sip(uri)) => domains.owns_uri(&uri),
+        Ok(_) => false,
+        // What cannot be read cannot be somebody else's either.
+        Err(_) => true,
+    }
+}
+
+/// Whether From names this user of a domain of ours: what proved credentials allow.
+pub(super) fn is_sender(message: &Message<'_>, user: &[u8], domains: &Domains) -> bool {
+    let Ok(Uri::Sip(uri)) = message.from().map_err(|_| ()).and_then(|from| Uri::parse(from.uri).map_err(|_| ())) else {
+        return false;
+    };
+    domains.owns_uri(&uri) && uri.user.is_some_and(|from| uri::unescaped_eq(from, user, |_| false, false))
+}
+
+/// Whether a URI's host is ours.
+pub(super) fn is_ours(uri: &[u8], domains: &Domains) -> bool {
+    matches!(Uri::parse(uri), Ok(Uri::Sip(uri)) if domains.owns_uri(&uri))
+}
+
+/// Whether a host as a URI writes it is ours, whatever the port.
+pub(super) fn is_own_host(host: &[u8], domains: &Domains) -> bool {
+    Host::parse(host).is_some_and(|host| domains.owns(&host, None))
+}

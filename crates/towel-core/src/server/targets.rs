@@ -1,0 +1,127 @@
+//! The target set of a request for a user of ours (RFC 3261 section 16.5), from the location
+//! service.
+
+use towel_message::{SipUri, Uri, uri};
+
+use crate::contract::Candidate;
+use crate::proxy::route::is_sips;
+use crate::registrar::{Binding, Location};
+
+/// What the location service knew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Bindings that are in the target set now.
+    pub(super) usable: usize,
+    /// Bindings that a sips request must not be sent to (RFC 5630 section 5.3).
+    pub(super) insecure: usize,
+}
+
+/// Puts the bindings of an address of record into the target set, each URI once.
+pub(super) fn add_bindings(
+    location: &Location,
+    address_of_record: &[u8],
+    request_uri: &[u8],
+    unix: u64,
+    most: usize,
+    targets: &mut Vec<Candidate>,
+) -> Found {
+    let mut found = Found::default();
+    let secure = is_sips(request_uri);
+    for binding in location.lookup(address_of_record, unix) {
+        if targets.len() >= most {
+            break;
+        }
+        if secure && !is_sips(binding.uri) {
+            found.insecure += 1;
+            continue;
+        }
+        let candidate = from_binding(&binding, secure);
+        if targets.iter().any(|target| same(&target.uri, &candidate.uri) && target.routes == candidate.routes) {
+            continue;
+        }
+        found.usable += 1;
+        targets.push(candidate);
+    }
+    found
+}
+
+fn from_binding(binding: &Binding<'_>, secure: bool) -> Candidate {
+    let mut uri = Vec::with_capacity(binding.uri.len());
+    write_request_uri(binding.uri, &mut uri);
+    // A sip request does not become a sips request on its way (RFC 5630 section 5.3).
+    if !secure && is_sips(&uri) {
+        uri.drain(3..4);
+        uri.truncate(uri.len());
+    }
+    let routes = split_path(binding.path);
+    Candidate { uri, q: binding.q, routes, registered: true, ..Candidate::default() }
+}
+
+/// Writes the form of a URI that may stand in a Request-URI: without headers and without a method
+/// (sections 16.6 step 2 and 19.1.1 table 1).
+pub(crate) fn write_request_uri(text: &[u8], out: &mut Vec<u8>) {
+    let Ok(Uri::Sip(sip)) = Uri::parse(text) else {
+        out.extend_from_slice(text);
+        return;
+    };
+    if sip.headers.is_empty() && sip.param("method").is_none() {
+        out.extend_from_slice(text);
+        return;
+    }
+    crate::proxy::route::write_without(without_headers(text, &sip), &["method"], false, out);
+}
+
+fn without_headers<'a>(text: &'a [u8], sip: &SipUri<'_>) -> &'a [u8] {
+    let headers = sip.headers.bytes().len();
+    if headers == 0 {
+        return text;
+    }
+    let end = text.iter().rposition(|b| *b == b'?').unwrap_or(text.len());
+    text.get(..end).unwrap_or(text)
+}
+
+/// The values of a stored Path, each to be one Route value (RFC 3327 section 5.3).
+fn split_path(path: &[u8]) -> Vec<Vec<u8>> {
+    let mut values = Vec::new();
+    let mut rest = Some(path);
+    while let Some(text) = rest {
+        let (value, more) = towel_message::scan::cut_at(text, b',');
+        let value = value.trim_ascii();
+        if !value.is_empty() {
+            values.push(value.to_vec());
+        }
+        rest = more;
+    }
+    values
+}
+
+/// Whether two target URIs are one (section 16.5: a URI is in the set only once).
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
+    a == b || uri::contacts_equivalent(a, b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request_uri(text: &str) -> String {
+        let mut out = Vec::new();
+        write_request_uri(text.as_bytes(), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn only_what_a_request_uri_may_have_stays() {
+        assert_eq!(request_uri("sip:bob@h:5080;transport=tcp;x=1"), "sip:bob@h:5080;transport=tcp;x=1");
+        assert_eq!(request_uri("sip:bob@h;method=BYE;x=1?Subject=a&Route=b"), "sip:bob@h;x=1");
+        assert_eq!(request_uri("sip:a;b@h?Subject=a"), "sip:a;b@h");
+        assert_eq!(request_uri("tel:+1555"), "tel:+1555");
+    }
+
+    #[test]
+    fn path_becomes_routes() {
+        let values = split_path(b"<sip:p1;lr>, <sip:p2;lr>");
+        assert_eq!(values, [b"<sip:p1;lr>".to_vec(), b"<sip:p2;lr>".to_vec()]);
+        assert!(split_path(b"").is_empty());
+    }
+}

@@ -1,0 +1,88 @@
+//! What the element answers as a UAS: requests that are for the server itself and not for one of
+//! its users (RFC 3261 sections 8.2 and 11).
+
+use towel_message::{Message, Method};
+
+use crate::contract::{Registry, Reply, Verdict};
+
+/// The answer to a request for the server itself, in the order of section 8.2.
+pub(super) fn answer(registry: &Registry, message: &Message<'_>) -> Reply {
+    let method = message.method();
+    let name = method.as_bytes();
+    // Section 8.2.1. A method that nobody here has heard of is not implemented (section 21.5.2),
+    // one that is known is not allowed for this resource (section 21.4.6).
+    let known = registry.method(name).is_some() || method.is_known();
+    if !known {
+        return Reply::new(501, "Not Implemented").with("Allow", registry.allow());
+    }
+    // A request inside a dialog: the server itself never had one (section 12.2.2).
+    if message.to_tag().is_some() && method != Method::Register {
+        return Reply::new(481, "Call/Transaction Does Not Exist");
+    }
+    if !registry.allows(name) {
+        return not_allowed(registry);
+    }
+    for verdict in [registry.check_require(message), registry.check_body(message)] {
+        if let Verdict::Refuse(reply) = verdict {
+            return *reply;
+        }
+    }
+    match method {
+        Method::Options => options(registry),
+        _ => not_allowed(registry),
+    }
+}
+
+fn not_allowed(registry: &Registry) -> Reply {
+    Reply::new(405, "Method Not Allowed").with("Allow", registry.allow())
+}
+
+/// Section 11.2: what we can do.
+fn options(registry: &Registry) -> Reply {
+    let mut reply = Reply::new(200, "OK")
+        .with("Allow", registry.allow())
+        .with("Accept", registry.accept())
+        .with("Accept-Encoding", registry.accept_encoding())
+        .with("Accept-Language", registry.accept_language())
+        .with("Supported", registry.supported());
+    if !registry.allow_events().is_empty() {
+        reply = reply.with("Allow-Events", registry.allow_events());
+    }
+    reply
+}
+
+/// The usual phrase of a status (section 21).
+pub(crate) fn phrase(status: u16) -> &'static str {
+    match status {
+        100 => "Trying",
+        200 => "OK",
+        202 => "Accepted",
+        302 => "Moved Temporarily",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        416 => "Unsupported URI Scheme",
+        420 => "Bad Extension",
+        440 => "Max-Breadth Exceeded",
+        480 => "Temporarily Unavailable",
+        481 => "Call/Transaction Does Not Exist",
+        482 => "Loop Detected",
+        483 => "Too Many Hops",
+        487 => "Request Terminated",
+        500 => "Server Internal Error",
+        501 => "Not Implemented",
+        503 => "Service Unavailable",
+        505 => "Version Not Supported",
+        _ => match status / 100 {
+            1 => "Progress",
+            2 => "OK",
+            3 => "Redirected",
+            4 => "Request Failed",
+            5 => "Server Failed",
+            _ => "Global Failure",
+        },
+    }
+}

@@ -192,7 +192,8 @@ fn scan(bytes: &[u8], scanned: &mut usize, limits: &Limits) -> Next {
         }
         return Next::More;
     };
-    *scanned = head;
+    // So that the end is found again, at once, when the body is not whole yet.
+    *scanned = head - 1;
     if head > limits.max_head {
         return Next::Broken(head, Fault::new(513, "Header Fields Too Large", 0));
     }

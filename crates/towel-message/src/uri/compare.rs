@@ -61,9 +61,11 @@ fn sip(a: &SipUri<'_>, b: &SipUri<'_>) -> bool {
 /// be in both or neither (transport too, by the RFC's own examples); any other that is in one only
 /// is passed over.
 fn params(a: &SipUri<'_>, b: &SipUri<'_>) -> bool {
-    a.params.iter().all(|(name, value)| {
-        let there =
-            b.params.iter().find(|(n, _)| unescaped_eq(n, name, is_reserved, true)).map(|(_, v)| v);
+    a.params.iter().enumerate().all(|(place, (name, value))| {
+        let same = |n: &[u8]| unescaped_eq(n, name, is_reserved, true);
+        // A name that is there twice (which section 19.1.1 forbids) is compared one by one.
+        let before = a.params.iter().take(place).filter(|(n, _)| same(n)).count();
+        let there = b.params.iter().filter(|(n, _)| same(n)).nth(before).map(|(_, v)| v);
         match there {
             Some(other) => match (value, other) {
                 (None, None) => true,

@@ -104,9 +104,10 @@ impl<'a> TelUri<'a> {
             return false;
         }
         let same = |a: &TelUri<'_>, b: &TelUri<'_>| {
-            a.params().all(|(name, value)| {
-                let Some((_, there)) = b.params().find(|(n, _)| n.eq_ignore_ascii_case(name))
-                else {
+            a.params().enumerate().all(|(place, (name, value))| {
+                let named = |n: &[u8]| n.eq_ignore_ascii_case(name);
+                let before = a.params().take(place).filter(|(n, _)| named(n)).count();
+                let Some((_, there)) = b.params().filter(|(n, _)| named(n)).nth(before) else {
                     return false;
                 };
                 match (value, there) {

@@ -17,11 +17,18 @@ const VERSION: u8 = 1;
 const HASHES: usize = 16 + 32 + 32;
 
 /// H(A1) under every algorithm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Secret {
     md5: [u8; 16],
     sha256: [u8; 32],
     sha512_256: [u8; 32],
+}
+
+impl core::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        // As good as a password: not for a log.
+        f.write_str("Secret")
+    }
 }
 
 impl Secret {

@@ -1,12 +1,12 @@
 //! The address of record: the index into the bindings (RFC 3261 section 10.3, step 5).
 
-use towel_message::{Host, SipUri, uri};
+use towel_message::{Host, SipUri, Uri, uri};
 
 /// What the registrar has to know of the element: its domains and who lives there.
 pub trait Served {
     /// The name under which a domain of ours is kept: the same for a domain and its aliases. None
     /// where host and port are not ours.
-    fn domain(&self, host: &Host<'_>, port: Option<u16>) -> Option<&str>;
+    fn canonical(&self, host: &Host<'_>, port: Option<u16>) -> Option<&str>;
 
     /// Whether a user, by the unescaped user part, exists in a domain.
     fn has_user(&self, _user: &[u8], _domain: &str) -> bool {
@@ -14,16 +14,19 @@ pub trait Served {
     }
 }
 
-/// The canonical form of an address of record of ours: the user part unescaped, `@`, the name of
-/// its domain. Parameters, password and scheme are no part of it: sip and sips name the same user
-/// (RFC 5630 section 5.2). None where the URI is not of a domain of ours or names no user.
+/// The canonical form of an address of record of ours: a sip URI of the user part, unescaped as far
+/// as a URI can be, and the name of its domain. Parameters and password are no part of it, nor is
+/// sips: sip and sips name the same user (RFC 5630 section 5.2). None where the URI is not of a
+/// domain of ours or names no user.
 #[must_use]
 pub fn address_of_record(uri: &SipUri<'_>, served: &(impl Served + ?Sized)) -> Option<Vec<u8>> {
-    let domain = served.domain(&uri.host, uri.port)?;
-    let user = uri.user.filter(|user| !user.is_empty())?;
-    let mut aor = Vec::with_capacity(user.len() + 1 + domain.len());
-    uri::unescape(user, &mut aor);
-    aor.push(b'@');
+    let domain = served.canonical(&uri.host, uri.port)?;
+    uri.user.filter(|user| !user.is_empty())?;
+    let mut aor = Vec::with_capacity(uri.bytes.len() + domain.len());
+    uri::address_of_record(&Uri::Sip(*uri), &mut aor);
+    // What stood as the host may be an alias of ours or an address.
+    let host = aor.iter().rposition(|octet| *octet == b'@')?;
+    aor.truncate(host + 1);
     aor.extend_from_slice(domain.as_bytes());
     Some(aor)
 }

@@ -174,7 +174,7 @@ impl Registrar {
     ) -> Result<Option<bool>, Refusal> {
         // Step 1.
         let target = SipUri::parse(message.request_uri()).map_err(Refusal::fault)?;
-        let Some(domain) = served.domain(&target.host, target.port) else { return Ok(None) };
+        let Some(domain) = served.canonical(&target.host, target.port) else { return Ok(None) };
         self.address(message, user, served, domain)?;
 
         let call_id = message.call_id().ok_or(Refusal::fault(Fault::missing(Name::CallId)))?;
@@ -241,13 +241,13 @@ impl Registrar {
             _ => Refusal::fault(fault.of(Name::To)),
         })?;
         let aor = address_of_record(&to, served)
-            .filter(|_| served.domain(&to.host, to.port) == Some(domain))
+            .filter(|_| served.canonical(&to.host, to.port) == Some(domain))
             .ok_or(unknown)?;
-        let name = aor.get(..aor.len() - domain.len() - 1).unwrap_or_default();
+        let mut name = Vec::new();
+        uri::unescape(to.user.unwrap_or_default(), &mut name);
         let allowed = match user {
             Some(user) => {
                 user.as_bytes() == name
-                    || user.as_bytes() == aor
                     || self.settings.third_party.iter().any(|allowed| allowed == user)
             }
             None => {
@@ -261,7 +261,7 @@ impl Registrar {
         if !allowed {
             return Err(Refusal::new(403, "Third-Party Registration Forbidden"));
         }
-        if !served.has_user(name, domain) {
+        if !served.has_user(&name, domain) {
             return Err(unknown);
         }
         self.aor = aor;

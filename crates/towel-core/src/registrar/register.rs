@@ -9,7 +9,7 @@ use super::{Durability, Settings};
 use crate::hash::Key;
 use crate::io::{Flow, Instant, Now, Outbox, Output, Record, StoreFault, Ticket};
 use core::time::Duration;
-use towel_message::{Fault, Message, Name, SipUri, uri};
+use towel_message::{Fault, Message, Name, SipUri, date, uri};
 
 /// The store's table of bindings.
 pub const TABLE: u8 = 1;
@@ -77,7 +77,9 @@ impl<'a> Registered<'a> {
             binding.write_contact(self.now.unix, &mut value);
             each(Name::Contact, &value);
         }
-        // DATE
+        value.clear();
+        date::write(self.now.unix, &mut value);
+        each(Name::Date, &value);
     }
 }
 

@@ -310,7 +310,8 @@ pub enum Output {
         /// Which bytes of [`Outbox::arena`].
         bytes: Range<usize>,
     },
-    /// Make a connection; answered by [`Input::Opened`] or [`Input::Closed`].
+    /// Make a connection; answered by [`Input::Opened`] or [`Input::Closed`]. What is transmitted
+    /// on it before that is kept by the driver, within a bound, and goes out when it is up.
     Open {
         /// The id that it shall have.
         connection: ConnectionId,

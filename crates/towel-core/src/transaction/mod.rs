@@ -1,9 +1,24 @@
 //! The transaction layer (RFC 3261 section 17, RFC 6026, RFC 4320, RFC 4321).
+//!
+//! The machines are tables in [`machines`]; [`crate::stack::Stack`] carries out what they say.
 
 use std::time::Duration;
 
+pub(crate) mod client;
+pub mod machines;
+pub(crate) mod server;
+pub(crate) mod slab;
+pub mod table;
+pub mod token;
+
+pub use client::Client;
+pub use server::Server;
+pub use slab::Id;
+
+use table::Timer;
+
 /// What can be set.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// T1: the round-trip time estimate.
     pub t1: Duration,
@@ -15,9 +30,11 @@ pub struct Settings {
     /// unreliable transport; at least 32 s.
     pub timer_d: Duration,
     /// When the server transaction sends 100 by itself if the transaction user has not answered
-    /// an INVITE (RFC 3261 section 17.2.1: within 200 ms); `None` leaves it to the user.
+    /// an INVITE (RFC 3261 section 17.2.1: within 200 ms). Nought sends it at once unless the user
+    /// answers while it is given the request; `None` leaves it to the user.
     pub trying_after: Option<Duration>,
-    /// How many transactions at most; beyond it requests are answered 503 without state.
+    /// How many transactions at most, of servers and of clients each; beyond it requests are
+    /// answered 503 without state.
     pub max: usize,
     /// What Retry-After says then, in seconds.
     pub retry_after: u32,
@@ -34,5 +51,32 @@ impl Default for Settings {
             max: 500_000,
             retry_after: 5,
         }
+    }
+}
+
+impl Settings {
+    /// How long a timer runs (RFC 3261 table 4), the `round`th time that it is set.
+    pub fn interval(&self, timer: Timer, round: u32) -> Duration {
+        match timer {
+            // Timer A doubles without a limit; Timer B ends it (17.1.1.2).
+            Timer::A => crate::time::doubled(self.t1, round, self.t1 * 64),
+            Timer::E | Timer::G => crate::time::doubled(self.t1, round, self.t2),
+            Timer::B | Timer::F | Timer::H | Timer::J | Timer::L | Timer::M => self.t1 * 64,
+            Timer::Cancelled | Timer::Unanswered => self.t1 * 64,
+            Timer::D => self.timer_d,
+            Timer::I | Timer::K => self.t4,
+            Timer::Trying => self.until_t2(),
+        }
+    }
+
+    /// When a client's Timer E, set at T1 and doubled, comes to be set to T2 (RFC 4320 section 4.1).
+    pub fn until_t2(&self) -> Duration {
+        let mut sum = Duration::ZERO;
+        let mut interval = self.t1.max(Duration::from_millis(1));
+        while interval < self.t2 {
+            sum += interval;
+            interval *= 2;
+        }
+        sum
     }
 }

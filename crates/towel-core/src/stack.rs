@@ -1,1 +1,0 @@
-//! Transport, transactions and locating in one value.

@@ -1,0 +1,677 @@
+//! The client side: requests sent, responses matched (RFC 3261 section 17.1.3), the next target
+//! tried where one fails (RFC 3263 section 4.3).
+
+use std::time::Duration;
+
+use towel_message::build::{ack_for_non_2xx, cancel_for};
+use towel_message::{Message, Name};
+
+use super::{ClientId, Destination, Due, Failure, Pending, Received, Refusal, Stack, TransactionUser, located_by};
+use crate::hash::Hasher;
+use crate::io::{Flow, ListenerId, Now, Outbox, Transport};
+use crate::locating::{self, Completed, LocateFault, Located, Target, Targets};
+use crate::time::TimerId;
+use crate::transaction::client::{Client, Event, Machine};
+use crate::transaction::machines::invite_client;
+use crate::transaction::table::{Action, Timer};
+use crate::transaction::token::{COOKIE, LENGTH, Token};
+use crate::transport::via::{ViaStamp, write_prefix, write_value};
+
+/// How many targets one request is tried at.
+const MAX_ATTEMPTS: u8 = 8;
+
+/// What is known of the way before the request is written.
+struct Way {
+    target: Option<Target>,
+    flow: Option<Flow>,
+    targets: Targets,
+    found: Result<Option<locating::LookupId>, LocateFault>,
+    transport: Transport,
+    listener: ListenerId,
+}
+
+impl Stack {
+    /// Sends a request in a client transaction. `write` appends the whole request, with the
+    /// stamp's Via on top. `user` is the user's own number for it.
+    ///
+    /// What goes wrong from here on is told by [`TransactionUser::failed`], never before this call
+    /// is over.
+    pub fn client_transaction(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        to: Destination<'_>,
+        user: u64,
+        write: impl FnOnce(&ViaStamp<'_>, &mut Vec<u8>),
+    ) -> Result<ClientId, Refusal> {
+        if self.clients.len() >= self.settings.max {
+            return Err(Refusal::Full);
+        }
+        let way = self.way(now, out, to, None);
+        let Some(way) = way else { return Err(Refusal::Malformed) };
+        let id = self.clients.insert(new_client(user, way.transport, way.listener));
+        let token = self.token(id, 0);
+        let mut request = self.buffer();
+        self.write_stamped(way.transport, way.listener, &token, &mut request, write);
+        let Some(client) = self.clients.get_mut(id) else { return Err(Refusal::Stale) };
+        client.machine = Machine::for_request(&request);
+        client.request = request;
+        client.targets = way.targets;
+        match (way.found, way.target) {
+            (Err(fault), _) => self.pending.push(Pending::ClientFailed(id, Failure::NotLocated(fault))),
+            (Ok(Some(lookup)), _) => {
+                client.lookup = Some(lookup);
+                self.lookups.insert(lookup, id);
+            }
+            (Ok(None), Some(target)) => self.launch(now, out, id, target, way.flow, false),
+            (Ok(None), None) => self.pending.push(Pending::ClientFailed(id, Failure::NotLocated(LocateFault::NoSuchName))),
+        }
+        Ok(id)
+    }
+
+    /// Sends a request without a transaction: an ACK for a 2xx, or what a stateless proxy forwards.
+    /// The branch follows from `seed` (RFC 3261 section 16.11), so that what comes again leaves with
+    /// the same one.
+    pub fn send_stateless(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        to: Destination<'_>,
+        seed: &[u8],
+        write: impl FnOnce(&ViaStamp<'_>, &mut Vec<u8>),
+    ) -> Result<(), Refusal> {
+        let hash = Hasher::new(self.branch_key).field(seed).finish();
+        let Some(way) = self.way(now, out, to, Some(hash)) else { return Err(Refusal::Malformed) };
+        let mut request = self.buffer();
+        let token = format!("s{hash:016x}");
+        self.write_stamped(way.transport, way.listener, token.as_bytes(), &mut request, write);
+        match (way.found, way.target) {
+            (Ok(None), Some(target)) => {
+                let request = self.launch_once(now, out, request, target, way.flow);
+                self.give_back(request);
+            }
+            (Ok(Some(lookup)), _) if self.clients.len() < self.settings.max => {
+                let mut client = new_client(0, way.transport, way.listener);
+                client.machine = Machine::Once;
+                client.silent = true;
+                client.request = request;
+                client.lookup = Some(lookup);
+                let id = self.clients.insert(client);
+                self.lookups.insert(lookup, id);
+            }
+            _ => {
+                self.counters.transport_failures += 1;
+                self.give_back(request);
+            }
+        }
+        Ok(())
+    }
+
+    /// Cancels an INVITE (RFC 3261 section 9.1): at once if a provisional response has come, else
+    /// when one comes; if a final one comes first, not at all. `reason` is the value of a Reason
+    /// header field for the CANCEL.
+    pub fn cancel(&mut self, now: Now, out: &mut Outbox, id: ClientId, reason: Option<&[u8]>) -> Result<(), Refusal> {
+        let Some(client) = self.clients.get_mut(id) else { return Err(Refusal::Stale) };
+        if !client.machine.is_invite() || client.cancelling.is_some() {
+            return Err(Refusal::State);
+        }
+        if let Some(lookup) = client.lookup.take() {
+            self.lookups.remove(&lookup);
+            self.locator.abandon(lookup);
+            self.pending.push(Pending::ClientFailed(id, Failure::Cancelled));
+            return Ok(());
+        }
+        client.cancelling = Some(reason.unwrap_or_default().to_vec());
+        match client.machine {
+            Machine::Invite(invite_client::State::Calling) => Ok(()),
+            Machine::Invite(invite_client::State::Proceeding) => {
+                self.send_cancel(now, out, id);
+                Ok(())
+            }
+            _ => Err(Refusal::State),
+        }
+    }
+
+    /// The user wants to hear no more of a request; its transaction goes on absorbing.
+    pub fn abandon(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id) {
+            client.silent = true;
+        }
+    }
+
+    /// Ends the wait for a final response now, as if it had timed out (RFC 3261 section 16.8).
+    pub fn withdraw(&mut self, id: ClientId) {
+        if self.clients.get(id).is_some() {
+            self.pending.push(Pending::ClientWithdrawn(id));
+        }
+    }
+
+    /// The user's number for a request.
+    pub fn client_user(&self, id: ClientId) -> Option<u64> {
+        self.clients.get(id).map(|client| client.user)
+    }
+
+    /// The request as it was last sent.
+    pub fn sent(&self, id: ClientId) -> Option<&[u8]> {
+        self.clients.get(id).map(|client| client.request.as_slice())
+    }
+
+    /// How it was last sent.
+    pub fn sent_by_flow(&self, id: ClientId) -> Option<Flow> {
+        self.clients.get(id)?.flow
+    }
+
+    fn token(&self, id: ClientId, attempt: u8) -> [u8; LENGTH] {
+        Token { slot: id.slot, generation: id.generation, attempt }.write(self.branch_key)
+    }
+
+    fn way(&mut self, now: Now, out: &mut Outbox, to: Destination<'_>, seed: Option<u64>) -> Option<Way> {
+        let mut way = Way {
+            target: None,
+            flow: None,
+            targets: Targets::default(),
+            found: Ok(None),
+            transport: Transport::Udp,
+            listener: ListenerId::default(),
+        };
+        match to {
+            Destination::Flow(flow) => {
+                way.flow = Some(flow);
+                way.target = Some(Target { transport: flow.transport, addr: flow.remote, server_name: None });
+            }
+            Destination::Target { transport, addr, server_name } => {
+                way.target = Some(Target { transport, addr, server_name: server_name.map(Into::into) });
+            }
+            Destination::Uri(uri) => match located_by(uri, false) {
+                None => way.found = Err(LocateFault::BadHost),
+                Some(destination) => {
+                    let destination = locating::Destination { seed, ..destination };
+                    way.transport = destination.transport.unwrap_or(if destination.secure { Transport::Tls } else { Transport::Udp });
+                    match self.locator.locate(now.at, &destination, out) {
+                        Located::Ready(mut targets) => {
+                            way.target = targets.take_next();
+                            way.targets = targets;
+                        }
+                        Located::Waiting(lookup) => way.found = Ok(Some(lookup)),
+                        Located::Fault(fault) => way.found = Err(fault),
+                    }
+                }
+            },
+        }
+        if let Some(target) = &way.target {
+            way.transport = target.transport;
+        }
+        way.listener = match way.flow {
+            Some(flow) => flow.listener,
+            None => self.station_for(way.transport, way.target.as_ref().map(|target| target.addr))?,
+        };
+        Some(way)
+    }
+
+    fn write_stamped(
+        &mut self,
+        transport: Transport,
+        listener: ListenerId,
+        token: &[u8],
+        request: &mut Vec<u8>,
+        write: impl FnOnce(&ViaStamp<'_>, &mut Vec<u8>),
+    ) {
+        let mut value = self.buffer();
+        if let Some(station) = self.station(listener).or(self.stations.first()) {
+            let branch = write_value(transport, station, self.transport.alias, token, &mut value);
+            write(&ViaStamp::new(transport, station, &value, branch), request);
+        }
+        self.give_back(value);
+    }
+
+    /// Sends to a target for the first time; what fails is pending.
+    fn launch(&mut self, now: Now, out: &mut Outbox, id: ClientId, target: Target, flow: Option<Flow>, any_size: bool) {
+        let Some(client) = self.clients.get(id) else { return };
+        let mut target = target;
+        let mut fallback = None;
+        let large = client.request.len() > self.transport.max_udp_request;
+        if large && !any_size && flow.is_none() && target.transport == Transport::Udp && self.speaks(Transport::Tcp, target.addr) {
+            // Section 18.1.1, with UDP to fall back to if nobody listens.
+            fallback = Some(target.clone());
+            target.transport = Transport::Tcp;
+            self.counters.moved_to_tcp += 1;
+        }
+        let flow = match flow {
+            Some(flow) => Some(flow).filter(|flow| self.is_usable(flow)),
+            None => self.flow_to(now, out, target.transport, target.addr, target.server_name.as_deref()),
+        };
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.target = Some(target);
+        if fallback.is_some() {
+            client.fallback = fallback;
+        }
+        client.flow = flow;
+        let Some(flow) = flow else {
+            self.pending.push(Pending::ClientTransport(id));
+            return;
+        };
+        let (invite, attempt, written) = (client.machine.is_invite(), client.attempt, client.written);
+        if written != (flow.transport, flow.listener, attempt) {
+            self.restamp(id, flow.transport, flow.listener, attempt);
+        }
+        let (repeat, end) = if invite { (Timer::A, Timer::B) } else { (Timer::E, Timer::F) };
+        self.set_client_timer(now, id, end);
+        if !flow.transport.reliable() {
+            self.set_client_timer(now, id, repeat);
+        }
+        if let Some(connection) = flow.connection {
+            let clients = &self.clients;
+            let live = |id: ClientId| clients.get(id).is_some_and(|client| client.flow.and_then(|flow| flow.connection) == Some(connection));
+            if let Some(connection) = self.connections.get_mut(connection) {
+                connection.wait(id, live);
+            }
+        }
+        self.transmit_request(now, out, id);
+    }
+
+    /// Sends without a transaction; gives the buffer back.
+    fn launch_once(&mut self, now: Now, out: &mut Outbox, request: Vec<u8>, target: Target, flow: Option<Flow>) -> Vec<u8> {
+        let flow = match flow {
+            Some(flow) => Some(flow).filter(|flow| self.is_usable(flow)),
+            None => self.flow_to(now, out, target.transport, target.addr, target.server_name.as_deref()),
+        };
+        match flow {
+            Some(flow) => {
+                self.counters.requests_sent += 1;
+                out.transmit(flow, &request);
+                self.touch(now, &flow);
+            }
+            None => self.counters.transport_failures += 1,
+        }
+        request
+    }
+
+    /// Puts another Via in the place of ours: another attempt, or another way than was thought when
+    /// the request was written.
+    fn restamp(&mut self, id: ClientId, transport: Transport, listener: ListenerId, attempt: u8) {
+        let Some(client) = self.clients.get(id) else { return };
+        let (old_transport, old_listener, old_attempt) = client.written;
+        let old_token = [COOKIE, &self.token(id, old_attempt)].concat();
+        let new_token = [COOKIE, &self.token(id, attempt)].concat();
+        let prefix = |transport, listener| {
+            let mut bytes = Vec::new();
+            if let Some(station) = self.station(listener).or(self.stations.first()) {
+                write_prefix(transport, station, self.transport.alias, &mut bytes);
+            }
+            bytes
+        };
+        let (old, new) = (prefix(old_transport, old_listener), prefix(transport, listener));
+        let Some(at) = client.request.windows(old_token.len()).position(|window| window == old_token) else { return };
+        let end = at + old_token.len();
+        let start = match client.request.get(..at) {
+            Some(before) if before.ends_with(&old) => at - old.len(),
+            // Somebody wrote something between: the branch is what matters.
+            _ => at,
+        };
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if start < at {
+            client.request.splice(start..end, new.into_iter().chain(new_token));
+        } else {
+            client.request.splice(at..end, new_token);
+        }
+        client.written = (transport, listener, attempt);
+    }
+
+    fn transmit_request(&mut self, now: Now, out: &mut Outbox, id: ClientId) {
+        let Some(client) = self.clients.get(id) else { return };
+        match client.flow.filter(|flow| self.is_usable(flow)) {
+            Some(flow) => {
+                self.counters.requests_sent += 1;
+                out.transmit(flow, &client.request);
+                self.touch(now, &flow);
+            }
+            None => self.pending.push(Pending::ClientTransport(id)),
+        }
+    }
+
+    fn set_client_timer(&mut self, now: Now, id: ClientId, timer: Timer) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let interval = if timer == Timer::E && client.machine.is_proceeding() {
+            // Section 17.1.2.2: once a provisional response has come, at T2.
+            self.settings.t2
+        } else {
+            self.settings.interval(timer, client.round)
+        };
+        let due = self.wheel.set(now.at + interval, Due::Client(id, timer));
+        let old = if timer.repeats() {
+            client.round += 1;
+            std::mem::replace(&mut client.repeat, due)
+        } else {
+            std::mem::replace(&mut client.end, due)
+        };
+        self.wheel.clear(old);
+    }
+
+    fn send_cancel(&mut self, now: Now, out: &mut Outbox, id: ClientId) {
+        let mut bytes = self.buffer();
+        let mut index = self.index();
+        if let Some(client) = self.clients.get(id)
+            && let Some(reason) = &client.cancelling
+            && let Ok(request) = Message::parse(&client.request, &mut index, &self.transport.limits)
+        {
+            const END: &[u8] = b"Content-Length: 0\r\n\r\n";
+            cancel_for(&request, &mut bytes);
+            if !reason.is_empty() && bytes.ends_with(END) {
+                bytes.truncate(bytes.len() - END.len());
+                bytes.extend_from_slice(b"Reason: ");
+                bytes.extend_from_slice(reason);
+                bytes.extend_from_slice(b"\r\n");
+                bytes.extend_from_slice(END);
+            }
+        }
+        self.give_back_index(index);
+        let Some(client) = self.clients.get(id) else { return self.give_back(bytes) };
+        let mut cancel = new_client(0, client.written.0, client.written.1);
+        cancel.written = client.written;
+        cancel.flow = client.flow;
+        cancel.target = client.target.clone();
+        cancel.machine = Machine::for_request(&bytes);
+        cancel.request = bytes;
+        cancel.silent = true;
+        let reliable = client.flow.is_some_and(|flow| flow.transport.reliable());
+        let cancel = self.clients.insert(cancel);
+        self.set_client_timer(now, cancel, Timer::F);
+        if !reliable {
+            self.set_client_timer(now, cancel, Timer::E);
+        }
+        self.transmit_request(now, out, cancel);
+        if let Some(client) = self.clients.get_mut(id) {
+            client.cancel = Some(cancel);
+            let actions = client.machine.step(Event::Cancelling, reliable);
+            if actions.is_some() {
+                self.set_client_timer(now, id, Timer::Cancelled);
+            }
+        }
+    }
+
+    /// The transaction that a response belongs to: by its branch, and its method (17.1.3). `Err`
+    /// tells that the branch is ours but the transaction has gone.
+    pub(super) fn client_of(&self, branch: &[u8], method: &[u8]) -> Result<Option<ClientId>, ()> {
+        let Some(token) = Token::read(branch, self.branch_key) else { return Ok(None) };
+        let mut id = ClientId::new(token.slot, token.generation);
+        let client = loop {
+            let client = self.clients.get(id).ok_or(())?;
+            if client.attempt == token.attempt {
+                break client;
+            }
+            id = client.previous.ok_or(())?;
+        };
+        let sent = client.request.split(|byte| *byte == b' ').next().unwrap_or_default();
+        if sent == method {
+            return Ok(Some(id));
+        }
+        match client.cancel {
+            Some(cancel) if method == b"CANCEL" && self.clients.get(cancel).is_some() => Ok(Some(cancel)),
+            _ => Err(()),
+        }
+    }
+
+    pub(super) fn client_response<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ClientId, response: Received<'_>) {
+        let event = match response.message.status() {
+            100..=199 => Event::Provisional,
+            200..=299 => Event::Success,
+            _ => Event::Failure,
+        };
+        if let Some(target) = self.clients.get(id).and_then(|client| client.target.as_ref()) {
+            let (transport, addr) = (target.transport, target.addr);
+            if event != Event::Failure || response.message.status() != 503 {
+                self.locator.succeeded(transport, addr);
+            }
+        }
+        self.step_client(now, out, user, id, event, Some(response));
+    }
+
+    pub(super) fn client_due<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ClientId, timer: Timer) {
+        self.step_client(now, out, user, id, Event::Due(timer), None);
+    }
+
+    pub(super) fn client_withdrawn<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ClientId) {
+        self.step_client(now, out, user, id, Event::Withdrawn, None);
+    }
+
+    pub(super) fn client_failed<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ClientId, why: Failure) {
+        let Some(client) = self.clients.get(id) else { return };
+        if !client.silent {
+            let number = client.user;
+            user.failed(self, now, out, id, number, why);
+        }
+        self.end_client(now, out, user, id);
+    }
+
+    pub(super) fn client_transport_failed<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ClientId) {
+        let Some(client) = self.clients.get(id) else { return };
+        self.counters.transport_failures += 1;
+        let unanswered = client.machine.is_unanswered();
+        if let Some(target) = &client.target
+            && unanswered
+        {
+            self.locator.failed(now.at, target.transport, target.addr, locating::Failure::Transport);
+            if self.try_next(now, out, id) {
+                return;
+            }
+        }
+        self.step_client(now, out, user, id, Event::Transport, None);
+    }
+
+    /// DNS has said where to go.
+    pub(super) fn located<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, completed: Vec<Completed>) {
+        for Completed { lookup, result } in completed {
+            let Some(id) = self.lookups.remove(&lookup) else { continue };
+            let Some(client) = self.clients.get_mut(id) else { continue };
+            client.lookup = None;
+            let first = match result {
+                Ok(mut targets) => {
+                    let first = targets.take_next();
+                    client.targets = targets;
+                    first.ok_or(LocateFault::NoSuchName)
+                }
+                Err(fault) => Err(fault),
+            };
+            match first {
+                Ok(target) if client.machine == Machine::Once => {
+                    if let Some(client) = self.clients.remove(id) {
+                        let request = self.launch_once(now, out, client.request, target, None);
+                        self.give_back(request);
+                    }
+                }
+                Ok(target) => self.launch(now, out, id, target, None, false),
+                Err(fault) => self.client_failed(now, out, user, id, Failure::NotLocated(fault)),
+            }
+        }
+    }
+
+    /// Goes on to the next target, if there is one and the request is still wanted.
+    fn try_next(&mut self, now: Now, out: &mut Outbox, id: ClientId) -> bool {
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        if client.cancelling.is_some() || client.silent || client.attempt >= MAX_ATTEMPTS {
+            return false;
+        }
+        let fallback = client.fallback.take();
+        let any_size = fallback.is_some();
+        let Some(target) = fallback.or_else(|| client.targets.take_next()) else { return false };
+        self.wheel.clear(client.repeat);
+        self.wheel.clear(client.end);
+        client.machine = client.machine.restarted();
+        client.attempt += 1;
+        client.round = 0;
+        self.counters.failovers += 1;
+        self.launch(now, out, id, target, None, any_size);
+        true
+    }
+
+    /// After a 503: the next target, while what is left of this attempt's transaction goes on
+    /// acknowledging in a slot of its own.
+    fn try_next_after_unavailable(&mut self, now: Now, out: &mut Outbox, id: ClientId, response: &Message<'_>) -> bool {
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        if let Some(target) = &client.target {
+            let after = response.value(Name::RetryAfter).and_then(retry_after);
+            self.locator.failed(now.at, target.transport, target.addr, locating::Failure::Unavailable(after));
+        }
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        if client.fallback.is_none() && client.targets.left() == 0 {
+            return false;
+        }
+        let mut rest = None;
+        if client.machine == Machine::Invite(invite_client::State::Completed) && self.clients.len() < self.settings.max {
+            let Some(client) = self.clients.get_mut(id) else { return false };
+            let mut old = new_client(0, client.written.0, client.written.1);
+            old.silent = true;
+            old.machine = client.machine;
+            old.flow = client.flow;
+            old.attempt = client.attempt;
+            old.previous = client.previous;
+            old.request.extend_from_slice(&client.request);
+            old.ack = std::mem::take(&mut client.ack);
+            rest = Some(self.clients.insert(old));
+        }
+        if !self.try_next(now, out, id) {
+            if let Some(rest) = rest {
+                self.clients.remove(rest);
+            }
+            return false;
+        }
+        if let Some(rest) = rest {
+            self.set_client_timer(now, rest, Timer::D);
+            if let Some(client) = self.clients.get_mut(id) {
+                client.previous = Some(rest);
+            }
+        }
+        true
+    }
+
+    fn step_client<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ClientId, event: Event, response: Option<Received<'_>>) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let reliable = client.flow.is_some_and(|flow| flow.transport.reliable());
+        let unanswered = client.machine.is_unanswered();
+        let Some(actions) = client.machine.step(event, reliable) else {
+            self.counters.responses_absorbed += u64::from(response.is_some());
+            return;
+        };
+        let (silent, number) = (client.silent, client.user);
+        for action in actions {
+            match *action {
+                Action::SendRequest => {
+                    self.counters.requests_repeated += 1;
+                    self.transmit_request(now, out, id);
+                }
+                Action::SendAck => self.send_ack(now, out, id, response.as_ref()),
+                Action::Set(timer) => self.set_client_timer(now, id, timer),
+                Action::Clear(timer) => {
+                    if let Some(client) = self.clients.get(id) {
+                        self.wheel.clear(if timer.repeats() { client.repeat } else { client.end });
+                    }
+                }
+                Action::Tell => {
+                    let Some(response) = response else { continue };
+                    if response.message.status() == 503
+                        && !silent
+                        && self.try_next_after_unavailable(now, out, id, &response.message)
+                    {
+                        return;
+                    }
+                    if !silent {
+                        user.response(self, now, out, response, id, number);
+                    }
+                }
+                Action::TellTimeout => {
+                    self.counters.timed_out += 1;
+                    let target = self.clients.get(id).and_then(|client| client.target.as_ref());
+                    if let (Some(target), true, Event::Due(Timer::B | Timer::F)) = (target, unanswered, event) {
+                        self.locator.failed(now.at, target.transport, target.addr, locating::Failure::TimedOut);
+                        if self.try_next(now, out, id) {
+                            return;
+                        }
+                    }
+                    if !silent {
+                        user.failed(self, now, out, id, number, Failure::TimedOut);
+                    }
+                }
+                Action::TellTransport => {
+                    if !silent {
+                        user.failed(self, now, out, id, number, Failure::Transport);
+                    }
+                }
+                Action::SendResponse | Action::Repeat | Action::SendTrying | Action::TellNoAck => {}
+            }
+        }
+        let Some(client) = self.clients.get(id) else { return };
+        if client.machine.is_terminated() {
+            self.end_client(now, out, user, id);
+        } else if unanswered && client.cancelling.is_some() && client.machine.is_proceeding() && client.cancel.is_none() {
+            self.send_cancel(now, out, id);
+        }
+    }
+
+    fn send_ack(&mut self, now: Now, out: &mut Outbox, id: ClientId, response: Option<&Received<'_>>) {
+        let mut index = self.index();
+        if let Some(client) = self.clients.get_mut(id)
+            && let Some(flow) = client.flow
+        {
+            if client.ack.is_empty()
+                && let Some(response) = response
+                && let Ok(request) = Message::parse(&client.request, &mut index, &self.transport.limits)
+            {
+                ack_for_non_2xx(&request, &response.message, &mut client.ack);
+            }
+            let connected = flow.connection.is_none_or(|id| self.connections.get(id).is_some());
+            if connected && !client.ack.is_empty() {
+                self.counters.requests_sent += 1;
+                out.transmit(flow, &client.ack);
+                self.touch(now, &flow);
+            }
+        }
+        self.give_back_index(index);
+    }
+
+    fn end_client<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ClientId) {
+        let Some(client) = self.clients.get(id) else { return };
+        if !client.silent {
+            let number = client.user;
+            user.client_ended(self, now, out, id, number);
+        }
+        let Some(client) = self.clients.remove(id) else { return };
+        self.wheel.clear(client.repeat);
+        self.wheel.clear(client.end);
+        if let Some(lookup) = client.lookup {
+            self.lookups.remove(&lookup);
+            self.locator.abandon(lookup);
+        }
+        self.give_back(client.request);
+        self.give_back(client.ack);
+    }
+}
+
+fn new_client(user: u64, transport: Transport, listener: ListenerId) -> Client {
+    Client {
+        machine: Machine::Once,
+        user,
+        request: Vec::new(),
+        ack: Vec::new(),
+        flow: None,
+        target: None,
+        fallback: None,
+        targets: Targets::default(),
+        lookup: None,
+        attempt: 0,
+        previous: None,
+        cancel: None,
+        cancelling: None,
+        silent: false,
+        written: (transport, listener, 0),
+        repeat: TimerId::NONE,
+        end: TimerId::NONE,
+        round: 0,
+    }
+}
+
+/// The seconds of a Retry-After, whose comment and parameters matter to people only.
+fn retry_after(value: &[u8]) -> Option<Duration> {
+    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let seconds = std::str::from_utf8(value.get(..digits)?).ok()?.parse::<u32>().ok()?;
+    Some(Duration::from_secs(u64::from(seconds)))
+}

@@ -1,0 +1,204 @@
+//! Connections as the stack uses them: opened, found again, idle, gone (RFC 3261 section 18).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use towel_message::Via;
+use towel_message::frame::StreamFramer;
+
+use super::{Due, Stack, TransactionUser};
+use crate::io::{CloseReason, ConnectionId, Flow, ListenerId, Now, Outbox, Output, Transport};
+use crate::transport::connections::Connection;
+
+impl Stack {
+    /// The listener that stands for us on the way to an address.
+    pub(super) fn station_for(&self, transport: Transport, addr: Option<SocketAddr>) -> Option<ListenerId> {
+        let same_family = |local: SocketAddr| addr.is_none_or(|addr| addr.is_ipv4() == local.is_ipv4());
+        let rank = |station: &&crate::transport::via::Station| {
+            let local = station.listener.local;
+            let same_scope = addr.is_none_or(|addr| {
+                local.ip().is_unspecified() || addr.ip().is_loopback() == local.ip().is_loopback()
+            });
+            (station.listener.transport != transport, !same_scope)
+        };
+        let fits = |station: &&crate::transport::via::Station| same_family(station.listener.local);
+        let best = self.stations.iter().filter(fits).min_by_key(rank)?;
+        // Datagrams leave from a socket of ours; a connection needs none, any name of ours will do.
+        (best.listener.transport == transport || transport.reliable()).then_some(best.listener.id)
+    }
+
+    /// Whether we could be answered at a transport of this address's family.
+    pub(super) fn speaks(&self, transport: Transport, addr: SocketAddr) -> bool {
+        self.stations.iter().any(|station| {
+            station.listener.transport == transport && station.listener.local.is_ipv4() == addr.is_ipv4()
+        })
+    }
+
+    /// A flow to an address: a connection that is there, or one that is asked for.
+    pub(super) fn flow_to(&mut self, now: Now, out: &mut Outbox, transport: Transport, addr: SocketAddr, name: Option<&str>) -> Option<Flow> {
+        if transport.reliable()
+            && let Some(id) = self.connections.find(transport, addr, name)
+        {
+            return self.connections.get(id).map(|connection| connection.flow);
+        }
+        let listener = self.station_for(transport, Some(addr))?;
+        let local = self.station(listener)?.listener.local;
+        let mut flow = Flow { transport, listener, local, remote: addr, connection: None };
+        match transport {
+            Transport::Udp => return Some(flow),
+            // Nobody can be reached by WebSocket who has not come to us (RFC 7118 section 3).
+            Transport::Ws | Transport::Wss => return None,
+            Transport::Tcp | Transport::Tls | Transport::Sctp => {}
+        }
+        if self.connections.len() >= self.transport.max_connections {
+            self.counters.refused_connections += 1;
+            return None;
+        }
+        let id = self.connections.next_id();
+        flow.connection = Some(id);
+        let framer = StreamFramer::new(self.transport.limits);
+        let mut connection = Connection::new(flow, false, now.at, framer);
+        connection.server_name = name.map(Arc::from);
+        self.connections.insert(id, connection);
+        out.outputs.push(Output::Open {
+            connection: id,
+            transport,
+            listener: Some(listener),
+            remote: addr,
+            server_name: name.map(str::to_owned),
+        });
+        Some(flow)
+    }
+
+    /// Where a response goes whose topmost Via is all that is known (section 18.2.2).
+    pub(super) fn flow_of_via(&self, via: &Via<'_>) -> Option<Flow> {
+        let transport = Transport::from_token(via.transport)?;
+        let port = via.port.unwrap_or(transport.default_port());
+        let maddr = via.maddr().and_then(|host| host.ip()).filter(|_| !transport.reliable());
+        let ip = maddr.or(via.received()).or(via.host.ip())?;
+        let ports = [via.rport().flatten().filter(|_| maddr.is_none()), Some(port)];
+        if transport.reliable() {
+            let found = ports.into_iter().flatten().find_map(|port| {
+                self.connections.find(transport, SocketAddr::new(ip, port), None)
+            });
+            if let Some(connection) = found.and_then(|id| self.connections.get(id)) {
+                return Some(connection.flow);
+            }
+        }
+        let remote = SocketAddr::new(ip, ports.into_iter().flatten().next()?);
+        let listener = self.station_for(transport, Some(remote))?;
+        let local = self.station(listener)?.listener.local;
+        // A connection that is not there is made by whoever sends.
+        let connection = transport.reliable().then_some(ConnectionId(u64::MAX));
+        Some(Flow { transport, listener, local, remote, connection })
+    }
+
+    /// Whether what is sent on a flow has a way to go.
+    pub(super) fn is_usable(&self, flow: &Flow) -> bool {
+        match flow.connection {
+            Some(id) => self.connections.get(id).is_some(),
+            None => !flow.transport.reliable() && self.station(flow.listener).is_some(),
+        }
+    }
+
+    /// A connection was used.
+    pub(super) fn touch(&mut self, now: Now, flow: &Flow) {
+        if let Some(connection) = flow.connection.and_then(|id| self.connections.get_mut(id)) {
+            connection.used = now.at;
+        }
+    }
+
+    pub(super) fn opened(&mut self, now: Now, out: &mut Outbox, id: ConnectionId, flow: Flow, identities: Vec<String>) {
+        let identities = (!identities.is_empty()).then(|| Arc::from(identities));
+        if let Some(connection) = self.connections.get_mut(id) {
+            connection.opened = true;
+            connection.identities = identities;
+            connection.used = now.at;
+            connection.flow.local = flow.local;
+        } else if id.is_ours() {
+            // We have given it up meanwhile.
+            return out.outputs.push(Output::Close { connection: id });
+        } else {
+            if self.connections.len() >= self.transport.max_connections {
+                self.counters.refused_connections += 1;
+                return out.outputs.push(Output::Close { connection: id });
+            }
+            let flow = Flow { connection: Some(id), ..flow };
+            let mut connection = Connection::new(flow, true, now.at, StreamFramer::new(self.transport.limits));
+            connection.identities = identities;
+            self.connections.insert(id, connection);
+        }
+        self.connection_timers += 1;
+        self.wheel.set(now.at + self.transport.idle, Due::Idle(id));
+    }
+
+    pub(super) fn closed<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ConnectionId, why: CloseReason) {
+        let Some(mut connection) = self.connections.remove(id) else { return };
+        // A request on a connection that never was, or that broke, has not arrived for all we know.
+        // After an orderly end the peer may still answer by a connection of its own (18.2.2).
+        if !connection.opened || why != CloseReason::Peer {
+            for client in connection.take_waiters() {
+                let waits = self.clients.get(client).is_some_and(|client| {
+                    client.machine.is_unanswered() && client.flow.and_then(|flow| flow.connection) == Some(id)
+                });
+                if waits {
+                    self.client_transport_failed(now, out, user, client);
+                }
+            }
+        }
+        if connection.opened {
+            user.closed(self, now, out, id);
+        }
+    }
+
+    /// Closes a connection of our own will.
+    pub(super) fn close(&mut self, out: &mut Outbox, id: ConnectionId) {
+        // It stays in the table until the driver says that it is gone, so that nothing is lost
+        // that was sent on it just now; but nothing is found through it any more.
+        out.outputs.push(Output::Close { connection: id });
+    }
+
+    pub(super) fn idle_due(&mut self, now: Now, out: &mut Outbox, id: ConnectionId) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let ends = connection.used + self.transport.idle;
+        if ends > now.at {
+            self.connection_timers += 1;
+            self.wheel.set(ends, Due::Idle(id));
+        } else {
+            self.counters.closed_idle += 1;
+            self.close(out, id);
+        }
+    }
+
+    pub(super) fn partial_due(&mut self, now: Now, out: &mut Outbox, id: ConnectionId) {
+        let Some(since) = self.connections.get(id).and_then(|connection| connection.partial) else { return };
+        let ends = since + self.transport.partial;
+        if ends > now.at {
+            // That one came to its end; another has begun since.
+            self.connection_timers += 1;
+            self.wheel.set(ends, Due::Partial(id));
+        } else {
+            self.counters.closed_partial += 1;
+            self.close(out, id);
+        }
+    }
+
+    /// An ICMP error (section 18.4): a transport error for the requests on their way there.
+    pub(super) fn unreachable<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, listener: ListenerId, remote: SocketAddr) {
+        // Looking at every transaction is only worth it while there are few: in a great table the
+        // timers do it.
+        const FEW: usize = 4096;
+        if self.clients.len() > FEW {
+            return;
+        }
+        let hit: Vec<_> = self.clients.ids().filter(|&id| self.clients.get(id).is_some_and(|client| {
+            let there = client.flow.is_some_and(|flow| {
+                flow.transport == Transport::Udp && flow.listener == listener && flow.remote == remote
+            });
+            there && client.machine.is_unanswered()
+        })).collect();
+        for id in hit {
+            self.client_transport_failed(now, out, user, id);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What comes in: framed, read, stamped, and handed to its transaction or upwards.
+
+use std::net::SocketAddr;
+
+use towel_message::build::{ResponseOptions, ResponseWriter};
+use towel_message::frame::Framed;
+use towel_message::{Fault, Message, Name};
+
+use super::{Due, Received, Stack, TransactionUser, no_names};
+use crate::io::{ConnectionId, Flow, ListenerId, Now, Outbox, Transport};
+use crate::transport::stun;
+
+impl Stack {
+    pub(super) fn datagram<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, listener: ListenerId, remote: SocketAddr, bytes: &[u8]) {
+        let Some(station) = self.station(listener) else { return };
+        let flow = Flow { transport: station.listener.transport, listener, local: station.listener.local, remote, connection: None };
+        if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | b' ' | 0)) {
+            self.counters.keepalives += 1;
+            return;
+        }
+        if stun::is_stun(bytes) {
+            self.counters.keepalives += 1;
+            if let Some(response) = stun::binding_response(bytes, remote) {
+                out.transmit(flow, &response);
+            }
+            return;
+        }
+        self.read(now, out, user, flow, &[], bytes);
+    }
+
+    pub(super) fn stream<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ConnectionId, bytes: &[u8]) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.used = now.at;
+        let flow = connection.flow;
+        let names = connection.identities.clone().unwrap_or_else(no_names);
+        if matches!(flow.transport, Transport::Ws | Transport::Wss) {
+            match towel_message::frame::websocket(bytes) {
+                Framed::Message(bytes) => self.read(now, out, user, flow, &names, bytes),
+                Framed::Ping => {
+                    self.counters.keepalives += 1;
+                    out.transmit(flow, b"\r\n");
+                }
+                Framed::Pong | Framed::Broken { .. } => self.counters.keepalives += 1,
+            }
+            return;
+        }
+        let Some(mut framer) = connection.framer.take() else { return };
+        framer.feed(bytes, |framed| match framed {
+            Framed::Message(bytes) => self.read(now, out, user, flow, &names, bytes),
+            Framed::Ping => {
+                // RFC 5626 section 4.4.1.
+                self.counters.keepalives += 1;
+                out.transmit(flow, b"\r\n");
+            }
+            Framed::Pong => {}
+            Framed::Broken { head, fault } => self.broken(out, id, flow, head, &fault),
+        });
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        let was = connection.partial;
+        connection.partial = if framer.is_idle() { None } else { was.or(Some(now.at)) };
+        let begun = was.is_none() && connection.partial.is_some();
+        connection.framer = Some(framer);
+        if begun {
+            self.connection_timers += 1;
+            self.wheel.set(now.at + self.transport.partial, Due::Partial(id));
+        }
+    }
+
+    /// A stream that cannot be cut into messages any more: answered if there is enough to answer,
+    /// and closed (section 18.3).
+    fn broken(&mut self, out: &mut Outbox, id: ConnectionId, flow: Flow, head: &[u8], fault: &Fault) {
+        self.counters.framing_faults += 1;
+        let mut index = self.index();
+        if let Ok(message) = Message::parse(head, &mut index, &self.transport.limits)
+            && message.is_request()
+            && message.method().as_bytes() != b"ACK"
+            && message.top_via().is_ok()
+        {
+            let tag = self.to_tag(&message);
+            let options = ResponseOptions { to_tag: Some(&tag), record_route: false, source: Some(flow.remote) };
+            let mut response = Vec::new();
+            ResponseWriter::start(&mut response, &message, fault.status, fault.reason, options).end();
+            self.counters.responses_sent += 1;
+            out.transmit(flow, &response);
+        }
+        self.give_back_index(index);
+        self.close(out, id);
+    }
+
+    /// Reads one message.
+    fn read<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, flow: Flow, names: &[String], bytes: &[u8]) {
+        let mut index = self.index();
+        match Message::parse(bytes, &mut index, &self.transport.limits) {
+            Ok(message) if message.is_request() => self.read_request(now, out, user, flow, names, message),
+            Ok(message) => self.read_response(now, out, user, Received { message, flow, identities: names }),
+            Err(_) => self.counters.dropped_garbage += 1,
+        }
+        self.give_back_index(index);
+    }
+
+    fn read_request<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, flow: Flow, names: &[String], message: Message<'_>) {
+        self.counters.requests_received += 1;
+        let Ok(via) = message.top_via() else {
+            self.counters.dropped_no_via += 1;
+            return;
+        };
+        if via.params.has("alias")
+            && let Some(id) = flow.connection
+        {
+            self.connections.alias(id, via.port.unwrap_or(flow.transport.default_port()));
+        }
+        if !via.needs_received(flow.remote) {
+            return self.take_request(now, out, user, Received { message, flow, identities: names });
+        }
+        // Sections 18.2.1 and RFC 3581 section 4: everybody above sees the Via as it has to be sent
+        // on and answered.
+        let mut stamped = self.buffer();
+        let bytes = message.bytes();
+        let span = via.span.range();
+        stamped.extend_from_slice(bytes.get(..span.start).unwrap_or_default());
+        via.write_received(flow.remote, &mut stamped);
+        stamped.extend_from_slice(bytes.get(span.end..).unwrap_or_default());
+        let mut index = self.index();
+        match Message::parse(&stamped, &mut index, &self.transport.limits) {
+            Ok(message) => self.take_request(now, out, user, Received { message, flow, identities: names }),
+            Err(_) => self.counters.dropped_unreadable += 1,
+        }
+        self.give_back_index(index);
+        self.give_back(stamped);
+    }
+
+    fn take_request<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, request: Received<'_>) {
+        let message = request.message;
+        let Ok(via) = message.top_via() else { return };
+        let method = message.method();
+        let method = method.as_bytes();
+        if method == b"ACK" {
+            let found = self.matching(message, via, b"INVITE");
+            let told = match found {
+                Some(id) => self.server_acknowledged(now, out, id),
+                None => true,
+            };
+            if told {
+                let matched = found.and_then(|id| Some((id, self.server_user(id)?)));
+                user.ack(self, now, out, request, matched);
+            }
+            return;
+        }
+        if let Some(id) = self.matching(message, via, method) {
+            return self.server_repeated(now, out, id);
+        }
+        if method == b"CANCEL" {
+            let found = self.cancelled_by(message, via);
+            let invite = found.and_then(|id| Some((id, self.is_invite_open(id)?)));
+            if found.is_some() {
+                self.accept_cancel(now, out, &request);
+            }
+            return user.cancelled(self, now, out, request, found.is_some(), invite);
+        }
+        if self.servers.len() >= self.settings.max {
+            self.counters.refused_table_full += 1;
+            let seconds = self.settings.retry_after.to_string();
+            return self.respond_stateless(now, out, &request, 503, "Too Many Transactions", |mut writer| {
+                writer.field(Name::RetryAfter, seconds.as_bytes());
+                writer.end();
+            });
+        }
+        user.request(self, now, out, request);
+    }
+
+    fn read_response<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, response: Received<'_>) {
+        self.counters.responses_received += 1;
+        let message = response.message;
+        let Ok(via) = message.top_via() else {
+            self.counters.dropped_no_via += 1;
+            return;
+        };
+        // Section 18.1.2: sent-by has to be what we put there.
+        let transport = Transport::from_token(via.transport).unwrap_or(response.flow.transport);
+        let ours = self.stations.iter().any(|station| {
+            station.sent_by.eq_ignore_ascii_case(via.sent_by)
+                || station.is(host_of(via.sent_by, via.port), via.port, transport)
+        });
+        if !ours {
+            self.counters.dropped_foreign_via += 1;
+            return;
+        }
+        let method = match message.cseq() {
+            Ok(cseq) => cseq.method,
+            Err(_) => {
+                self.counters.dropped_unreadable += 1;
+                return;
+            }
+        };
+        match self.client_of(via.branch().unwrap_or_default(), method.as_bytes()) {
+            Ok(Some(id)) => {
+                // Section 18.3: a datagram that ends before its body does.
+                let short = message.content_length().is_some_and(|length| (length as usize) > message.body().len());
+                if short {
+                    self.counters.dropped_unreadable += 1;
+                    return;
+                }
+                self.client_response(now, out, user, id, response);
+            }
+            Ok(None) => {
+                self.counters.stray_responses += 1;
+                user.stray_response(self, now, out, response);
+            }
+            Err(()) => self.counters.stray_responses += 1,
+        }
+    }
+}
+
+/// A sent-by without its port.
+pub(super) fn host_of(host_port: &[u8], port: Option<u16>) -> &[u8] {
+    if port.is_none() {
+        return host_port;
+    }
+    let colon = host_port.iter().rposition(|byte| *byte == b':');
+    colon.and_then(|colon| host_port.get(..colon)).unwrap_or(host_port).trim_ascii_end()
+}

@@ -1,0 +1,445 @@
+//! Transport (RFC 3261 section 18), transactions (section 17) and locating (RFC 3263) in one
+//! value: messages come in and are told upwards to a [`TransactionUser`], which answers and sends
+//! by the methods of [`Stack`].
+
+mod client;
+mod connection;
+mod inbound;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use towel_message::{Index, Message};
+
+use crate::hash::Key;
+use crate::io::{ConnectionId, Flow, Input, Instant, Listener, Now, Outbox, Transport};
+use crate::locating::{self, Capabilities, LocateFault, Locator, LookupId};
+use crate::rng::Rng;
+use crate::settings::Settings;
+use crate::time::{TimerId, Wheel};
+use crate::transaction::slab::Slab;
+use crate::transaction::table::Timer;
+use crate::transaction::{self, Client, Id, Server};
+use crate::transport::connections::Connections;
+use crate::transport::via::Station;
+use crate::transport::{self, Counters};
+
+pub use crate::transport::ViaStamp;
+
+/// A server transaction.
+pub type ServerId = Id<Server>;
+/// A request of ours with its client transaction.
+pub type ClientId = Id<Client>;
+
+/// A message that came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// The message. The topmost Via of a request has `received` and `rport` already (RFC 3261
+    /// section 18.2.1, RFC 3581 section 4).
+    pub message: Message<'a>,
+    /// How it came.
+    pub flow: Flow,
+    /// The names that the peer's certificate was verified for.
+    pub identities: &'a [String],
+}
+
+/// Where a request is to go.
+#[derive(Clone, Copy, Debug)]
+pub enum Destination<'a> {
+    /// To the next hop that this URI names (RFC 3263), with failover.
+    Uri(&'a [u8]),
+    /// There and nowhere else.
+    Target {
+        /// The transport.
+        transport: Transport,
+        /// The address.
+        addr: SocketAddr,
+        /// The name that its certificate must have.
+        server_name: Option<&'a str>,
+    },
+    /// By this very flow: a binding's connection, or its address and our listener (RFC 5626).
+    Flow(Flow),
+}
+
+/// Why a request of ours has come to nothing, all targets tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No response in time: to be treated as a 408 (RFC 3261 section 16.9, 8.1.3.1).
+    TimedOut,
+    /// It could not be sent: to be treated as a 503 (RFC 3261 section 16.9, 8.1.3.1).
+    Transport,
+    /// Nowhere to send it to.
+    NotLocated(LocateFault),
+    /// It was cancelled before it was sent.
+    Cancelled,
+}
+
+/// What is refused to a transaction user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The handle is of a transaction that has ended.
+    Stale,
+    /// The table is full.
+    Full,
+    /// The transaction's state does not allow it: a second final response, say.
+    State,
+    /// What was written is not a message.
+    Malformed,
+}
+
+/// Who sits above the stack.
+///
+/// While it is told something it may use every method of the stack that it is handed.
+#[allow(unused_variables)]
+pub trait TransactionUser {
+    /// A new request, neither ACK nor CANCEL, for which there is no transaction yet.
+    fn request(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, request: Received<'_>);
+
+    /// An ACK that no transaction has absorbed: that for a 2xx. `matched` tells the INVITE
+    /// transaction in the Accepted state that it belongs to, and its user's number.
+    fn ack(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, ack: Received<'_>, matched: Option<(ServerId, u64)>) {
+    }
+
+    /// A CANCEL. If it is for a transaction of ours, it has been answered 200 by now, and `invite`
+    /// tells the transaction if that is an INVITE one without a final response. If it is for
+    /// none (`known` is false), the user answers 481, or forwards it without state (RFC 3261
+    /// section 16.10).
+    fn cancelled(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, cancel: Received<'_>, known: bool, invite: Option<(ServerId, u64)>) {
+        if !known {
+            stack.respond_stateless(now, out, &cancel, 481, "Call/Transaction Does Not Exist", |writer| writer.end());
+        }
+    }
+
+    /// A response to a request of ours: every provisional one, every 2xx, one other final one.
+    fn response(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, response: Received<'_>, id: ClientId, user: u64) {
+    }
+
+    /// A response that belongs to no transaction though its topmost Via is ours. RFC 6026 section
+    /// 8.2 forbids a stateful proxy to forward it.
+    fn stray_response(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, response: Received<'_>) {}
+
+    /// A request of ours has come to nothing.
+    fn failed(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, id: ClientId, user: u64, why: Failure) {}
+
+    /// A client transaction is over; its handle is stale after this.
+    fn client_ended(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, id: ClientId, user: u64) {}
+
+    /// A server transaction is over; its handle is stale after this.
+    fn server_ended(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, id: ServerId, user: u64) {}
+
+    /// No ACK came for a non-2xx final response (Timer H).
+    fn unacknowledged(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, id: ServerId, user: u64) {}
+
+    /// A response could not be sent.
+    fn response_undeliverable(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, id: ServerId, user: u64) {}
+
+    /// A connection has ended: bindings that live on it have no way any more (RFC 5626).
+    fn closed(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, connection: ConnectionId) {}
+
+    /// A timer that was set with [`Stack::set_timer`].
+    fn timer(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, token: u64) {}
+}
+
+/// What a timer of the stack's is for.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Server(ServerId, Timer),
+    Client(ClientId, Timer),
+    Idle(ConnectionId),
+    Partial(ConnectionId),
+    User(u64),
+}
+
+/// What is told as soon as the call that found it is over.
+#[derive(Clone, Copy, Debug)]
+enum Pending {
+    ClientFailed(ClientId, Failure),
+    ServerTransport(ServerId),
+    ClientTransport(ClientId),
+    ClientWithdrawn(ClientId),
+    ServerEnded(ServerId),
+}
+
+/// Transport, transactions and locating.
+pub struct Stack {
+    settings: transaction::Settings,
+    transport: transport::Settings,
+    rng: Rng,
+    branch_key: Key,
+    match_key: Key,
+    tag_key: Key,
+    stations: Vec<Station>,
+    servers: Slab<Server>,
+    matches: HashTable<(u64, ServerId)>,
+    clients: Slab<Client>,
+    lookups: hashbrown::HashMap<LookupId, ClientId>,
+    locator: Locator,
+    connections: Connections,
+    wheel: Wheel<Due>,
+    pending: Vec<Pending>,
+    user_timers: usize,
+    connection_timers: usize,
+    counters: Counters,
+    // Reused.
+    buffers: Vec<Vec<u8>>,
+    indexes: Vec<Box<Index>>,
+}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stack")
+            .field("servers", &self.servers.len())
+            .field("clients", &self.clients.len())
+            .field("connections", &self.connections.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Stack {
+    /// A stack without listeners: those come as [`Input::Listening`]. All that is random in it
+    /// follows from the seed.
+    pub fn new(settings: &Settings, seed: [u8; 32]) -> Stack {
+        let mut rng = Rng::new(seed);
+        let locator = Locator::new(settings.locating.clone(), Capabilities::none(), rng.next_u64());
+        Stack {
+            settings: settings.transaction.clone(),
+            transport: settings.transport.clone(),
+            branch_key: rng.key(),
+            match_key: rng.key(),
+            tag_key: rng.key(),
+            rng,
+            stations: Vec::new(),
+            servers: Slab::new(),
+            matches: HashTable::new(),
+            clients: Slab::new(),
+            lookups: hashbrown::HashMap::new(),
+            locator,
+            connections: Connections::default(),
+            wheel: Wheel::new(),
+            pending: Vec::new(),
+            user_timers: 0,
+            connection_timers: 0,
+            counters: Counters::default(),
+            buffers: Vec::new(),
+            indexes: Vec::new(),
+        }
+    }
+
+    /// Takes in one thing that happened. What is for the user alone ([`Input::Stored`],
+    /// [`Input::Command`]) is passed over.
+    pub fn handle<U: TransactionUser + ?Sized>(&mut self, now: Now, input: Input<'_>, out: &mut Outbox, user: &mut U) {
+        match input {
+            Input::Listening(listener) => self.listening(listener),
+            Input::Datagram { listener, remote, bytes } => self.datagram(now, out, user, listener, remote, bytes),
+            Input::Stream { connection, bytes } => self.stream(now, out, user, connection, bytes),
+            Input::Opened { connection, flow, identities } => self.opened(now, out, connection, flow, identities),
+            Input::Closed { connection, why } => self.closed(now, out, user, connection, why),
+            Input::Unreachable { listener, remote } => self.unreachable(now, out, user, listener, remote),
+            Input::Resolved { query, answer } => {
+                let completed = self.locator.answered(now.at, query, answer, out);
+                self.located(now, out, user, completed);
+            }
+            Input::Tick | Input::Stored { .. } | Input::Command(_) => {}
+        }
+        // After the input: a response that waited with the driver wins over the timer.
+        self.run_due(now, out, user);
+    }
+
+    /// When to be called next, at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        if !self.pending.is_empty() {
+            return Some(Instant(0));
+        }
+        match (self.wheel.deadline(), self.locator.deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Tells what was found during calls of the user's, and runs what is due. A user that calls
+    /// methods of the stack outside of [`Stack::handle`] has this called afterwards.
+    pub fn run_due<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U) {
+        self.tell_pending(now, out, user);
+        while let Some(due) = self.wheel.due(now.at) {
+            match due {
+                Due::Server(id, timer) => self.server_due(now, out, user, id, timer),
+                Due::Client(id, timer) => self.client_due(now, out, user, id, timer),
+                Due::Idle(connection) => {
+                    self.connection_timers -= 1;
+                    self.idle_due(now, out, connection);
+                }
+                Due::Partial(connection) => {
+                    self.connection_timers -= 1;
+                    self.partial_due(now, out, connection);
+                }
+                Due::User(token) => {
+                    self.user_timers -= 1;
+                    user.timer(self, now, out, token);
+                }
+            }
+            self.tell_pending(now, out, user);
+        }
+        if self.locator.deadline().is_some_and(|at| at <= now.at) {
+            let completed = self.locator.due(now.at, out);
+            self.located(now, out, user, completed);
+            self.tell_pending(now, out, user);
+        }
+    }
+
+    fn tell_pending<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U) {
+        while let Some(pending) = self.pending.pop() {
+            match pending {
+                Pending::ClientFailed(id, why) => self.client_failed(now, out, user, id, why),
+                Pending::ClientTransport(id) => self.client_transport_failed(now, out, user, id),
+                Pending::ClientWithdrawn(id) => self.client_withdrawn(now, out, user, id),
+                Pending::ServerTransport(id) => self.server_transport_failed(now, out, user, id),
+                Pending::ServerEnded(id) => self.end_server(now, out, user, id),
+            }
+        }
+    }
+
+    /// Takes over new settings; what is under way goes on.
+    pub fn reload(&mut self, settings: &Settings) {
+        self.settings = settings.transaction.clone();
+        self.transport = settings.transport.clone();
+        self.locator.set_settings(settings.locating.clone());
+    }
+
+    /// Whether every table is empty that empties itself with time: transactions, look-ups, timers.
+    /// Open connections and their idle timers do not count, nor do timers of the user's.
+    pub fn is_drained(&self) -> bool {
+        self.servers.len() == 0
+            && self.clients.len() == 0
+            && self.matches.is_empty()
+            && self.lookups.is_empty()
+            && self.locator.is_drained()
+            && self.pending.is_empty()
+            && self.wheel.len() == self.user_timers + self.connection_timers
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How many server transactions, client transactions and connections there are.
+    pub fn sizes(&self) -> (usize, usize, usize) {
+        (self.servers.len(), self.clients.len(), self.connections.len())
+    }
+
+    /// How many timers of the user's are set.
+    pub fn user_timers(&self) -> usize {
+        self.user_timers
+    }
+
+    /// Random bits.
+    pub fn rng(&mut self) -> &mut Rng {
+        &mut self.rng
+    }
+
+    /// Who finds servers.
+    pub fn locator(&mut self) -> &mut Locator {
+        &mut self.locator
+    }
+
+    /// The listeners that are up.
+    pub fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.stations.iter().map(|station| &station.listener)
+    }
+
+    /// The host and port that stand for us in a Via of that listener.
+    pub fn sent_by(&self, listener: crate::io::ListenerId) -> Option<&[u8]> {
+        self.station(listener).map(|station| station.sent_by.as_slice())
+    }
+
+    /// Whether host and port (the transport's own where none is written) are a listener's, as it is
+    /// bound or as it is advertised.
+    pub fn is_ours(&self, host: &[u8], port: Option<u16>, transport: Option<Transport>) -> bool {
+        let ip = towel_message::Host::parse(host).and_then(|host| host.ip()).map(|ip| ip.to_canonical());
+        self.stations.iter().any(|station| {
+            let spoken = station.listener.transport;
+            if transport.is_some_and(|transport| transport != spoken) {
+                return false;
+            }
+            let port = port.unwrap_or(spoken.default_port());
+            station.is(host, Some(port), spoken)
+                || (ip == Some(station.listener.local.ip().to_canonical())
+                    && port == station.listener.local.port())
+        })
+    }
+
+    /// Sets a timer for the user.
+    pub fn set_timer(&mut self, at: Instant, token: u64) -> TimerId {
+        self.user_timers += 1;
+        self.wheel.set(at, Due::User(token))
+    }
+
+    /// Clears a timer of the user's; says whether it was still set.
+    pub fn clear_timer(&mut self, timer: TimerId) -> bool {
+        let cleared = self.wheel.clear(timer);
+        self.user_timers -= usize::from(cleared);
+        cleared
+    }
+
+    fn listening(&mut self, listener: Listener) {
+        let station = Station::new(listener);
+        self.stations.retain(|old| old.listener.id != station.listener.id);
+        self.stations.push(station);
+        let mut capabilities = Capabilities::none();
+        for station in &self.stations {
+            let v6 = station.listener.local.is_ipv6();
+            capabilities = capabilities.with(station.listener.transport, v6);
+        }
+        self.locator.set_capabilities(capabilities);
+    }
+
+    fn station(&self, id: crate::io::ListenerId) -> Option<&Station> {
+        self.stations.iter().find(|station| station.listener.id == id)
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    fn give_back(&mut self, mut buffer: Vec<u8>) {
+        // One great message is not to keep its memory for ever, nor is one burst.
+        if buffer.capacity() > 0 && buffer.capacity() <= 8192 && self.buffers.len() < 1024 {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
+
+    fn index(&mut self) -> Box<Index> {
+        self.indexes.pop().unwrap_or_default()
+    }
+
+    fn give_back_index(&mut self, index: Box<Index>) {
+        self.indexes.push(index);
+    }
+}
+
+fn no_names() -> Arc<[String]> {
+    Arc::from([])
+}
+
+/// The destination that a URI names for the locator.
+fn located_by<'a>(uri: &'a [u8], large: bool) -> Option<locating::Destination<'a>> {
+    let towel_message::Uri::Sip(sip) = towel_message::Uri::parse(uri).ok()? else { return None };
+    let transport = match sip.transport() {
+        Some(token) => Some(Transport::from_token(token)?),
+        None => None,
+    };
+    Some(locating::Destination {
+        secure: sip.secure,
+        host: inbound::host_of(sip.host_port, sip.port),
+        port: sip.port,
+        transport,
+        maddr: sip.param("maddr").flatten(),
+        large,
+        seed: None,
+    })
+}

@@ -1,0 +1,466 @@
+//! The server side: requests matched (RFC 3261 section 17.2.3), responses sent.
+
+use std::net::SocketAddr;
+
+use towel_message::build::{ResponseOptions, ResponseWriter};
+use towel_message::{Index, Message, Name, Via};
+
+use super::{Due, Pending, Received, Refusal, ServerId, Stack, TransactionUser};
+use crate::hash::Hasher;
+use crate::io::{Flow, Now, Outbox};
+use crate::time::TimerId;
+use crate::transaction::machines::{invite_server, non_invite_server};
+use crate::transaction::server::{Event, Machine, Question, Server};
+use crate::transaction::table::{Action, Timer};
+
+impl Stack {
+    /// Makes a server transaction for a request. `user` is the user's own number for it.
+    pub fn server_transaction(&mut self, now: Now, request: &Received<'_>, user: u64) -> Result<ServerId, Refusal> {
+        let message = request.message;
+        let Ok(via) = message.top_via() else { return Err(Refusal::Malformed) };
+        if self.servers.len() >= self.settings.max {
+            return Err(Refusal::Full);
+        }
+        let method = message.method().as_bytes();
+        let question = Question::new(self.match_key, message, via, method);
+        let machine = if method == b"INVITE" {
+            Machine::Invite(invite_server::State::Proceeding)
+        } else {
+            Machine::Other(non_invite_server::State::Trying)
+        };
+        let mut bytes = self.buffer();
+        bytes.extend_from_slice(message.bytes());
+        let server = Server {
+            machine,
+            user,
+            source: request.flow,
+            reply: response_flow(&via, request.flow),
+            request: bytes,
+            via: via.span,
+            response: self.buffer(),
+            hash: question.hash,
+            repeat: TimerId::NONE,
+            end: TimerId::NONE,
+            round: 0,
+            silent: false,
+        };
+        let id = self.servers.insert(server);
+        self.matches.insert_unique(question.hash, (question.hash, id), |entry| entry.0);
+        if machine.is_invite() {
+            if self.settings.trying_after.is_some() {
+                self.set_server_timer(now, id, Timer::Trying);
+            }
+        } else {
+            self.set_server_timer(now, id, Timer::Trying);
+            self.set_server_timer(now, id, Timer::Unanswered);
+        }
+        Ok(id)
+    }
+
+    /// The user's number for a transaction.
+    pub fn server_user(&self, id: ServerId) -> Option<u64> {
+        self.servers.get(id).map(|server| server.user)
+    }
+
+    /// Gives a transaction another number.
+    pub fn set_server_user(&mut self, id: ServerId, user: u64) {
+        if let Some(server) = self.servers.get_mut(id) {
+            server.user = user;
+        }
+    }
+
+    /// The request that a transaction was made for, as it was told.
+    pub fn request(&self, id: ServerId) -> Option<&[u8]> {
+        self.servers.get(id).map(|server| server.request.as_slice())
+    }
+
+    /// Where that request came from.
+    pub fn source(&self, id: ServerId) -> Option<Flow> {
+        self.servers.get(id).map(|server| server.source)
+    }
+
+    /// Whether a transaction is there and has had no final response.
+    pub fn is_open(&self, id: ServerId) -> bool {
+        self.servers.get(id).is_some_and(|server| server.machine.is_open())
+    }
+
+    /// Sends a response. `write` appends the whole of it; the topmost Via in it is that of the
+    /// request as it was told.
+    ///
+    /// What RFC 4320 forbids for requests other than INVITE is not sent: provisional responses
+    /// but 100, 100 too early on an unreliable transport, and 408, which ends the transaction
+    /// in silence instead.
+    pub fn respond(&mut self, now: Now, out: &mut Outbox, id: ServerId, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Refusal> {
+        let Some(server) = self.servers.get(id) else { return Err(Refusal::Stale) };
+        let (machine, reliable) = (server.machine, server.reply.transport.reliable());
+        let mut response = self.buffer();
+        write(&mut response);
+        let Some(status) = status_of(&response) else {
+            self.give_back(response);
+            return Err(Refusal::Malformed);
+        };
+        let early = matches!(machine, Machine::Other(non_invite_server::State::Trying)) && !reliable;
+        if !machine.is_invite() && status < 200 && (status != 100 || early) {
+            self.counters.responses_refused += 1;
+            self.give_back(response);
+            return Ok(());
+        }
+        let event = match status {
+            100..=199 => Event::Provisional,
+            200..=299 => Event::Success,
+            408 if !machine.is_invite() => Event::Dropped,
+            _ => Event::Failure,
+        };
+        self.step_server(now, out, id, event, Some(response))
+    }
+
+    /// Sends a response that is made here: with the fields that RFC 3261 section 8.2.6 has copied,
+    /// and a To tag that follows from the request alone. `edit` adds to it and ends it.
+    pub fn reply(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        id: ServerId,
+        status: u16,
+        reason: &str,
+        edit: impl FnOnce(ResponseWriter<'_>),
+    ) -> Result<(), Refusal> {
+        let Some(server) = self.servers.get_mut(id) else { return Err(Refusal::Stale) };
+        let request = std::mem::take(&mut server.request);
+        let mut index = self.index();
+        let mut written = Err(Refusal::Malformed);
+        if let Ok(message) = Message::parse(&request, &mut index, &self.transport.limits) {
+            let tag = self.to_tag(&message);
+            let options = ResponseOptions { to_tag: Some(&tag), record_route: makes_dialog(&message, status), source: None };
+            written = self.respond(now, out, id, |to| {
+                edit(ResponseWriter::start(to, &message, status, reason, options));
+            });
+        }
+        self.give_back_index(index);
+        match self.servers.get_mut(id) {
+            Some(server) => server.request = request,
+            None => self.give_back(request),
+        }
+        written
+    }
+
+    /// Answers a request without a transaction (RFC 3261 section 8.2.7). The To tag is the same
+    /// each time that the request comes.
+    pub fn respond_stateless(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        request: &Received<'_>,
+        status: u16,
+        reason: &str,
+        edit: impl FnOnce(ResponseWriter<'_>),
+    ) {
+        let Ok(via) = request.message.top_via() else { return };
+        // An ACK is never answered (section 17).
+        if request.message.method().as_bytes() == b"ACK" {
+            return;
+        }
+        let tag = self.to_tag(&request.message);
+        let record_route = makes_dialog(&request.message, status);
+        let options = ResponseOptions { to_tag: Some(&tag), record_route, source: Some(request.flow.remote) };
+        let mut response = self.buffer();
+        edit(ResponseWriter::start(&mut response, &request.message, status, reason, options));
+        self.send_response(now, out, response_flow(&via, request.flow), &response, &via);
+        self.give_back(response);
+    }
+
+    /// Sends a response by what its topmost Via says, without a transaction (RFC 3261 sections
+    /// 16.11 and 18.2.2): `write` appends the whole of it, our own Via taken off.
+    pub fn forward_response(&mut self, now: Now, out: &mut Outbox, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut response = self.buffer();
+        write(&mut response);
+        let mut index = self.index();
+        if let Ok(message) = Message::parse(&response, &mut index, &self.transport.limits)
+            && let Ok(via) = message.top_via()
+        {
+            match self.flow_of_via(&via) {
+                Some(flow) => self.send_response(now, out, flow, &response, &via),
+                None => self.counters.transport_failures += 1,
+            }
+        }
+        self.give_back_index(index);
+        self.give_back(response);
+    }
+
+    /// The user will not answer (any more): the transaction ends in silence if it still waits.
+    pub fn drop_server(&mut self, now: Now, out: &mut Outbox, id: ServerId) {
+        let _ = self.step_server(now, out, id, Event::Dropped, None);
+    }
+
+    /// The To tag that this element gives in its responses to a request: the same for an INVITE and
+    /// its CANCEL (RFC 3261 section 9.2), and the same without state.
+    pub fn to_tag(&self, request: &Message<'_>) -> [u8; 13] {
+        const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+        let mut hasher = Hasher::new(self.tag_key);
+        hasher.field(request.call_id().unwrap_or_default());
+        hasher.field(request.from_tag().unwrap_or_default());
+        hasher.bytes(&request.cseq().map_or(0, |cseq| cseq.number).to_le_bytes());
+        if let Ok(via) = request.top_via() {
+            hasher.folded(via.branch().unwrap_or_default()).folded(via.sent_by);
+        }
+        let mut bits = hasher.finish();
+        let mut tag = [0; 13];
+        for letter in &mut tag {
+            *letter = LETTERS[(bits & 31) as usize];
+            bits >>= 5;
+        }
+        tag
+    }
+
+    /// The transaction that a request belongs to (section 17.2.3), asked for under `method`.
+    pub(super) fn matching(&mut self, message: Message<'_>, via: Via<'_>, method: &[u8]) -> Option<ServerId> {
+        let mut index = self.index();
+        let question = Question::new(self.match_key, message, via, method);
+        let found = self.find(&question, &mut index);
+        self.give_back_index(index);
+        found
+    }
+
+    fn find(&self, question: &Question<'_>, index: &mut Index) -> Option<ServerId> {
+        let is = |&(hash, id): &(u64, ServerId)| {
+            let server = self.servers.get(id);
+            hash == question.hash && server.is_some_and(|server| question.is(server, index, &self.transport.limits))
+        };
+        self.matches.find(question.hash, is).map(|&(_, id)| id)
+    }
+
+    /// The transaction that a CANCEL is for (section 9.2): the methods that may be meant are few.
+    pub(super) fn cancelled_by(&mut self, message: Message<'_>, via: Via<'_>) -> Option<ServerId> {
+        const METHODS: [&[u8]; 12] = [
+            b"INVITE", b"REGISTER", b"OPTIONS", b"BYE", b"MESSAGE", b"SUBSCRIBE", b"NOTIFY", b"PUBLISH", b"INFO",
+            b"REFER", b"UPDATE", b"PRACK",
+        ];
+        METHODS.into_iter().find_map(|method| self.matching(message, via, method))
+    }
+
+    /// The request came again.
+    pub(super) fn server_repeated(&mut self, now: Now, out: &mut Outbox, id: ServerId) {
+        self.counters.requests_absorbed += 1;
+        let _ = self.step_server(now, out, id, Event::Request, None);
+    }
+
+    /// An ACK came; says whether it is for the user.
+    pub(super) fn server_acknowledged(&mut self, now: Now, out: &mut Outbox, id: ServerId) -> bool {
+        let accepted = self.servers.get(id).is_some_and(|server| server.machine.is_accepted());
+        let _ = self.step_server(now, out, id, Event::Ack, None);
+        accepted
+    }
+
+    /// Answers a CANCEL that matched: 200 in a transaction of its own.
+    pub(super) fn accept_cancel(&mut self, now: Now, out: &mut Outbox, cancel: &Received<'_>) {
+        match self.server_transaction(now, cancel, 0) {
+            Ok(id) => {
+                if let Some(server) = self.servers.get_mut(id) {
+                    server.silent = true;
+                }
+                let _ = self.reply(now, out, id, 200, "OK", |writer| writer.end());
+            }
+            Err(_) => self.respond_stateless(now, out, cancel, 200, "OK", |writer| writer.end()),
+        }
+    }
+
+    pub(super) fn is_invite_open(&self, id: ServerId) -> Option<u64> {
+        let server = self.servers.get(id)?;
+        (server.machine.is_invite() && server.machine.is_open()).then_some(server.user)
+    }
+
+    pub(super) fn server_due<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ServerId, timer: Timer) {
+        let Some(server) = self.servers.get(id) else { return };
+        let (number, silent) = (server.user, server.silent);
+        let _ = self.step_server(now, out, id, Event::Due(timer), None);
+        if timer == Timer::H {
+            self.counters.unacknowledged += 1;
+            if !silent {
+                user.unacknowledged(self, now, out, id, number);
+            }
+        }
+        // The step has put its end among what is pending.
+    }
+
+    pub(super) fn server_transport_failed<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ServerId) {
+        let Some(server) = self.servers.get(id) else { return };
+        let (number, silent) = (server.user, server.silent);
+        let told = self.step_server(now, out, id, Event::Transport, None).is_ok();
+        if told && !silent {
+            user.response_undeliverable(self, now, out, id, number);
+        }
+    }
+
+    pub(super) fn end_server<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ServerId) {
+        let Some(server) = self.servers.get(id) else { return };
+        if !server.silent {
+            let number = server.user;
+            user.server_ended(self, now, out, id, number);
+        }
+        let Some(server) = self.servers.remove(id) else { return };
+        self.wheel.clear(server.repeat);
+        self.wheel.clear(server.end);
+        if let Ok(entry) = self.matches.find_entry(server.hash, |&(_, other)| other == id) {
+            entry.remove();
+        }
+        self.give_back(server.request);
+        self.give_back(server.response);
+    }
+
+    fn step_server(&mut self, now: Now, out: &mut Outbox, id: ServerId, event: Event, response: Option<Vec<u8>>) -> Result<(), Refusal> {
+        let mut response = response;
+        let Some(server) = self.servers.get_mut(id) else { return Err(Refusal::Stale) };
+        let reliable = server.reply.transport.reliable();
+        let Some(actions) = server.machine.step(event, reliable) else {
+            if let Some(response) = response {
+                self.counters.responses_refused += 1;
+                self.give_back(response);
+            }
+            return Err(Refusal::State);
+        };
+        let ended = server.machine.is_terminated();
+        for action in actions {
+            match *action {
+                Action::SendResponse => {
+                    if let Some(response) = response.take()
+                        && let Some(server) = self.servers.get_mut(id)
+                    {
+                        let old = std::mem::replace(&mut server.response, response);
+                        self.give_back(old);
+                        self.transmit_response(now, out, id);
+                    }
+                }
+                Action::Repeat => {
+                    if self.servers.get(id).is_some_and(|server| !server.response.is_empty()) {
+                        self.counters.responses_repeated += 1;
+                        self.transmit_response(now, out, id);
+                    }
+                }
+                Action::SendTrying => self.send_trying(now, out, id),
+                Action::Set(timer) => self.set_server_timer(now, id, timer),
+                Action::Clear(timer) => {
+                    if let Some(server) = self.servers.get(id) {
+                        self.wheel.clear(if timer.repeats() { server.repeat } else { server.end });
+                    }
+                }
+                // Told by whoever made the step: they have the user at hand.
+                Action::Tell | Action::TellTransport | Action::TellNoAck | Action::TellTimeout => {}
+                Action::SendRequest | Action::SendAck => {}
+            }
+        }
+        if let Some(response) = response {
+            self.give_back(response);
+        }
+        if ended {
+            self.pending.push(Pending::ServerEnded(id));
+        }
+        Ok(())
+    }
+
+    fn set_server_timer(&mut self, now: Now, id: ServerId, timer: Timer) {
+        let Some(server) = self.servers.get_mut(id) else { return };
+        let interval = match (timer, server.machine) {
+            (Timer::Trying, Machine::Invite(_)) => self.settings.trying_after.unwrap_or_default(),
+            _ => self.settings.interval(timer, server.round),
+        };
+        let due = self.wheel.set(now.at + interval, Due::Server(id, timer));
+        let old = if timer.repeats() {
+            server.round += u32::from(timer != Timer::Trying);
+            std::mem::replace(&mut server.repeat, due)
+        } else {
+            std::mem::replace(&mut server.end, due)
+        };
+        self.wheel.clear(old);
+    }
+
+    fn send_trying(&mut self, now: Now, out: &mut Outbox, id: ServerId) {
+        let mut response = self.buffer();
+        let mut index = self.index();
+        if let Some(server) = self.servers.get_mut(id)
+            && let Ok(message) = Message::parse(&server.request, &mut index, &self.transport.limits)
+        {
+            ResponseWriter::start(&mut response, &message, 100, "Trying", ResponseOptions::default()).end();
+            std::mem::swap(&mut server.response, &mut response);
+            self.transmit_response(now, out, id);
+        }
+        self.give_back_index(index);
+        self.give_back(response);
+    }
+
+    fn transmit_response(&mut self, now: Now, out: &mut Outbox, id: ServerId) {
+        let Some(server) = self.servers.get(id) else { return };
+        let flow = server.reply;
+        if self.is_usable(&flow) {
+            self.counters.responses_sent += 1;
+            out.transmit(flow, &server.response);
+            self.touch(now, &flow);
+            return;
+        }
+        // Section 18.2.2: the connection is gone, so another is made to where the request came
+        // from, at the port of sent-by.
+        let opened = Via::parse(server.via.of(&server.request)).ok().and_then(|via| {
+            let port = via.port.unwrap_or(flow.transport.default_port());
+            Some((SocketAddr::new(flow.remote.ip(), port), flow.transport))
+        });
+        let again = opened.and_then(|(addr, transport)| self.flow_to(now, out, transport, addr, None));
+        match (again, self.servers.get_mut(id)) {
+            (Some(flow), Some(server)) => {
+                server.reply = flow;
+                self.counters.responses_sent += 1;
+                out.transmit(flow, &server.response);
+            }
+            _ => {
+                self.counters.transport_failures += 1;
+                self.pending.push(Pending::ServerTransport(id));
+            }
+        }
+    }
+
+    fn send_response(&mut self, now: Now, out: &mut Outbox, flow: Flow, response: &[u8], via: &Via<'_>) {
+        let flow = if self.is_usable(&flow) {
+            Some(flow)
+        } else {
+            let port = via.port.unwrap_or(flow.transport.default_port());
+            self.flow_to(now, out, flow.transport, SocketAddr::new(flow.remote.ip(), port), None)
+        };
+        match flow {
+            Some(flow) => {
+                self.counters.responses_sent += 1;
+                out.transmit(flow, response);
+                self.touch(now, &flow);
+            }
+            None => self.counters.transport_failures += 1,
+        }
+    }
+}
+
+/// Where the response to a request goes (RFC 3261 section 18.2.2, RFC 3581 section 4).
+pub(super) fn response_flow(via: &Via<'_>, source: Flow) -> Flow {
+    if source.transport.reliable() {
+        return source;
+    }
+    let port = via.port.unwrap_or(source.transport.default_port());
+    // A maddr that is a name would have to be looked up; no multicast group is named so.
+    if let Some(ip) = via.maddr().and_then(|host| host.ip()) {
+        return Flow { remote: SocketAddr::new(ip, port), ..source };
+    }
+    let port = if via.rport().is_some() { source.remote.port() } else { port };
+    Flow { remote: SocketAddr::new(source.remote.ip(), port), ..source }
+}
+
+/// The status code of what somebody wrote.
+fn status_of(response: &[u8]) -> Option<u16> {
+    let digits = response.strip_prefix(b"SIP/2.0 ")?.first_chunk::<3>()?;
+    let mut status = 0;
+    for digit in digits {
+        status = status * 10 + u16::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?);
+    }
+    (100..=699).contains(&status).then_some(status)
+}
+
+/// Whether a response makes a dialog and so carries Record-Route (RFC 3261 section 12.1.1).
+fn makes_dialog(request: &Message<'_>, status: u16) -> bool {
+    let method = request.method().as_bytes();
+    let makes = matches!(method, b"INVITE" | b"SUBSCRIBE" | b"REFER" | b"NOTIFY");
+    makes && (101..=299).contains(&status) && request.has(Name::RecordRoute)
+}

@@ -1,0 +1,188 @@
+//! A server transaction's slot.
+
+use towel_message::{Index, Limits, Message, Span, Via};
+
+use crate::hash::{Hasher, Key};
+use crate::io::Flow;
+use crate::time::TimerId;
+use crate::transaction::machines::{invite_server, non_invite_server};
+use crate::transaction::table::{Action, Timer};
+
+/// A server transaction; only its handle, a [`crate::stack::ServerId`], is seen outside.
+#[derive(Debug)]
+pub struct Server {
+    pub(crate) machine: Machine,
+    pub(crate) user: u64,
+    /// Where the request came from.
+    pub(crate) source: Flow,
+    /// Where responses go.
+    pub(crate) reply: Flow,
+    pub(crate) request: Vec<u8>,
+    /// Where the topmost Via value stands in the request.
+    pub(crate) via: Span,
+    /// The last response.
+    pub(crate) response: Vec<u8>,
+    pub(crate) hash: u64,
+    pub(crate) repeat: TimerId,
+    pub(crate) end: TimerId,
+    pub(crate) round: u32,
+    /// Nothing is told of it: it is the stack's own (a CANCEL that it answered).
+    pub(crate) silent: bool,
+}
+
+/// Which of the two machines, and its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Machine {
+    Invite(invite_server::State),
+    Other(non_invite_server::State),
+}
+
+/// What happens to a server transaction of either kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Request,
+    Ack,
+    Provisional,
+    Success,
+    Failure,
+    Transport,
+    Dropped,
+    Due(Timer),
+}
+
+impl Machine {
+    /// Goes on; `None` if the event is refused.
+    pub(crate) fn step(&mut self, event: Event, reliable: bool) -> Option<&'static [Action]> {
+        match self {
+            Machine::Invite(state) => {
+                use invite_server::Event as E;
+                let event = match event {
+                    Event::Request => E::Request,
+                    Event::Ack => E::Ack,
+                    Event::Provisional => E::Provisional,
+                    Event::Success => E::Success,
+                    Event::Failure => E::Failure,
+                    Event::Transport => E::Transport,
+                    Event::Dropped => E::Dropped,
+                    Event::Due(Timer::Trying) => E::Trying,
+                    Event::Due(Timer::G) => E::G,
+                    Event::Due(Timer::H) => E::H,
+                    Event::Due(Timer::I) => E::I,
+                    Event::Due(Timer::L) => E::L,
+                    Event::Due(_) => return None,
+                };
+                let (to, actions) = invite_server::step(*state, event, reliable)?;
+                *state = to;
+                Some(actions)
+            }
+            Machine::Other(state) => {
+                use non_invite_server::Event as E;
+                let event = match event {
+                    Event::Request => E::Request,
+                    Event::Ack => return None,
+                    Event::Provisional => E::Provisional,
+                    Event::Success | Event::Failure => E::Final,
+                    Event::Transport => E::Transport,
+                    Event::Dropped => E::Dropped,
+                    Event::Due(Timer::Trying) => E::Trying,
+                    Event::Due(Timer::J) => E::J,
+                    Event::Due(Timer::Unanswered) => E::Unanswered,
+                    Event::Due(_) => return None,
+                };
+                let (to, actions) = non_invite_server::step(*state, event, reliable)?;
+                *state = to;
+                Some(actions)
+            }
+        }
+    }
+
+    pub(crate) fn is_terminated(self) -> bool {
+        matches!(
+            self,
+            Machine::Invite(invite_server::State::Terminated)
+                | Machine::Other(non_invite_server::State::Terminated)
+        )
+    }
+
+    pub(crate) fn is_invite(self) -> bool {
+        matches!(self, Machine::Invite(_))
+    }
+
+    pub(crate) fn is_accepted(self) -> bool {
+        matches!(self, Machine::Invite(invite_server::State::Accepted))
+    }
+
+    /// Whether no final response has been given yet.
+    pub(crate) fn is_open(self) -> bool {
+        matches!(
+            self,
+            Machine::Invite(invite_server::State::Proceeding)
+                | Machine::Other(non_invite_server::State::Trying | non_invite_server::State::Proceeding)
+        )
+    }
+}
+
+/// What an incoming request is matched by (RFC 3261 section 17.2.3).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Question<'a> {
+    pub(crate) message: Message<'a>,
+    pub(crate) via: Via<'a>,
+    /// The method of the transaction that is looked for: INVITE for an ACK.
+    pub(crate) method: &'a [u8],
+    pub(crate) hash: u64,
+}
+
+impl<'a> Question<'a> {
+    pub(crate) fn new(key: Key, message: Message<'a>, via: Via<'a>, method: &'a [u8]) -> Self {
+        let mut hasher = Hasher::new(key);
+        match via.unique_branch() {
+            Some(branch) => hasher.folded(branch).folded(via.sent_by),
+            None => {
+                let number = message.cseq().map_or(0, |cseq| cseq.number);
+                hasher
+                    .field(message.call_id().unwrap_or_default())
+                    .field(message.from_tag().unwrap_or_default())
+                    .bytes(&number.to_le_bytes())
+            }
+        };
+        let hash = hasher.field(method).finish();
+        Question { message, via, method, hash }
+    }
+
+    /// Whether a transaction is the one that is looked for.
+    pub(crate) fn is(&self, server: &Server, index: &mut Index, limits: &Limits) -> bool {
+        let method = server.request.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let Ok(via) = Via::parse(server.via.of(&server.request)) else { return false };
+        let same = |a: Option<&[u8]>, b: Option<&[u8]>| match (a, b) {
+            (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        if method != self.method
+            || !same(via.branch(), self.via.branch())
+            || !via.sent_by.eq_ignore_ascii_case(self.via.sent_by)
+        {
+            return false;
+        }
+        self.via.unique_branch().is_some() || self.is_by_old_rules(server, index, limits)
+    }
+
+    /// The rules for a peer of RFC 2543, whose branch says little.
+    fn is_by_old_rules(&self, server: &Server, index: &mut Index, limits: &Limits) -> bool {
+        let Ok(first) = Message::parse(&server.request, index, limits) else { return false };
+        let again = self.message;
+        let number = |message: Message<'_>| message.cseq().map(|cseq| cseq.number).ok();
+        if first.request_uri() != again.request_uri()
+            || first.call_id() != again.call_id()
+            || first.from_tag() != again.from_tag()
+            || number(first) != number(again)
+        {
+            return false;
+        }
+        if again.method().as_bytes() != b"ACK" {
+            return first.to_tag() == again.to_tag();
+        }
+        // The To tag of an ACK is that of the response which it is for.
+        let Ok(response) = Message::parse(&server.response, index, limits) else { return false };
+        response.to_tag() == again.to_tag()
+    }
+}

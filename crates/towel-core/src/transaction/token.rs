@@ -1,0 +1,108 @@
+//! What stands behind the magic cookie in our own branches: the slot, its generation and which
+//! attempt it was, under a message authentication code. A response carries it back, so it finds
+//! its transaction without a look-up, and nobody who has not seen a request of ours can make one.
+
+use crate::hash::{Hasher, Key};
+
+/// The magic cookie of RFC 3261 section 8.1.1.7.
+pub const COOKIE: &[u8] = b"z9hG4bK";
+
+/// The length of a token as text.
+pub const LENGTH: usize = 26;
+
+// Lower case and digits: a branch is compared without regard to case.
+const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+/// What a token says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// The slot in the table of client transactions.
+    pub slot: u32,
+    /// The slot's generation.
+    pub generation: u32,
+    /// Which target of the request's it was (RFC 3263 section 4.3: a new transaction each).
+    pub attempt: u8,
+}
+
+fn mac(key: Key, low: u128) -> u128 {
+    // 56 bits: 32 + 32 + 8 + 56 = 128.
+    u128::from(Hasher::new(key).bytes(&low.to_le_bytes()).finish() >> 8)
+}
+
+impl Token {
+    /// As text, without the cookie.
+    pub fn write(self, key: Key) -> [u8; LENGTH] {
+        let low = u128::from(self.slot)
+            | u128::from(self.generation) << 32
+            | u128::from(self.attempt) << 64;
+        let mut bits = low | mac(key, low) << 72;
+        let mut text = [0; LENGTH];
+        for byte in &mut text {
+            *byte = ALPHABET[(bits & 31) as usize];
+            bits >>= 5;
+        }
+        text
+    }
+
+    /// Reads a branch, with its cookie and perhaps more after the token; `None` if it is not ours.
+    pub fn read(branch: &[u8], key: Key) -> Option<Token> {
+        let (cookie, rest) = branch.split_at_checked(COOKIE.len())?;
+        if !cookie.eq_ignore_ascii_case(COOKIE) {
+            return None;
+        }
+        let text = rest.first_chunk::<LENGTH>()?;
+        let mut bits = 0u128;
+        for (index, byte) in text.iter().enumerate() {
+            let digit = match byte.to_ascii_lowercase() {
+                letter @ b'a'..=b'z' => letter - b'a',
+                digit @ b'2'..=b'7' => digit - b'2' + 26,
+                _ => return None,
+            };
+            // The last character holds three bits only.
+            if index == LENGTH - 1 && digit > 7 {
+                return None;
+            }
+            bits |= u128::from(digit) << (5 * index);
+        }
+        let low = bits & ((1 << 72) - 1);
+        (bits >> 72 == mac(key, low)).then_some(Token {
+            slot: low as u32,
+            generation: (low >> 32) as u32,
+            attempt: (low >> 64) as u8,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: Key = Key(3, 4);
+
+    fn branch(token: Token) -> Vec<u8> {
+        [COOKIE, &token.write(KEY)].concat()
+    }
+
+    #[test]
+    fn comes_back_in_any_case_and_with_a_tail() {
+        let token = Token { slot: u32::MAX, generation: 77, attempt: 3 };
+        assert_eq!(Token::read(&branch(token), KEY), Some(token));
+        assert_eq!(Token::read(&branch(token).to_ascii_uppercase(), KEY), Some(token));
+        let tail = [branch(token), b".loop".to_vec()].concat();
+        assert_eq!(Token::read(&tail, KEY), Some(token));
+    }
+
+    #[test]
+    fn a_forgery_is_not_ours() {
+        let text = branch(Token { slot: 1, generation: 1, attempt: 0 });
+        assert_eq!(Token::read(&text, Key(3, 5)), None);
+        for at in 0..text.len() {
+            let mut forged = text.clone();
+            forged[at] = if forged[at] == b'c' { b'd' } else { b'c' };
+            assert_eq!(Token::read(&forged, KEY), None, "changed at {at}");
+        }
+        for length in 0..text.len() {
+            assert_eq!(Token::read(&text[..length], KEY), None);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The table of connections: what is open, to whom, and when it was used (RFC 3261 section 18,
+//! RFC 5923).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use towel_message::frame::StreamFramer;
+
+use crate::io::{ConnectionId, Flow, Instant, Transport};
+use crate::transaction::client::Client;
+use crate::transaction::slab::Id;
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) flow: Flow,
+    /// Not yet: asked for and not answered.
+    pub(crate) opened: bool,
+    /// Taken out while its messages are being handled.
+    pub(crate) framer: Option<StreamFramer>,
+    /// The names that the peer's certificate was verified for.
+    pub(crate) identities: Option<Arc<[String]>>,
+    /// The name that we asked it to have.
+    pub(crate) server_name: Option<Arc<str>>,
+    pub(crate) used: Instant,
+    /// Since when a message is half here.
+    pub(crate) partial: Option<Instant>,
+    /// The other name that it can be found by: RFC 5923's alias.
+    alias: Option<(Transport, SocketAddr)>,
+    waiters: Vec<Id<Client>>,
+    prune_at: usize,
+}
+
+impl Connection {
+    pub(crate) fn new(flow: Flow, opened: bool, now: Instant, framer: StreamFramer) -> Connection {
+        Connection {
+            flow,
+            opened,
+            framer: Some(framer),
+            identities: None,
+            server_name: None,
+            used: now,
+            partial: None,
+            alias: None,
+            waiters: Vec::new(),
+            prune_at: 16,
+        }
+    }
+
+    /// Whether its peer is known to be who is asked for.
+    fn is_verified_as(&self, name: Option<&str>) -> bool {
+        let Some(name) = name else { return true };
+        self.server_name.as_deref().is_some_and(|ours| ours.eq_ignore_ascii_case(name))
+            || self
+                .identities
+                .as_deref()
+                .is_some_and(|names| names.iter().any(|verified| verified.eq_ignore_ascii_case(name)))
+    }
+
+    /// Remembers a transaction that sends by this connection.
+    pub(crate) fn wait(&mut self, id: Id<Client>, live: impl Fn(Id<Client>) -> bool) {
+        if self.waiters.len() >= self.prune_at {
+            self.waiters.retain(|&id| live(id));
+            self.prune_at = (2 * self.waiters.len()).max(16);
+        }
+        self.waiters.push(id);
+    }
+
+    pub(crate) fn take_waiters(&mut self) -> Vec<Id<Client>> {
+        std::mem::take(&mut self.waiters)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    table: HashMap<ConnectionId, Connection>,
+    by_remote: HashMap<(Transport, SocketAddr), ConnectionId>,
+    last: u64,
+}
+
+impl Connections {
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn get(&self, id: ConnectionId) -> Option<&Connection> {
+        self.table.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.table.get_mut(&id)
+    }
+
+    pub(crate) fn next_id(&mut self) -> ConnectionId {
+        self.last += 1;
+        ConnectionId(ConnectionId::OPENED_BY_CORE | self.last)
+    }
+
+    pub(crate) fn insert(&mut self, id: ConnectionId, connection: Connection) {
+        self.by_remote.insert((connection.flow.transport, connection.flow.remote), id);
+        self.table.insert(id, connection);
+    }
+
+    pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
+        let connection = self.table.remove(&id)?;
+        let key = (connection.flow.transport, connection.flow.remote);
+        for key in [Some(key), connection.alias].into_iter().flatten() {
+            if self.by_remote.get(&key) == Some(&id) {
+                self.by_remote.remove(&key);
+            }
+        }
+        Some(connection)
+    }
+
+    /// A connection to that address that may be used for a request to `name`.
+    pub(crate) fn find(&self, transport: Transport, remote: SocketAddr, name: Option<&str>) -> Option<ConnectionId> {
+        let id = *self.by_remote.get(&(transport, remote))?;
+        let connection = self.table.get(&id)?;
+        (!transport.secure() || connection.is_verified_as(name)).then_some(id)
+    }
+
+    /// Lets a connection be found by the port that its peer listens at (RFC 5923). Only where the
+    /// peer's name is verified: anybody else could draw another's requests to himself.
+    pub(crate) fn alias(&mut self, id: ConnectionId, port: u16) {
+        let Some(connection) = self.table.get_mut(&id) else { return };
+        let verified = connection.identities.as_deref().is_some_and(|names| !names.is_empty());
+        if !connection.flow.transport.secure() || !verified || connection.alias.is_some() {
+            return;
+        }
+        let mut address = connection.flow.remote;
+        address.set_port(port);
+        let key = (connection.flow.transport, address);
+        connection.alias = Some(key);
+        self.by_remote.insert(key, id);
+    }
+}

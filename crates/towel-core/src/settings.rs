@@ -7,6 +7,8 @@ pub struct Settings {
     pub transport: crate::transport::Settings,
     /// Transactions (RFC 3261 section 17).
     pub transaction: crate::transaction::Settings,
+    /// Locating servers (RFC 3263).
+    pub locating: crate::locating::Settings,
     /// The element as a whole.
     pub server: crate::server::Settings,
     /// The proxy.

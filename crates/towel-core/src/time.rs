@@ -88,7 +88,8 @@ impl<T: Copy> Wheel<T> {
             None => {
                 let index = self.nodes.len() as u32;
                 let (level, slot) = (0, 0);
-                let node = Node { at, next: NONE, previous: NONE, generation: 0, level, slot, what };
+                let node =
+                    Node { at, next: NONE, previous: NONE, generation: 0, level, slot, what };
                 self.nodes.push(node);
                 index
             }
@@ -186,6 +187,7 @@ impl<T: Copy> Wheel<T> {
             self.nodes[tail as usize].next = index;
             self.nodes[head as usize].previous = index;
         } else {
+            let node = &mut self.nodes[index as usize];
             (node.next, node.previous) = (index, index);
             self.heads[level][slot] = index;
             self.occupied[level] |= 1 << slot;
@@ -221,7 +223,9 @@ mod tests {
     #[test]
     fn in_order_of_time_then_of_setting() {
         let mut wheel = Wheel::new();
-        for (at, what) in [(5_000, 'c'), (1_000, 'a'), (5_000, 'd'), (900_000_000, 'e'), (2_500, 'b')] {
+        for (at, what) in
+            [(5_000, 'c'), (1_000, 'a'), (5_000, 'd'), (900_000_000, 'e'), (2_500, 'b')]
+        {
             wheel.set(Instant(at), what);
         }
         let mut seen = String::new();

@@ -48,7 +48,12 @@ impl Domains {
             domains.add_listener(listener, settings);
         }
         domains.first = settings.domains.first().map_or_else(
-            || domains.places.first().map_or_else(|| "localhost".to_owned(), |place| place.1.clone()),
+            || {
+                domains
+                    .places
+                    .first()
+                    .map_or_else(|| "localhost".to_owned(), |place| place.1.clone())
+            },
             |name| split_port(name).0.trim_end_matches('.').to_ascii_lowercase(),
         );
         domains
@@ -137,12 +142,14 @@ impl Domains {
     /// by (RFC 3261 sections 10.3 step 5 and 16.5). False if the URI is not one of ours or names
     /// nobody.
     pub fn write_address_of_record(&self, uri: &SipUri<'_>, out: &mut Vec<u8>) -> bool {
-        let Some(domain) = self.canonical(&uri.host, uri.port).filter(|_| uri.user.is_some()) else {
+        let Some(domain) = self.canonical(&uri.host, uri.port).filter(|_| uri.user.is_some())
+        else {
             return false;
         };
         let start = out.len();
         towel_message::uri::address_of_record(&Uri::Sip(*uri), out);
-        let host = out.iter().skip(start).rposition(|b| *b == b'@').map_or(out.len(), |at| start + at + 1);
+        let host =
+            out.iter().skip(start).rposition(|b| *b == b'@').map_or(out.len(), |at| start + at + 1);
         out.truncate(host);
         out.extend_from_slice(domain.as_bytes());
         true
@@ -162,8 +169,13 @@ impl Domains {
 
     fn owns_address(&self, address: IpAddr, port: Option<u16>) -> bool {
         let address = address.to_canonical();
-        self.own.iter().any(|own| own.address == address && port.is_none_or(|port| port == own.port))
-            || self.addresses.iter().any(|(own, own_port)| *own == address && self.port_fits(port, *own_port))
+        self.own
+            .iter()
+            .any(|own| own.address == address && port.is_none_or(|port| port == own.port))
+            || self
+                .addresses
+                .iter()
+                .any(|(own, own_port)| *own == address && self.port_fits(port, *own_port))
     }
 
     fn port_fits(&self, port: Option<u16>, own: Option<u16>) -> bool {
@@ -176,18 +188,25 @@ impl Domains {
 
     fn listens_on(&self, port: u16) -> bool {
         // 5060 and 5061 are what a domain's port means where a balancer stands before us.
-        port == 5060 || port == 5061 || self.own.iter().any(|own| own.port == port) || self.places.iter().any(|place| place.2 == port)
+        port == 5060
+            || port == 5061
+            || self.own.iter().any(|own| own.port == port)
+            || self.places.iter().any(|place| place.2 == port)
     }
 
     /// Whether a socket address is one of our own: a message from there has come round.
     pub fn is_self(&self, address: SocketAddr) -> bool {
-        self.own.iter().any(|own| own.address == address.ip().to_canonical() && own.port == address.port())
+        self.own
+            .iter()
+            .any(|own| own.address == address.ip().to_canonical() && own.port == address.port())
     }
 
     /// Writes the host and port at which this element can be reached where `local` is its end of
     /// a flow through `listener`.
     pub fn write_place(&self, listener: ListenerId, local: SocketAddr, out: &mut Vec<u8>) {
-        let known = self.listener(listener).is_some_and(|l| l.advertised.is_some() || !l.local.ip().is_unspecified());
+        let known = self
+            .listener(listener)
+            .is_some_and(|l| l.advertised.is_some() || !l.local.ip().is_unspecified());
         let place = self.places.iter().find(|place| place.0 == listener);
         // Writing into a Vec cannot fail.
         let _ = match place {

@@ -6,7 +6,10 @@ use std::time::Duration;
 use towel_message::build::{ack_for_non_2xx, cancel_for};
 use towel_message::{Message, Name};
 
-use super::{ClientId, Destination, Due, Failure, Pending, Received, Refusal, Stack, TransactionUser, located_by};
+use super::{
+    ClientId, Destination, Due, Failure, Pending, Received, Refusal, Stack, TransactionUser,
+    located_by,
+};
 use crate::hash::Hasher;
 use crate::io::{Flow, ListenerId, Now, Outbox, Transport};
 use crate::locating::{self, Completed, LocateFault, Located, Target, Targets};
@@ -58,13 +61,17 @@ impl Stack {
         client.request = request;
         client.targets = way.targets;
         match (way.found, way.target) {
-            (Err(fault), _) => self.pending.push(Pending::ClientFailed(id, Failure::NotLocated(fault))),
+            (Err(fault), _) => {
+                self.pending.push(Pending::ClientFailed(id, Failure::NotLocated(fault)))
+            }
             (Ok(Some(lookup)), _) => {
                 client.lookup = Some(lookup);
                 self.lookups.insert(lookup, id);
             }
             (Ok(None), Some(target)) => self.launch(now, out, id, target, way.flow, false),
-            (Ok(None), None) => self.pending.push(Pending::ClientFailed(id, Failure::NotLocated(LocateFault::NoSuchName))),
+            (Ok(None), None) => self
+                .pending
+                .push(Pending::ClientFailed(id, Failure::NotLocated(LocateFault::NoSuchName))),
         }
         Ok(id)
     }
@@ -110,7 +117,13 @@ impl Stack {
     /// Cancels an INVITE (RFC 3261 section 9.1): at once if a provisional response has come, else
     /// when one comes; if a final one comes first, not at all. `reason` is the value of a Reason
     /// header field for the CANCEL.
-    pub fn cancel(&mut self, now: Now, out: &mut Outbox, id: ClientId, reason: Option<&[u8]>) -> Result<(), Refusal> {
+    pub fn cancel(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        id: ClientId,
+        reason: Option<&[u8]>,
+    ) -> Result<(), Refusal> {
         let Some(client) = self.clients.get_mut(id) else { return Err(Refusal::Stale) };
         if !client.machine.is_invite() || client.cancelling.is_some() {
             return Err(Refusal::State);
@@ -165,7 +178,13 @@ impl Stack {
         Token { slot: id.slot, generation: id.generation, attempt }.write(self.branch_key)
     }
 
-    fn way(&mut self, now: Now, out: &mut Outbox, to: Destination<'_>, seed: Option<u64>) -> Option<Way> {
+    fn way(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        to: Destination<'_>,
+        seed: Option<u64>,
+    ) -> Option<Way> {
         let mut way = Way {
             target: None,
             flow: None,
@@ -177,16 +196,25 @@ impl Stack {
         match to {
             Destination::Flow(flow) => {
                 way.flow = Some(flow);
-                way.target = Some(Target { transport: flow.transport, addr: flow.remote, server_name: None });
+                way.target = Some(Target {
+                    transport: flow.transport,
+                    addr: flow.remote,
+                    server_name: None,
+                });
             }
             Destination::Target { transport, addr, server_name } => {
-                way.target = Some(Target { transport, addr, server_name: server_name.map(Into::into) });
+                way.target =
+                    Some(Target { transport, addr, server_name: server_name.map(Into::into) });
             }
             Destination::Uri(uri) => match located_by(uri, false) {
                 None => way.found = Err(LocateFault::BadHost),
                 Some(destination) => {
                     let destination = locating::Destination { seed, ..destination };
-                    way.transport = destination.transport.unwrap_or(if destination.secure { Transport::Tls } else { Transport::Udp });
+                    way.transport = destination.transport.unwrap_or(if destination.secure {
+                        Transport::Tls
+                    } else {
+                        Transport::Udp
+                    });
                     match self.locator.locate(now.at, &destination, out) {
                         Located::Ready(mut targets) => {
                             way.target = targets.take_next();
@@ -203,7 +231,9 @@ impl Stack {
         }
         way.listener = match way.flow {
             Some(flow) => flow.listener,
-            None => self.station_for(way.transport, way.target.as_ref().map(|target| target.addr))?,
+            None => {
+                self.station_for(way.transport, way.target.as_ref().map(|target| target.addr))?
+            }
         };
         Some(way)
     }
@@ -225,12 +255,25 @@ impl Stack {
     }
 
     /// Sends to a target for the first time; what fails is pending.
-    fn launch(&mut self, now: Now, out: &mut Outbox, id: ClientId, target: Target, flow: Option<Flow>, any_size: bool) {
+    fn launch(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        id: ClientId,
+        target: Target,
+        flow: Option<Flow>,
+        any_size: bool,
+    ) {
         let Some(client) = self.clients.get(id) else { return };
         let mut target = target;
         let mut fallback = None;
         let large = client.request.len() > self.transport.max_udp_request;
-        if large && !any_size && flow.is_none() && target.transport == Transport::Udp && self.speaks(Transport::Tcp, target.addr) {
+        if large
+            && !any_size
+            && flow.is_none()
+            && target.transport == Transport::Udp
+            && self.speaks(Transport::Tcp, target.addr)
+        {
             // Section 18.1.1, with UDP to fall back to if nobody listens.
             fallback = Some(target.clone());
             target.transport = Transport::Tcp;
@@ -238,7 +281,9 @@ impl Stack {
         }
         let flow = match flow {
             Some(flow) => Some(flow).filter(|flow| self.is_usable(flow)),
-            None => self.flow_to(now, out, target.transport, target.addr, target.server_name.as_deref()),
+            None => {
+                self.flow_to(now, out, target.transport, target.addr, target.server_name.as_deref())
+            }
         };
         let Some(client) = self.clients.get_mut(id) else { return };
         client.target = Some(target);
@@ -250,7 +295,8 @@ impl Stack {
             self.pending.push(Pending::ClientTransport(id));
             return;
         };
-        let (invite, attempt, written) = (client.machine.is_invite(), client.attempt, client.written);
+        let (invite, attempt, written) =
+            (client.machine.is_invite(), client.attempt, client.written);
         if written != (flow.transport, flow.listener, attempt) {
             self.restamp(id, flow.transport, flow.listener, attempt);
         }
@@ -261,7 +307,11 @@ impl Stack {
         }
         if let Some(connection) = flow.connection {
             let clients = &self.clients;
-            let live = |id: ClientId| clients.get(id).is_some_and(|client| client.flow.and_then(|flow| flow.connection) == Some(connection));
+            let live = |id: ClientId| {
+                clients.get(id).is_some_and(|client| {
+                    client.flow.and_then(|flow| flow.connection) == Some(connection)
+                })
+            };
             if let Some(connection) = self.connections.get_mut(connection) {
                 connection.wait(id, live);
             }
@@ -270,10 +320,19 @@ impl Stack {
     }
 
     /// Sends without a transaction; gives the buffer back.
-    fn launch_once(&mut self, now: Now, out: &mut Outbox, request: Vec<u8>, target: Target, flow: Option<Flow>) -> Vec<u8> {
+    fn launch_once(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        request: Vec<u8>,
+        target: Target,
+        flow: Option<Flow>,
+    ) -> Vec<u8> {
         let flow = match flow {
             Some(flow) => Some(flow).filter(|flow| self.is_usable(flow)),
-            None => self.flow_to(now, out, target.transport, target.addr, target.server_name.as_deref()),
+            None => {
+                self.flow_to(now, out, target.transport, target.addr, target.server_name.as_deref())
+            }
         };
         match flow {
             Some(flow) => {
@@ -301,7 +360,11 @@ impl Stack {
             bytes
         };
         let (old, new) = (prefix(old_transport, old_listener), prefix(transport, listener));
-        let Some(at) = client.request.windows(old_token.len()).position(|window| window == old_token) else { return };
+        let Some(at) =
+            client.request.windows(old_token.len()).position(|window| window == old_token)
+        else {
+            return;
+        };
         let end = at + old_token.len();
         let start = match client.request.get(..at) {
             Some(before) if before.ends_with(&old) => at - old.len(),
@@ -406,12 +469,21 @@ impl Stack {
             return Ok(Some(id));
         }
         match client.cancel {
-            Some(cancel) if method == b"CANCEL" && self.clients.get(cancel).is_some() => Ok(Some(cancel)),
+            Some(cancel) if method == b"CANCEL" && self.clients.get(cancel).is_some() => {
+                Ok(Some(cancel))
+            }
             _ => Err(()),
         }
     }
 
-    pub(super) fn client_response<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ClientId, response: Received<'_>) {
+    pub(super) fn client_response<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        id: ClientId,
+        response: Received<'_>,
+    ) {
         let event = match response.message.status() {
             100..=199 => Event::Provisional,
             200..=299 => Event::Success,
@@ -426,15 +498,35 @@ impl Stack {
         self.step_client(now, out, user, id, event, Some(response));
     }
 
-    pub(super) fn client_due<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ClientId, timer: Timer) {
+    pub(super) fn client_due<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        id: ClientId,
+        timer: Timer,
+    ) {
         self.step_client(now, out, user, id, Event::Due(timer), None);
     }
 
-    pub(super) fn client_withdrawn<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ClientId) {
+    pub(super) fn client_withdrawn<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        id: ClientId,
+    ) {
         self.step_client(now, out, user, id, Event::Withdrawn, None);
     }
 
-    pub(super) fn client_failed<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ClientId, why: Failure) {
+    pub(super) fn client_failed<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        id: ClientId,
+        why: Failure,
+    ) {
         let Some(client) = self.clients.get(id) else { return };
         if !client.silent {
             let number = client.user;
@@ -443,14 +535,25 @@ impl Stack {
         self.end_client(now, out, user, id);
     }
 
-    pub(super) fn client_transport_failed<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ClientId) {
+    pub(super) fn client_transport_failed<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        id: ClientId,
+    ) {
         let Some(client) = self.clients.get(id) else { return };
         self.counters.transport_failures += 1;
         let unanswered = client.machine.is_unanswered();
         if let Some(target) = &client.target
             && unanswered
         {
-            self.locator.failed(now.at, target.transport, target.addr, locating::Failure::Transport);
+            self.locator.failed(
+                now.at,
+                target.transport,
+                target.addr,
+                locating::Failure::Transport,
+            );
             if self.try_next(now, out, id) {
                 return;
             }
@@ -459,7 +562,13 @@ impl Stack {
     }
 
     /// DNS has said where to go.
-    pub(super) fn located<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, completed: Vec<Completed>) {
+    pub(super) fn located<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        completed: Vec<Completed>,
+    ) {
         for Completed { lookup, result } in completed {
             let Some(id) = self.lookups.remove(&lookup) else { continue };
             let Some(client) = self.clients.get_mut(id) else { continue };
@@ -506,18 +615,31 @@ impl Stack {
 
     /// After a 503: the next target, while what is left of this attempt's transaction goes on
     /// acknowledging in a slot of its own.
-    fn try_next_after_unavailable(&mut self, now: Now, out: &mut Outbox, id: ClientId, response: &Message<'_>) -> bool {
+    fn try_next_after_unavailable(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        id: ClientId,
+        response: &Message<'_>,
+    ) -> bool {
         let Some(client) = self.clients.get_mut(id) else { return false };
         if let Some(target) = &client.target {
             let after = response.value(Name::RetryAfter).and_then(retry_after);
-            self.locator.failed(now.at, target.transport, target.addr, locating::Failure::Unavailable(after));
+            self.locator.failed(
+                now.at,
+                target.transport,
+                target.addr,
+                locating::Failure::Unavailable(after),
+            );
         }
         let Some(client) = self.clients.get_mut(id) else { return false };
         if client.fallback.is_none() && client.targets.left() == 0 {
             return false;
         }
         let mut rest = None;
-        if client.machine == Machine::Invite(invite_client::State::Completed) && self.clients.len() < self.settings.max {
+        if client.machine == Machine::Invite(invite_client::State::Completed)
+            && self.clients.len() < self.settings.max
+        {
             let Some(client) = self.clients.get_mut(id) else { return false };
             let mut old = new_client(0, client.written.0, client.written.1);
             old.silent = true;
@@ -544,7 +666,15 @@ impl Stack {
         true
     }
 
-    fn step_client<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ClientId, event: Event, response: Option<Received<'_>>) {
+    fn step_client<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        id: ClientId,
+        event: Event,
+        response: Option<Received<'_>>,
+    ) {
         let Some(client) = self.clients.get_mut(id) else { return };
         let reliable = client.flow.is_some_and(|flow| flow.transport.reliable());
         let unanswered = client.machine.is_unanswered();
@@ -581,8 +711,15 @@ impl Stack {
                 Action::TellTimeout => {
                     self.counters.timed_out += 1;
                     let target = self.clients.get(id).and_then(|client| client.target.as_ref());
-                    if let (Some(target), true, Event::Due(Timer::B | Timer::F)) = (target, unanswered, event) {
-                        self.locator.failed(now.at, target.transport, target.addr, locating::Failure::TimedOut);
+                    if let (Some(target), true, Event::Due(Timer::B | Timer::F)) =
+                        (target, unanswered, event)
+                    {
+                        self.locator.failed(
+                            now.at,
+                            target.transport,
+                            target.addr,
+                            locating::Failure::TimedOut,
+                        );
                         if self.try_next(now, out, id) {
                             return;
                         }
@@ -602,19 +739,30 @@ impl Stack {
         let Some(client) = self.clients.get(id) else { return };
         if client.machine.is_terminated() {
             self.end_client(now, out, user, id);
-        } else if unanswered && client.cancelling.is_some() && client.machine.is_proceeding() && client.cancel.is_none() {
+        } else if unanswered
+            && client.cancelling.is_some()
+            && client.machine.is_proceeding()
+            && client.cancel.is_none()
+        {
             self.send_cancel(now, out, id);
         }
     }
 
-    fn send_ack(&mut self, now: Now, out: &mut Outbox, id: ClientId, response: Option<&Received<'_>>) {
+    fn send_ack(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        id: ClientId,
+        response: Option<&Received<'_>>,
+    ) {
         let mut index = self.index();
         if let Some(client) = self.clients.get_mut(id)
             && let Some(flow) = client.flow
         {
             if client.ack.is_empty()
                 && let Some(response) = response
-                && let Ok(request) = Message::parse(&client.request, &mut index, &self.transport.limits)
+                && let Ok(request) =
+                    Message::parse(&client.request, &mut index, &self.transport.limits)
             {
                 ack_for_non_2xx(&request, &response.message, &mut client.ack);
             }
@@ -628,7 +776,13 @@ impl Stack {
         self.give_back_index(index);
     }
 
-    fn end_client<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ClientId) {
+    fn end_client<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        id: ClientId,
+    ) {
         let Some(client) = self.clients.get(id) else { return };
         if !client.silent {
             let number = client.user;

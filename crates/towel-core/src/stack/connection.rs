@@ -12,8 +12,13 @@ use crate::transport::connections::Connection;
 
 impl Stack {
     /// The listener that stands for us on the way to an address.
-    pub(super) fn station_for(&self, transport: Transport, addr: Option<SocketAddr>) -> Option<ListenerId> {
-        let same_family = |local: SocketAddr| addr.is_none_or(|addr| addr.is_ipv4() == local.is_ipv4());
+    pub(super) fn station_for(
+        &self,
+        transport: Transport,
+        addr: Option<SocketAddr>,
+    ) -> Option<ListenerId> {
+        let same_family =
+            |local: SocketAddr| addr.is_none_or(|addr| addr.is_ipv4() == local.is_ipv4());
         let rank = |station: &&crate::transport::via::Station| {
             let local = station.listener.local;
             let same_scope = addr.is_none_or(|addr| {
@@ -30,12 +35,20 @@ impl Stack {
     /// Whether we could be answered at a transport of this address's family.
     pub(super) fn speaks(&self, transport: Transport, addr: SocketAddr) -> bool {
         self.stations.iter().any(|station| {
-            station.listener.transport == transport && station.listener.local.is_ipv4() == addr.is_ipv4()
+            station.listener.transport == transport
+                && station.listener.local.is_ipv4() == addr.is_ipv4()
         })
     }
 
     /// A flow to an address: a connection that is there, or one that is asked for.
-    pub(super) fn flow_to(&mut self, now: Now, out: &mut Outbox, transport: Transport, addr: SocketAddr, name: Option<&str>) -> Option<Flow> {
+    pub(super) fn flow_to(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        transport: Transport,
+        addr: SocketAddr,
+        name: Option<&str>,
+    ) -> Option<Flow> {
         if transport.reliable()
             && let Some(id) = self.connections.find(transport, addr, name)
         {
@@ -78,9 +91,10 @@ impl Stack {
         let ip = maddr.or(via.received()).or(via.host.ip())?;
         let ports = [via.rport().flatten().filter(|_| maddr.is_none()), Some(port)];
         if transport.reliable() {
-            let found = ports.into_iter().flatten().find_map(|port| {
-                self.connections.find(transport, SocketAddr::new(ip, port), None)
-            });
+            let found = ports
+                .into_iter()
+                .flatten()
+                .find_map(|port| self.connections.find(transport, SocketAddr::new(ip, port), None));
             if let Some(connection) = found.and_then(|id| self.connections.get(id)) {
                 return Some(connection.flow);
             }
@@ -108,7 +122,14 @@ impl Stack {
         }
     }
 
-    pub(super) fn opened(&mut self, now: Now, out: &mut Outbox, id: ConnectionId, flow: Flow, identities: Vec<String>) {
+    pub(super) fn opened(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        id: ConnectionId,
+        flow: Flow,
+        identities: Vec<String>,
+    ) {
         let identities = (!identities.is_empty()).then(|| Arc::from(identities));
         if let Some(connection) = self.connections.get_mut(id) {
             connection.opened = true;
@@ -124,7 +145,8 @@ impl Stack {
                 return out.outputs.push(Output::Close { connection: id });
             }
             let flow = Flow { connection: Some(id), ..flow };
-            let mut connection = Connection::new(flow, true, now.at, StreamFramer::new(self.transport.limits));
+            let mut connection =
+                Connection::new(flow, true, now.at, StreamFramer::new(self.transport.limits));
             connection.identities = identities;
             self.connections.insert(id, connection);
         }
@@ -132,14 +154,22 @@ impl Stack {
         self.wheel.set(now.at + self.transport.idle, Due::Idle(id));
     }
 
-    pub(super) fn closed<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ConnectionId, why: CloseReason) {
+    pub(super) fn closed<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        id: ConnectionId,
+        why: CloseReason,
+    ) {
         let Some(mut connection) = self.connections.remove(id) else { return };
         // A request on a connection that never was, or that broke, has not arrived for all we know.
         // After an orderly end the peer may still answer by a connection of its own (18.2.2).
         if !connection.opened || why != CloseReason::Peer {
             for client in connection.take_waiters() {
                 let waits = self.clients.get(client).is_some_and(|client| {
-                    client.machine.is_unanswered() && client.flow.and_then(|flow| flow.connection) == Some(id)
+                    client.machine.is_unanswered()
+                        && client.flow.and_then(|flow| flow.connection) == Some(id)
                 });
                 if waits {
                     self.client_transport_failed(now, out, user, client);
@@ -171,7 +201,9 @@ impl Stack {
     }
 
     pub(super) fn partial_due(&mut self, now: Now, out: &mut Outbox, id: ConnectionId) {
-        let Some(since) = self.connections.get(id).and_then(|connection| connection.partial) else { return };
+        let Some(since) = self.connections.get(id).and_then(|connection| connection.partial) else {
+            return;
+        };
         let ends = since + self.transport.partial;
         if ends > now.at {
             // That one came to its end; another has begun since.
@@ -184,19 +216,34 @@ impl Stack {
     }
 
     /// An ICMP error (section 18.4): a transport error for the requests on their way there.
-    pub(super) fn unreachable<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, listener: ListenerId, remote: SocketAddr) {
+    pub(super) fn unreachable<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        listener: ListenerId,
+        remote: SocketAddr,
+    ) {
         // Looking at every transaction is only worth it while there are few: in a great table the
         // timers do it.
         const FEW: usize = 4096;
         if self.clients.len() > FEW {
             return;
         }
-        let hit: Vec<_> = self.clients.ids().filter(|&id| self.clients.get(id).is_some_and(|client| {
-            let there = client.flow.is_some_and(|flow| {
-                flow.transport == Transport::Udp && flow.listener == listener && flow.remote == remote
-            });
-            there && client.machine.is_unanswered()
-        })).collect();
+        let hit: Vec<_> = self
+            .clients
+            .ids()
+            .filter(|&id| {
+                self.clients.get(id).is_some_and(|client| {
+                    let there = client.flow.is_some_and(|flow| {
+                        flow.transport == Transport::Udp
+                            && flow.listener == listener
+                            && flow.remote == remote
+                    });
+                    there && client.machine.is_unanswered()
+                })
+            })
+            .collect();
         for id in hit {
             self.client_transport_failed(now, out, user, id);
         }

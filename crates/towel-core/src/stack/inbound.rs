@@ -11,9 +11,23 @@ use crate::io::{ConnectionId, Flow, ListenerId, Now, Outbox, Transport};
 use crate::transport::stun;
 
 impl Stack {
-    pub(super) fn datagram<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, listener: ListenerId, remote: SocketAddr, bytes: &[u8]) {
+    pub(super) fn datagram<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        listener: ListenerId,
+        remote: SocketAddr,
+        bytes: &[u8],
+    ) {
         let Some(station) = self.station(listener) else { return };
-        let flow = Flow { transport: station.listener.transport, listener, local: station.listener.local, remote, connection: None };
+        let flow = Flow {
+            transport: station.listener.transport,
+            listener,
+            local: station.listener.local,
+            remote,
+            connection: None,
+        };
         if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | b' ' | 0)) {
             self.counters.keepalives += 1;
             return;
@@ -28,7 +42,14 @@ impl Stack {
         self.read(now, out, user, flow, &[], bytes);
     }
 
-    pub(super) fn stream<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ConnectionId, bytes: &[u8]) {
+    pub(super) fn stream<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        id: ConnectionId,
+        bytes: &[u8],
+    ) {
         let Some(connection) = self.connections.get_mut(id) else { return };
         connection.used = now.at;
         let flow = connection.flow;
@@ -68,7 +89,14 @@ impl Stack {
 
     /// A stream that cannot be cut into messages any more: answered if there is enough to answer,
     /// and closed (section 18.3).
-    fn broken(&mut self, out: &mut Outbox, id: ConnectionId, flow: Flow, head: &[u8], fault: &Fault) {
+    fn broken(
+        &mut self,
+        out: &mut Outbox,
+        id: ConnectionId,
+        flow: Flow,
+        head: &[u8],
+        fault: &Fault,
+    ) {
         self.counters.framing_faults += 1;
         let mut index = self.index();
         if let Ok(message) = Message::parse(head, &mut index, &self.transport.limits)
@@ -77,9 +105,14 @@ impl Stack {
             && message.top_via().is_ok()
         {
             let tag = self.to_tag(&message);
-            let options = ResponseOptions { to_tag: Some(&tag), record_route: false, source: Some(flow.remote) };
+            let options = ResponseOptions {
+                to_tag: Some(&tag),
+                record_route: false,
+                source: Some(flow.remote),
+            };
             let mut response = Vec::new();
-            ResponseWriter::start(&mut response, &message, fault.status, fault.reason, options).end();
+            ResponseWriter::start(&mut response, &message, fault.status, fault.reason, options)
+                .end();
             self.counters.responses_sent += 1;
             out.transmit(flow, &response);
         }
@@ -88,17 +121,37 @@ impl Stack {
     }
 
     /// Reads one message.
-    fn read<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, flow: Flow, names: &[String], bytes: &[u8]) {
+    fn read<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        flow: Flow,
+        names: &[String],
+        bytes: &[u8],
+    ) {
         let mut index = self.index();
         match Message::parse(bytes, &mut index, &self.transport.limits) {
-            Ok(message) if message.is_request() => self.read_request(now, out, user, flow, names, message),
-            Ok(message) => self.read_response(now, out, user, Received { message, flow, identities: names }),
+            Ok(message) if message.is_request() => {
+                self.read_request(now, out, user, flow, names, message)
+            }
+            Ok(message) => {
+                self.read_response(now, out, user, Received { message, flow, identities: names })
+            }
             Err(_) => self.counters.dropped_garbage += 1,
         }
         self.give_back_index(index);
     }
 
-    fn read_request<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, flow: Flow, names: &[String], message: Message<'_>) {
+    fn read_request<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        flow: Flow,
+        names: &[String],
+        message: Message<'_>,
+    ) {
         self.counters.requests_received += 1;
         let Ok(via) = message.top_via() else {
             self.counters.dropped_no_via += 1;
@@ -110,7 +163,12 @@ impl Stack {
             self.connections.alias(id, via.port.unwrap_or(flow.transport.default_port()));
         }
         if !via.needs_received(flow.remote) {
-            return self.take_request(now, out, user, Received { message, flow, identities: names });
+            return self.take_request(
+                now,
+                out,
+                user,
+                Received { message, flow, identities: names },
+            );
         }
         // Sections 18.2.1 and RFC 3581 section 4: everybody above sees the Via as it has to be sent
         // on and answered.
@@ -122,14 +180,22 @@ impl Stack {
         stamped.extend_from_slice(bytes.get(span.end..).unwrap_or_default());
         let mut index = self.index();
         match Message::parse(&stamped, &mut index, &self.transport.limits) {
-            Ok(message) => self.take_request(now, out, user, Received { message, flow, identities: names }),
+            Ok(message) => {
+                self.take_request(now, out, user, Received { message, flow, identities: names })
+            }
             Err(_) => self.counters.dropped_unreadable += 1,
         }
         self.give_back_index(index);
         self.give_back(stamped);
     }
 
-    fn take_request<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, request: Received<'_>) {
+    fn take_request<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        request: Received<'_>,
+    ) {
         let message = request.message;
         let Ok(via) = message.top_via() else { return };
         let method = message.method();
@@ -160,15 +226,28 @@ impl Stack {
         if self.servers.len() >= self.settings.max {
             self.counters.refused_table_full += 1;
             let seconds = self.settings.retry_after.to_string();
-            return self.respond_stateless(now, out, &request, 503, "Too Many Transactions", |mut writer| {
-                writer.field(Name::RetryAfter, seconds.as_bytes());
-                writer.end();
-            });
+            return self.respond_stateless(
+                now,
+                out,
+                &request,
+                503,
+                "Too Many Transactions",
+                |mut writer| {
+                    writer.field(Name::RetryAfter, seconds.as_bytes());
+                    writer.end();
+                },
+            );
         }
         user.request(self, now, out, request);
     }
 
-    fn read_response<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, response: Received<'_>) {
+    fn read_response<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        response: Received<'_>,
+    ) {
         self.counters.responses_received += 1;
         let message = response.message;
         let Ok(via) = message.top_via() else {
@@ -195,7 +274,9 @@ impl Stack {
         match self.client_of(via.branch().unwrap_or_default(), method.as_bytes()) {
             Ok(Some(id)) => {
                 // Section 18.3: a datagram that ends before its body does.
-                let short = message.content_length().is_some_and(|length| (length as usize) > message.body().len());
+                let short = message
+                    .content_length()
+                    .is_some_and(|length| (length as usize) > message.body().len());
                 if short {
                     self.counters.dropped_unreadable += 1;
                     return;

@@ -6,8 +6,6 @@ mod client;
 mod connection;
 mod inbound;
 mod server;
-#[cfg(test)]
-mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -101,41 +99,119 @@ pub trait TransactionUser {
 
     /// An ACK that no transaction has absorbed: that for a 2xx. `matched` tells the INVITE
     /// transaction in the Accepted state that it belongs to, and its user's number.
-    fn ack(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, ack: Received<'_>, matched: Option<(ServerId, u64)>) {
+    fn ack(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        ack: Received<'_>,
+        matched: Option<(ServerId, u64)>,
+    ) {
     }
 
     /// A CANCEL. If it is for a transaction of ours, it has been answered 200 by now, and `invite`
     /// tells the transaction if that is an INVITE one without a final response. If it is for
     /// none (`known` is false), the user answers 481, or forwards it without state (RFC 3261
     /// section 16.10).
-    fn cancelled(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, cancel: Received<'_>, known: bool, invite: Option<(ServerId, u64)>) {
+    fn cancelled(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        cancel: Received<'_>,
+        known: bool,
+        invite: Option<(ServerId, u64)>,
+    ) {
         if !known {
-            stack.respond_stateless(now, out, &cancel, 481, "Call/Transaction Does Not Exist", |writer| writer.end());
+            stack.respond_stateless(
+                now,
+                out,
+                &cancel,
+                481,
+                "Call/Transaction Does Not Exist",
+                |writer| writer.end(),
+            );
         }
     }
 
     /// A response to a request of ours: every provisional one, every 2xx, one other final one.
-    fn response(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, response: Received<'_>, id: ClientId, user: u64) {
+    fn response(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        response: Received<'_>,
+        id: ClientId,
+        user: u64,
+    ) {
     }
 
     /// A response that belongs to no transaction though its topmost Via is ours. RFC 6026 section
     /// 8.2 forbids a stateful proxy to forward it.
-    fn stray_response(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, response: Received<'_>) {}
+    fn stray_response(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        response: Received<'_>,
+    ) {
+    }
 
     /// A request of ours has come to nothing.
-    fn failed(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, id: ClientId, user: u64, why: Failure) {}
+    fn failed(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        id: ClientId,
+        user: u64,
+        why: Failure,
+    ) {
+    }
 
     /// A client transaction is over; its handle is stale after this.
-    fn client_ended(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, id: ClientId, user: u64) {}
+    fn client_ended(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        id: ClientId,
+        user: u64,
+    ) {
+    }
 
     /// A server transaction is over; its handle is stale after this.
-    fn server_ended(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, id: ServerId, user: u64) {}
+    fn server_ended(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        id: ServerId,
+        user: u64,
+    ) {
+    }
 
     /// No ACK came for a non-2xx final response (Timer H).
-    fn unacknowledged(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, id: ServerId, user: u64) {}
+    fn unacknowledged(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        id: ServerId,
+        user: u64,
+    ) {
+    }
 
     /// A response could not be sent.
-    fn response_undeliverable(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, id: ServerId, user: u64) {}
+    fn response_undeliverable(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        id: ServerId,
+        user: u64,
+    ) {
+    }
 
     /// A connection has ended: bindings that live on it have no way any more (RFC 5626).
     fn closed(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, connection: ConnectionId) {}
@@ -231,14 +307,26 @@ impl Stack {
 
     /// Takes in one thing that happened. What is for the user alone ([`Input::Stored`],
     /// [`Input::Command`]) is passed over.
-    pub fn handle<U: TransactionUser + ?Sized>(&mut self, now: Now, input: Input<'_>, out: &mut Outbox, user: &mut U) {
+    pub fn handle<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        input: Input<'_>,
+        out: &mut Outbox,
+        user: &mut U,
+    ) {
         match input {
             Input::Listening(listener) => self.listening(listener),
-            Input::Datagram { listener, remote, bytes } => self.datagram(now, out, user, listener, remote, bytes),
+            Input::Datagram { listener, remote, bytes } => {
+                self.datagram(now, out, user, listener, remote, bytes)
+            }
             Input::Stream { connection, bytes } => self.stream(now, out, user, connection, bytes),
-            Input::Opened { connection, flow, identities } => self.opened(now, out, connection, flow, identities),
+            Input::Opened { connection, flow, identities } => {
+                self.opened(now, out, connection, flow, identities)
+            }
             Input::Closed { connection, why } => self.closed(now, out, user, connection, why),
-            Input::Unreachable { listener, remote } => self.unreachable(now, out, user, listener, remote),
+            Input::Unreachable { listener, remote } => {
+                self.unreachable(now, out, user, listener, remote)
+            }
             Input::Resolved { query, answer } => {
                 let completed = self.locator.answered(now.at, query, answer, out);
                 self.located(now, out, user, completed);
@@ -262,7 +350,12 @@ impl Stack {
 
     /// Tells what was found during calls of the user's, and runs what is due. A user that calls
     /// methods of the stack outside of [`Stack::handle`] has this called afterwards.
-    pub fn run_due<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U) {
+    pub fn run_due<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+    ) {
         self.tell_pending(now, out, user);
         while let Some(due) = self.wheel.due(now.at) {
             match due {
@@ -290,7 +383,12 @@ impl Stack {
         }
     }
 
-    fn tell_pending<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U) {
+    fn tell_pending<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+    ) {
         while let Some(pending) = self.pending.pop() {
             match pending {
                 Pending::ClientFailed(id, why) => self.client_failed(now, out, user, id, why),
@@ -359,7 +457,8 @@ impl Stack {
     /// Whether host and port (the transport's own where none is written) are a listener's, as it is
     /// bound or as it is advertised.
     pub fn is_ours(&self, host: &[u8], port: Option<u16>, transport: Option<Transport>) -> bool {
-        let ip = towel_message::Host::parse(host).and_then(|host| host.ip()).map(|ip| ip.to_canonical());
+        let ip =
+            towel_message::Host::parse(host).and_then(|host| host.ip()).map(|ip| ip.to_canonical());
         self.stations.iter().any(|station| {
             let spoken = station.listener.transport;
             if transport.is_some_and(|transport| transport != spoken) {

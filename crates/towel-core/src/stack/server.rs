@@ -15,7 +15,12 @@ use crate::transaction::table::{Action, Timer};
 
 impl Stack {
     /// Makes a server transaction for a request. `user` is the user's own number for it.
-    pub fn server_transaction(&mut self, now: Now, request: &Received<'_>, user: u64) -> Result<ServerId, Refusal> {
+    pub fn server_transaction(
+        &mut self,
+        now: Now,
+        request: &Received<'_>,
+        user: u64,
+    ) -> Result<ServerId, Refusal> {
         let message = request.message;
         let Ok(via) = message.top_via() else { return Err(Refusal::Malformed) };
         if self.servers.len() >= self.settings.max {
@@ -90,7 +95,13 @@ impl Stack {
     /// What RFC 4320 forbids for requests other than INVITE is not sent: provisional responses
     /// but 100, 100 too early on an unreliable transport, and 408, which ends the transaction
     /// in silence instead.
-    pub fn respond(&mut self, now: Now, out: &mut Outbox, id: ServerId, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Refusal> {
+    pub fn respond(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        id: ServerId,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Refusal> {
         let Some(server) = self.servers.get(id) else { return Err(Refusal::Stale) };
         let (machine, reliable) = (server.machine, server.reply.transport.reliable());
         let mut response = self.buffer();
@@ -99,7 +110,8 @@ impl Stack {
             self.give_back(response);
             return Err(Refusal::Malformed);
         };
-        let early = matches!(machine, Machine::Other(non_invite_server::State::Trying)) && !reliable;
+        let early =
+            matches!(machine, Machine::Other(non_invite_server::State::Trying)) && !reliable;
         if !machine.is_invite() && status < 200 && (status != 100 || early) {
             self.counters.responses_refused += 1;
             self.give_back(response);
@@ -131,7 +143,11 @@ impl Stack {
         let mut written = Err(Refusal::Malformed);
         if let Ok(message) = Message::parse(&request, &mut index, &self.transport.limits) {
             let tag = self.to_tag(&message);
-            let options = ResponseOptions { to_tag: Some(&tag), record_route: makes_dialog(&message, status), source: None };
+            let options = ResponseOptions {
+                to_tag: Some(&tag),
+                record_route: makes_dialog(&message, status),
+                source: None,
+            };
             written = self.respond(now, out, id, |to| {
                 edit(ResponseWriter::start(to, &message, status, reason, options));
             });
@@ -162,7 +178,8 @@ impl Stack {
         }
         let tag = self.to_tag(&request.message);
         let record_route = makes_dialog(&request.message, status);
-        let options = ResponseOptions { to_tag: Some(&tag), record_route, source: Some(request.flow.remote) };
+        let options =
+            ResponseOptions { to_tag: Some(&tag), record_route, source: Some(request.flow.remote) };
         let mut response = self.buffer();
         edit(ResponseWriter::start(&mut response, &request.message, status, reason, options));
         self.send_response(now, out, response_flow(&via, request.flow), &response, &via);
@@ -171,7 +188,12 @@ impl Stack {
 
     /// Sends a response by what its topmost Via says, without a transaction (RFC 3261 sections
     /// 16.11 and 18.2.2): `write` appends the whole of it, our own Via taken off.
-    pub fn forward_response(&mut self, now: Now, out: &mut Outbox, write: impl FnOnce(&mut Vec<u8>)) {
+    pub fn forward_response(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         let mut response = self.buffer();
         write(&mut response);
         let mut index = self.index();
@@ -213,7 +235,12 @@ impl Stack {
     }
 
     /// The transaction that a request belongs to (section 17.2.3), asked for under `method`.
-    pub(super) fn matching(&mut self, message: Message<'_>, via: Via<'_>, method: &[u8]) -> Option<ServerId> {
+    pub(super) fn matching(
+        &mut self,
+        message: Message<'_>,
+        via: Via<'_>,
+        method: &[u8],
+    ) -> Option<ServerId> {
         let mut index = self.index();
         let question = Question::new(self.match_key, message, via, method);
         let found = self.find(&question, &mut index);
@@ -224,7 +251,8 @@ impl Stack {
     fn find(&self, question: &Question<'_>, index: &mut Index) -> Option<ServerId> {
         let is = |&(hash, id): &(u64, ServerId)| {
             let server = self.servers.get(id);
-            hash == question.hash && server.is_some_and(|server| question.is(server, index, &self.transport.limits))
+            hash == question.hash
+                && server.is_some_and(|server| question.is(server, index, &self.transport.limits))
         };
         self.matches.find(question.hash, is).map(|&(_, id)| id)
     }
@@ -232,8 +260,18 @@ impl Stack {
     /// The transaction that a CANCEL is for (section 9.2): the methods that may be meant are few.
     pub(super) fn cancelled_by(&mut self, message: Message<'_>, via: Via<'_>) -> Option<ServerId> {
         const METHODS: [&[u8]; 12] = [
-            b"INVITE", b"REGISTER", b"OPTIONS", b"BYE", b"MESSAGE", b"SUBSCRIBE", b"NOTIFY", b"PUBLISH", b"INFO",
-            b"REFER", b"UPDATE", b"PRACK",
+            b"INVITE",
+            b"REGISTER",
+            b"OPTIONS",
+            b"BYE",
+            b"MESSAGE",
+            b"SUBSCRIBE",
+            b"NOTIFY",
+            b"PUBLISH",
+            b"INFO",
+            b"REFER",
+            b"UPDATE",
+            b"PRACK",
         ];
         METHODS.into_iter().find_map(|method| self.matching(message, via, method))
     }
@@ -269,7 +307,14 @@ impl Stack {
         (server.machine.is_invite() && server.machine.is_open()).then_some(server.user)
     }
 
-    pub(super) fn server_due<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ServerId, timer: Timer) {
+    pub(super) fn server_due<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        id: ServerId,
+        timer: Timer,
+    ) {
         let Some(server) = self.servers.get(id) else { return };
         let (number, silent) = (server.user, server.silent);
         let _ = self.step_server(now, out, id, Event::Due(timer), None);
@@ -282,7 +327,13 @@ impl Stack {
         // The step has put its end among what is pending.
     }
 
-    pub(super) fn server_transport_failed<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ServerId) {
+    pub(super) fn server_transport_failed<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        id: ServerId,
+    ) {
         let Some(server) = self.servers.get(id) else { return };
         let (number, silent) = (server.user, server.silent);
         let told = self.step_server(now, out, id, Event::Transport, None).is_ok();
@@ -291,7 +342,13 @@ impl Stack {
         }
     }
 
-    pub(super) fn end_server<U: TransactionUser + ?Sized>(&mut self, now: Now, out: &mut Outbox, user: &mut U, id: ServerId) {
+    pub(super) fn end_server<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        id: ServerId,
+    ) {
         let Some(server) = self.servers.get(id) else { return };
         if !server.silent {
             let number = server.user;
@@ -307,7 +364,14 @@ impl Stack {
         self.give_back(server.response);
     }
 
-    fn step_server(&mut self, now: Now, out: &mut Outbox, id: ServerId, event: Event, response: Option<Vec<u8>>) -> Result<(), Refusal> {
+    fn step_server(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        id: ServerId,
+        event: Event,
+        response: Option<Vec<u8>>,
+    ) -> Result<(), Refusal> {
         let mut response = response;
         let Some(server) = self.servers.get_mut(id) else { return Err(Refusal::Stale) };
         let reliable = server.reply.transport.reliable();
@@ -379,7 +443,14 @@ impl Stack {
         if let Some(server) = self.servers.get_mut(id)
             && let Ok(message) = Message::parse(&server.request, &mut index, &self.transport.limits)
         {
-            ResponseWriter::start(&mut response, &message, 100, "Trying", ResponseOptions::default()).end();
+            ResponseWriter::start(
+                &mut response,
+                &message,
+                100,
+                "Trying",
+                ResponseOptions::default(),
+            )
+            .end();
             std::mem::swap(&mut server.response, &mut response);
             self.transmit_response(now, out, id);
         }
@@ -402,7 +473,8 @@ impl Stack {
             let port = via.port.unwrap_or(flow.transport.default_port());
             Some((SocketAddr::new(flow.remote.ip(), port), flow.transport))
         });
-        let again = opened.and_then(|(addr, transport)| self.flow_to(now, out, transport, addr, None));
+        let again =
+            opened.and_then(|(addr, transport)| self.flow_to(now, out, transport, addr, None));
         match (again, self.servers.get_mut(id)) {
             (Some(flow), Some(server)) => {
                 server.reply = flow;
@@ -416,7 +488,14 @@ impl Stack {
         }
     }
 
-    fn send_response(&mut self, now: Now, out: &mut Outbox, flow: Flow, response: &[u8], via: &Via<'_>) {
+    fn send_response(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        flow: Flow,
+        response: &[u8],
+        via: &Via<'_>,
+    ) {
         let flow = if self.is_usable(&flow) {
             Some(flow)
         } else {

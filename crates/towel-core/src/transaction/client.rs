@@ -5,7 +5,7 @@ use crate::locating::{LookupId, Target, Targets};
 use crate::time::TimerId;
 use crate::transaction::machines::{invite_client, non_invite_client};
 use crate::transaction::slab::Id;
-use crate::transaction::table::{Action, Timer};
+use crate::transaction::table::{Action, Guards, Timer};
 
 /// A request of ours with the transaction that it is in; only its handle, a
 /// [`crate::stack::ClientId`], is seen outside. Where there are several targets there is one
@@ -98,7 +98,7 @@ impl Machine {
                     Event::Due(Timer::Cancelled) => E::Cancelled,
                     Event::Due(_) => return None,
                 };
-                let (to, actions) = invite_client::step(*state, event, reliable)?;
+                let (to, actions) = invite_client::step(*state, event, Guards { reliable })?;
                 *state = to;
                 Some(actions)
             }
@@ -114,7 +114,7 @@ impl Machine {
                     Event::Due(Timer::K) => E::K,
                     Event::Cancelling | Event::Due(_) => return None,
                 };
-                let (to, actions) = non_invite_client::step(*state, event, reliable)?;
+                let (to, actions) = non_invite_client::step(*state, event, Guards { reliable })?;
                 *state = to;
                 Some(actions)
             }

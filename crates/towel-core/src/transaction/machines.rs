@@ -144,8 +144,12 @@ mod tests {
     use super::*;
     use crate::transaction::table::Table;
 
-    const ALL: [Table; 4] =
-        [invite_client::TABLE, non_invite_client::TABLE, invite_server::TABLE, non_invite_server::TABLE];
+    const ALL: [Table; 4] = [
+        invite_client::TABLE,
+        non_invite_client::TABLE,
+        invite_server::TABLE,
+        non_invite_server::TABLE,
+    ];
 
     #[test]
     fn the_whole_matrix() {
@@ -166,7 +170,10 @@ mod tests {
                 assert_ne!(row.from, "Terminated");
                 for other in &table.rows[..index] {
                     let same = (other.from, other.on) == (row.from, row.on);
-                    assert!(!same || (other.guard != row.guard && !other.guard.is_empty()), "{row:?}");
+                    assert!(
+                        !same || (other.guard != row.guard && !other.guard.is_empty()),
+                        "{row:?}"
+                    );
                 }
             }
         }
@@ -177,8 +184,14 @@ mod tests {
         // INVITE Proceeding is left to the transaction user's Timer C on either side.
         for table in ALL {
             for state in table.states {
-                let timed = table.rows.iter().any(|row| row.from == *state && row.to == "Terminated" && row.on != "Transport");
-                assert!(timed || *state == "Terminated" || table.name.starts_with("invite"), "{} {state}", table.name);
+                let timed = table.rows.iter().any(|row| {
+                    row.from == *state && row.to == "Terminated" && row.on != "Transport"
+                });
+                assert!(
+                    timed || *state == "Terminated" || table.name.starts_with("invite"),
+                    "{} {state}",
+                    table.name
+                );
             }
         }
     }

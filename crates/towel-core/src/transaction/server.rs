@@ -6,7 +6,7 @@ use crate::hash::{Hasher, Key};
 use crate::io::Flow;
 use crate::time::TimerId;
 use crate::transaction::machines::{invite_server, non_invite_server};
-use crate::transaction::table::{Action, Timer};
+use crate::transaction::table::{Action, Guards, Timer};
 
 /// A server transaction; only its handle, a [`crate::stack::ServerId`], is seen outside.
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Machine {
                     Event::Due(Timer::L) => E::L,
                     Event::Due(_) => return None,
                 };
-                let (to, actions) = invite_server::step(*state, event, reliable)?;
+                let (to, actions) = invite_server::step(*state, event, Guards { reliable })?;
                 *state = to;
                 Some(actions)
             }
@@ -89,7 +89,7 @@ impl Machine {
                     Event::Due(Timer::Unanswered) => E::Unanswered,
                     Event::Due(_) => return None,
                 };
-                let (to, actions) = non_invite_server::step(*state, event, reliable)?;
+                let (to, actions) = non_invite_server::step(*state, event, Guards { reliable })?;
                 *state = to;
                 Some(actions)
             }
@@ -117,7 +117,9 @@ impl Machine {
         matches!(
             self,
             Machine::Invite(invite_server::State::Proceeding)
-                | Machine::Other(non_invite_server::State::Trying | non_invite_server::State::Proceeding)
+                | Machine::Other(
+                    non_invite_server::State::Trying | non_invite_server::State::Proceeding
+                )
         )
     }
 }

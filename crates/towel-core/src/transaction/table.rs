@@ -68,6 +68,13 @@ pub enum Action {
     Clear(Timer),
 }
 
+/// What a guard may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guards {
+    /// The transport takes care of loss.
+    pub reliable: bool,
+}
+
 /// One row of a table, for printing.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
@@ -123,7 +130,11 @@ impl Table {
                 let mut any = false;
                 for row in self.rows.iter().filter(|row| row.from == *state && row.on == *event) {
                     any = true;
-                    let guard = if row.guard.is_empty() { String::new() } else { format!(" [{}]", row.guard) };
+                    let guard = if row.guard.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" [{}]", row.guard)
+                    };
                     let _ = writeln!(text, "  {event}{guard} -> {}: {}", row.to, row.label());
                 }
                 if !any {
@@ -136,12 +147,14 @@ impl Table {
 
     /// The diagram, in the language of Graphviz.
     pub fn dot(&self) -> String {
-        let mut text = format!("digraph \"{}\" {{\n  node [shape=box, style=rounded];\n", self.name);
+        let mut text =
+            format!("digraph \"{}\" {{\n  node [shape=box, style=rounded];\n", self.name);
         for state in self.states {
             let _ = writeln!(text, "  {state};");
         }
         for row in self.rows {
-            let guard = if row.guard.is_empty() { String::new() } else { format!(" [{}]", row.guard) };
+            let guard =
+                if row.guard.is_empty() { String::new() } else { format!(" [{}]", row.guard) };
             let _ = writeln!(
                 text,
                 "  {} -> {} [label=\"{}{guard}\\n{}\"];",
@@ -170,7 +183,7 @@ macro_rules! machine {
         #[allow(missing_docs)]
         pub mod $name {
             #[allow(unused_imports)]
-            use crate::transaction::table::{Action, Action::*, Row, Table, Timer::*};
+            use crate::transaction::table::{Action, Action::*, Guards, Row, Table, Timer::*};
 
             /// The states.
             #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -201,9 +214,9 @@ macro_rules! machine {
 
             /// What an event does in a state; `None` refuses it.
             #[allow(unused_variables)]
-            pub fn step(state: State, event: Event, reliable: bool) -> Option<(State, &'static [Action])> {
+            pub fn step(state: State, event: Event, guards: Guards) -> Option<(State, &'static [Action])> {
                 match (state, event) {
-                    $( (State::$from, Event::$on) if true $(&& $guard)? $(&& !$not)? =>
+                    $( (State::$from, Event::$on) if true $(&& guards.$guard)? $(&& !guards.$not)? =>
                         Some((State::$to, &[$($action),*])), )+
                     _ => None,
                 }

@@ -51,10 +51,9 @@ impl Connection {
     fn is_verified_as(&self, name: Option<&str>) -> bool {
         let Some(name) = name else { return true };
         self.server_name.as_deref().is_some_and(|ours| ours.eq_ignore_ascii_case(name))
-            || self
-                .identities
-                .as_deref()
-                .is_some_and(|names| names.iter().any(|verified| verified.eq_ignore_ascii_case(name)))
+            || self.identities.as_deref().is_some_and(|names| {
+                names.iter().any(|verified| verified.eq_ignore_ascii_case(name))
+            })
     }
 
     /// Remembers a transaction that sends by this connection.
@@ -113,7 +112,12 @@ impl Connections {
     }
 
     /// A connection to that address that may be used for a request to `name`.
-    pub(crate) fn find(&self, transport: Transport, remote: SocketAddr, name: Option<&str>) -> Option<ConnectionId> {
+    pub(crate) fn find(
+        &self,
+        transport: Transport,
+        remote: SocketAddr,
+        name: Option<&str>,
+    ) -> Option<ConnectionId> {
         let id = *self.by_remote.get(&(transport, remote))?;
         let connection = self.table.get(&id)?;
         (!transport.secure() || connection.is_verified_as(name)).then_some(id)

@@ -30,7 +30,8 @@ impl Station {
                 (host, listener.local.port())
             }
         };
-        let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
+        let host =
+            if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host };
         let mut sent_by = host.clone().into_bytes();
         if port != listener.transport.default_port() {
             sent_by.extend_from_slice(format!(":{port}").as_bytes());
@@ -40,15 +41,8 @@ impl Station {
 
     /// Whether a sent-by is what this station writes.
     pub(crate) fn is(&self, host: &[u8], port: Option<u16>, transport: Transport) -> bool {
-        self.port == port.unwrap_or(transport.default_port()) && self.host.eq_ignore_ascii_case(host)
-    }
-
-    pub(crate) fn host(&self) -> &[u8] {
-        &self.host
-    }
-
-    pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.port == port.unwrap_or(transport.default_port())
+            && self.host.eq_ignore_ascii_case(host)
     }
 }
 
@@ -63,7 +57,12 @@ pub struct ViaStamp<'a> {
 }
 
 impl<'a> ViaStamp<'a> {
-    pub(crate) fn new(transport: Transport, station: &'a Station, value: &'a [u8], branch: usize) -> Self {
+    pub(crate) fn new(
+        transport: Transport,
+        station: &'a Station,
+        value: &'a [u8],
+        branch: usize,
+    ) -> Self {
         ViaStamp { transport, station, value, branch }
     }
 
@@ -96,7 +95,13 @@ impl<'a> ViaStamp<'a> {
 }
 
 /// Writes a Via value whose branch is the cookie and `token`, and gives the place of the branch.
-pub(crate) fn write_value(transport: Transport, station: &Station, alias: bool, token: &[u8], to: &mut Vec<u8>) -> usize {
+pub(crate) fn write_value(
+    transport: Transport,
+    station: &Station,
+    alias: bool,
+    token: &[u8],
+    to: &mut Vec<u8>,
+) -> usize {
     write_prefix(transport, station, alias, to);
     let branch = to.len();
     to.extend_from_slice(COOKIE);

@@ -42,6 +42,11 @@ pub fn message(bytes: &[u8]) {
             assert_eq!(stamped.branch(), via.branch());
         }
     }
+    if let Some(Ok(parts)) = message.parts() {
+        for part in parts {
+            let _ = (part.find("application/sdp"), part.is_optional(), part.fields().count());
+        }
+    }
     drafts(&message, fine, source);
     answers(&message, fine, source);
 }

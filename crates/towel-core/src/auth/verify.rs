@@ -39,6 +39,15 @@ impl Kind {
         }
     }
 
+    /// The header field that carries [`Accepted::info`] (RFC 7616 sections 3.5 and 3.8).
+    #[must_use]
+    pub fn info(self) -> Name {
+        match self {
+            Self::Server => Name::AuthenticationInfo,
+            Self::Proxy => Name::ProxyAuthenticationInfo,
+        }
+    }
+
     /// The status code of a challenge.
     #[must_use]
     pub fn status(self) -> u16 {

@@ -220,7 +220,7 @@ impl<'a> Iterator for Bindings<'a> {
 }
 
 /// Puts kept forms together to a value, the highest q first; those of the same q stay in order.
-pub(super) fn assemble<'a>(kept: &mut [(u16, &'a [u8])], out: &mut Vec<u8>) {
+pub(super) fn assemble(kept: &mut [(u16, &[u8])], out: &mut Vec<u8>) {
     kept.sort_by_key(|(q, _)| core::cmp::Reverse(*q));
     out.clear();
     out.push(VERSION);

@@ -254,9 +254,13 @@ impl Registrar {
             }
             None => {
                 self.settings.open_third_party || {
-                    let from = message.from().map_err(Refusal::fault)?;
-                    let from = SipUri::parse(from.uri).ok();
-                    from.and_then(|from| address_of_record(&from, served)).as_ref() == Some(&aor)
+                    let from = message.from().map_err(Refusal::fault)?.uri;
+                    // Mostly the same to the octet.
+                    from == to.bytes
+                        || SipUri::parse(from)
+                            .ok()
+                            .and_then(|from| address_of_record(&from, served))
+                            .is_some_and(|from| from == aor)
                 }
             }
         };
@@ -279,18 +283,22 @@ impl Registrar {
         {
             return Err(Refusal::new(503, "Too Many Registrations"));
         }
-        let value = (!emptied).then(|| self.answer.clone());
-        let record = Record { table: TABLE, key: self.aor.clone(), value };
+        let record = || {
+            let value = (!emptied).then(|| self.answer.clone());
+            Record { table: TABLE, key: self.aor.clone(), value }
+        };
         match self.settings.durability {
             Durability::BeforeAnswer => {
                 if self.pending.len() >= self.settings.max_pending {
                     return Err(Refusal::new(503, "Too Many Registrations"));
                 }
+                out.outputs.push(Output::Store { ticket: Some(ticket), record: record() });
                 self.pending.push(ticket, &self.aor, self.answer.clone());
-                out.outputs.push(Output::Store { ticket: Some(ticket), record });
                 return Ok(true);
             }
-            Durability::Soon => out.outputs.push(Output::Store { ticket: None, record }),
+            Durability::Soon => {
+                out.outputs.push(Output::Store { ticket: None, record: record() });
+            }
             Durability::Memory => {}
         }
         if self.location.put(&self.aor, &self.answer) { Ok(false) } else { Err(FAILED) }

@@ -289,3 +289,69 @@ fn another_size_of_the_window_forgets_the_nonces_with_it() {
     bench.authenticator.reload(Settings { nonces_remembered: 64, ..Settings::default() });
     assert_eq!(bench.try_one(&value, 1_000), STALE);
 }
+
+/// A whole request with one header field more.
+fn sent(method: &str, field: &str, value: &[u8]) -> Vec<u8> {
+    let value = String::from_utf8(value.to_vec()).unwrap();
+    // A folded line, as phones send it.
+    let value = value.replace(", ", ",\r\n  ");
+    format!(
+        "{method} sip:biloxi.com SIP/2.0\r\nVia: SIP/2.0/UDP bobspc;branch=z9hG4bK1\r\n\
+         From: <sip:bob@biloxi.com>;tag=1\r\nTo: <sip:bob@biloxi.com>\r\nCall-ID: a\r\n\
+         CSeq: 1 {method}\r\n{field}: {value}\r\nContent-Length: 0\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+fn verify(bench: &mut Bench, kind: Kind, bytes: &[u8]) -> Outcome {
+    let mut index = towel_message::Index::new();
+    let limits = towel_message::Limits::default();
+    let message = Message::parse(bytes, &mut index, &limits).unwrap();
+    bench.authenticator.verify(&message, kind, REALM, &bench.users, at(1_000), |_| false)
+}
+
+#[test]
+fn each_kind_reads_its_own_header_field() {
+    let mut bench = Bench::new();
+    for (kind, own, other) in [
+        (Kind::Server, "Authorization", "Proxy-Authorization"),
+        (Kind::Proxy, "Proxy-Authorization", "Authorization"),
+    ] {
+        let mut session = bench.session(0, "bob", "zanzibar", 1_000);
+        let mut value = || session.answer(b"REGISTER", URI, b"", "c");
+        assert_eq!(verify(&mut bench, kind, &sent("REGISTER", other, &value())), AGAIN);
+        assert_eq!(verify(&mut bench, kind, &sent("REGISTER", own, &value())), bob());
+        assert_eq!(kind.credentials().as_str(), own);
+    }
+    assert_eq!((Kind::Server.status(), Kind::Proxy.status()), (401, 407));
+    assert_eq!(Kind::Server.challenge().as_str(), "WWW-Authenticate");
+    assert_eq!(Kind::Proxy.challenge().as_str(), "Proxy-Authenticate");
+}
+
+#[test]
+fn ack_and_cancel_are_not_challenged() {
+    let mut bench = Bench::new();
+    for method in ["ACK", "CANCEL"] {
+        for kind in [Kind::Server, Kind::Proxy] {
+            let bytes = sent(method, "Authorization", b"Digest realm=");
+            assert_eq!(verify(&mut bench, kind, &bytes), Outcome::Exempt);
+        }
+    }
+    let bytes = sent("BYE", "Authorization", b"Basic x");
+    assert_eq!(verify(&mut bench, Kind::Proxy, &bytes), AGAIN);
+}
+
+proptest::proptest! {
+    #[test]
+    fn whatever_comes_is_answered(noise in ".{0,200}", cut in 0..300_usize) {
+        let mut bench = Bench::new();
+        let good = bench.session(0, "bob", "zanzibar", 1_000).answer(b"REGISTER", URI, b"", "c");
+        let mut value = good.get(..cut).unwrap_or(&good).to_vec();
+        value.extend_from_slice(noise.as_bytes());
+        let outcome = bench.try_one(&value, 1_000);
+        // Noise after a parameter that is complete may be one more parameter; nothing else passes.
+        if cut < good.len() - 20 {
+            proptest::prop_assert!(!matches!(outcome, Outcome::Accepted(_)));
+        }
+    }
+}

@@ -62,7 +62,6 @@ pub fn check(message: &Message<'_>) -> Result<(), Fault> {
         }
         message.max_forwards()?;
         addresses(message, Name::Route)?;
-        addresses(message, Name::RecordRoute)?;
         if method == Method::Register {
             check_contacts(message)?;
         }
@@ -85,6 +84,11 @@ fn addresses(message: &Message<'_>, name: Name) -> Result<(), Fault> {
     for address in message.name_addrs(name) {
         let address = address?;
         address.check().map_err(|fault| fault.of(name))?;
+        // Route is a name-addr always (section 20.34): without brackets a parameter of the URI would
+        // read as one of the header field, and a loose router as a strict one.
+        if name == Name::Route && !address.bracketed {
+            return Err(Fault::malformed(name, address.span.start as usize));
+        }
         star(message, name, &address)?;
     }
     Ok(())

@@ -203,7 +203,10 @@ fn scan(bytes: &[u8], scanned: &mut usize, limits: &Limits) -> Next {
         Ok(None) => return Next::Broken(head, Fault::missing(Name::ContentLength)),
         Err(fault) => return Next::Broken(head, fault),
     };
-    if length > limits.max_body || head + length > limits.max_message {
+    if length > limits.max_body {
+        return Next::Broken(head, Fault::new(413, "Request Entity Too Large", head));
+    }
+    if head + length > limits.max_message {
         return Next::Broken(head, Fault::new(513, "Message Too Large", head));
     }
     if bytes.len() < head + length { Next::More } else { Next::Message(head + length) }

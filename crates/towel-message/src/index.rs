@@ -337,7 +337,7 @@ impl Index {
             None => there,
         };
         if len > limits.max_body {
-            self.note(Fault::new(513, "Body Too Large", head));
+            self.note(Fault::new(413, "Request Entity Too Large", head));
         }
         self.body = Span::new(head, head + len);
     }

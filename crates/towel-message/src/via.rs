@@ -118,12 +118,15 @@ impl<'a> Via<'a> {
                 }
                 continue;
             };
-            let right = match param.name.to_ascii_lowercase().as_slice() {
-                b"ttl" => number::<u8>(value).is_some(),
-                b"rport" => number::<u16>(value).is_some(),
-                b"maddr" => Host::parse(value).is_some(),
-                b"branch" => is_token(value) || !value.starts_with(b"\""),
-                _ => true,
+            let named = |name: &str| param.name.eq_ignore_ascii_case(name.as_bytes());
+            let right = if named("ttl") {
+                number::<u8>(value).is_some()
+            } else if named("rport") {
+                number::<u16>(value).is_some()
+            } else if named("maddr") {
+                Host::parse(value).is_some()
+            } else {
+                !named("branch") || !value.starts_with(b"\"")
             };
             if !right {
                 return Err(fault());

@@ -128,20 +128,40 @@ impl<T: Copy> Wheel<T> {
                 Some((level, slot, at)) if at <= now => {
                     self.elapsed = self.elapsed.max(at);
                     let index = self.heads[level][slot];
-                    self.unlink(index);
-                    if level == 0 && self.nodes[index as usize].at <= self.elapsed {
-                        let what = self.nodes[index as usize].what;
-                        self.release(index);
-                        return Some(what);
+                    if level > 0 {
+                        self.cascade(level, slot);
+                        continue;
                     }
-                    // From a coarse list to a finer one, now that its time has come near.
-                    self.link(index);
+                    self.unlink(index);
+                    if self.nodes[index as usize].at > self.elapsed {
+                        // It was beyond the span of the wheel.
+                        self.link(index);
+                        continue;
+                    }
+                    let what = self.nodes[index as usize].what;
+                    self.release(index);
+                    return Some(what);
                 }
                 _ => {
                     self.elapsed = self.elapsed.max(now);
                     return None;
                 }
             }
+        }
+    }
+
+    /// Moves a whole coarse list to finer ones, now that its time has come.
+    fn cascade(&mut self, level: usize, slot: usize) {
+        let first = std::mem::replace(&mut self.heads[level][slot], NONE);
+        self.occupied[level] &= !(1 << slot);
+        let mut index = first;
+        loop {
+            let next = self.nodes[index as usize].next;
+            self.link(index);
+            if next == first {
+                return;
+            }
+            index = next;
         }
     }
 

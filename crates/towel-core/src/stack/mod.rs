@@ -6,6 +6,8 @@ mod client;
 mod connection;
 mod inbound;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

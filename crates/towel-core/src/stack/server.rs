@@ -39,6 +39,7 @@ impl Stack {
             machine,
             user,
             source: request.flow,
+            port: via.port.unwrap_or(request.flow.transport.default_port()),
             reply: response_flow(&via, request.flow),
             request: bytes,
             via: via.span,
@@ -469,12 +470,8 @@ impl Stack {
         }
         // Section 18.2.2: the connection is gone, so another is made to where the request came
         // from, at the port of sent-by.
-        let opened = Via::parse(server.via.of(&server.request)).ok().and_then(|via| {
-            let port = via.port.unwrap_or(flow.transport.default_port());
-            Some((SocketAddr::new(flow.remote.ip(), port), flow.transport))
-        });
-        let again =
-            opened.and_then(|(addr, transport)| self.flow_to(now, out, transport, addr, None));
+        let addr = SocketAddr::new(server.source.remote.ip(), server.port);
+        let again = self.flow_to(now, out, flow.transport, addr, None);
         match (again, self.servers.get_mut(id)) {
             (Some(flow), Some(server)) => {
                 server.reply = flow;

@@ -15,6 +15,8 @@ pub struct Server {
     pub(crate) user: u64,
     /// Where the request came from.
     pub(crate) source: Flow,
+    /// The port of sent-by: where to connect to if the connection is gone (section 18.2.2).
+    pub(crate) port: u16,
     /// Where responses go.
     pub(crate) reply: Flow,
     pub(crate) request: Vec<u8>,

@@ -114,7 +114,13 @@ pub(crate) fn write_prefix(transport: Transport, station: &Station, alias: bool,
     to.extend_from_slice(b"SIP/2.0/");
     to.extend_from_slice(transport.via_token().as_bytes());
     to.push(b' ');
-    to.extend_from_slice(&station.sent_by);
+    if station.listener.transport == transport {
+        to.extend_from_slice(&station.sent_by);
+    } else {
+        // Another transport's default port is not this one's.
+        to.extend_from_slice(&station.host);
+        to.extend_from_slice(format!(":{}", station.port).as_bytes());
+    }
     // RFC 3581 section 3 for datagrams, RFC 5923 section 4 for TLS.
     if !transport.reliable() {
         to.extend_from_slice(b";rport");

@@ -1,0 +1,230 @@
+//! Server transactions.
+
+use super::*;
+
+const PEER: &str = "192.0.2.9:5070";
+
+#[test]
+fn an_invite_gets_100_within_200_ms_and_its_final_response_until_the_ack() {
+    let mut world = World::new();
+    world.user.keep = true;
+    world.datagram(PEER, &request("INVITE", "z9hG4bK1"));
+    assert_eq!(world.told(), ["request INVITE"]);
+    world.pass(ms(1000));
+    assert_eq!(world.lines(), ["150 SIP/2.0 100 Trying"]);
+    world.datagram(PEER, &request("INVITE", "z9hG4bK1"));
+    assert_eq!(world.lines(), ["1000 SIP/2.0 100 Trying"]);
+    let id = world.user.servers[0];
+    world
+        .call(|stack, now, out| stack.reply(now, out, id, 486, "Busy Here", |writer| writer.end()))
+        .unwrap();
+    world.pass(ms(8000));
+    let sent = world.lines();
+    let times: Vec<_> = sent.iter().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(times, ["1000", "1500", "2500", "4500", "8500"]);
+    let tag = field(&answer("", 0), "To").len();
+    assert!(tag > 0);
+    world.datagram(PEER, &request("ACK", "z9hG4bK1"));
+    world.datagram(PEER, &request("ACK", "z9hG4bK1"));
+    world.pass(ms(4000));
+    assert!(world.lines().is_empty() && world.told().is_empty());
+    world.drained();
+}
+
+#[test]
+fn a_provisional_response_from_the_user_takes_the_place_of_the_100() {
+    let mut world = World::new();
+    world.user.answer = Some(180);
+    world.datagram(PEER, &request("INVITE", "z9hG4bK1"));
+    world.pass(ms(1000));
+    world.datagram(PEER, &request("INVITE", "z9hG4bK1"));
+    assert_eq!(world.lines(), ["0 SIP/2.0 180 Answer", "1000 SIP/2.0 180 Answer"]);
+    let id = world.user.servers[0];
+    world.call(|stack, now, out| stack.drop_server(now, out, id));
+    assert!(world.stack.is_drained());
+}
+
+#[test]
+fn after_a_2xx_invites_are_absorbed_and_acks_go_up() {
+    let mut world = World::new();
+    world.user.answer = Some(200);
+    world.datagram(PEER, &request("INVITE", "z9hG4bK1"));
+    world.datagram(PEER, &request("INVITE", "z9hG4bK1"));
+    assert_eq!(world.lines(), ["0 SIP/2.0 200 Answer"]);
+    world.told();
+    // RFC 6026: the user sends the 2xx again.
+    let id = world.user.servers[0];
+    world
+        .call(|stack, now, out| stack.reply(now, out, id, 200, "OK", |writer| writer.end()))
+        .unwrap();
+    assert_eq!(world.lines().len(), 1);
+    let refused =
+        world.call(|stack, now, out| stack.reply(now, out, id, 486, "No", |writer| writer.end()));
+    assert_eq!(refused, Err(Refusal::State));
+    world.datagram(PEER, &request("ACK", "z9hG4bK1"));
+    assert_eq!(world.told(), ["ack matched"]);
+    // As a rule it has a branch of its own.
+    world.datagram(PEER, &request("ACK", "z9hG4bK2"));
+    assert_eq!(world.told(), ["ack unmatched"]);
+    world.drained();
+    assert!(world.lines().is_empty());
+}
+
+#[test]
+fn without_an_ack_the_user_is_told() {
+    let mut world = World::new();
+    world.user.answer = Some(404);
+    world.datagram(PEER, &request("INVITE", "z9hG4bK1"));
+    world.pass(ms(32_000));
+    assert_eq!(world.told(), ["request INVITE", "unacknowledged"]);
+    // 0, 0.5, 1.5, 3.5, then every 4 s until 31.5.
+    assert_eq!(world.lines().len(), 11);
+    world.drained();
+}
+
+#[test]
+fn over_tcp_nothing_is_repeated_but_the_wait_for_the_ack_is_the_same() {
+    let mut world = World::new();
+    world.user.answer = Some(404);
+    let connection = world.accept(1, 1, PEER);
+    world.stream(connection, &request("INVITE", "z9hG4bK1").replace("UDP", "TCP"));
+    world.pass(ms(20_000));
+    assert_eq!(world.lines(), ["0 SIP/2.0 404 Answer"]);
+    world.stream(connection, &request("ACK", "z9hG4bK1").replace("UDP", "TCP"));
+    assert!(world.stack.is_drained());
+}
+
+#[test]
+fn a_repeated_request_gets_the_same_answer_and_no_second_transaction() {
+    let mut world = World::new();
+    world.user.answer = Some(200);
+    for _ in 0..3 {
+        world.datagram(PEER, &request("OPTIONS", "z9hG4bK1"));
+    }
+    let texts: Vec<_> = world.sent.drain(..).map(|(_, _, text)| text).collect();
+    assert_eq!(texts.len(), 3);
+    assert!(texts.windows(2).all(|pair| pair[0] == pair[1]));
+    assert_eq!(world.told(), ["request OPTIONS"]);
+    // The branch is compared without regard to case; another sent-by is another client.
+    world.datagram(PEER, &request("OPTIONS", "Z9HG4BK1"));
+    assert!(world.told().is_empty());
+    world.datagram(PEER, &request("OPTIONS", "z9hG4bK1").replace("9:5070", "9:5071"));
+    assert_eq!(world.told(), ["request OPTIONS"]);
+    world.drained();
+}
+
+#[test]
+fn a_request_other_than_invite_gets_100_when_timer_e_would_be_t2_and_never_408() {
+    let mut world = World::new();
+    world.user.keep = true;
+    world.datagram(PEER, &request("MESSAGE", "z9hG4bK1"));
+    let id = world.user.servers[0];
+    // RFC 4320 section 4.1: no 100 before that on UDP, no other provisional response at all.
+    for status in [100, 180] {
+        world
+            .call(|stack, now, out| stack.reply(now, out, id, status, "No", |writer| writer.end()))
+            .unwrap();
+    }
+    world.pass(ms(10_000));
+    assert_eq!(world.lines(), ["3500 SIP/2.0 100 Trying"]);
+    // Section 4.2.
+    world
+        .call(|stack, now, out| {
+            stack.reply(now, out, id, 408, "Request Timeout", |writer| writer.end())
+        })
+        .unwrap();
+    assert!(world.lines().is_empty());
+    assert!(world.stack.is_drained());
+}
+
+#[test]
+fn a_request_that_is_never_answered_leaves_nothing_behind() {
+    let mut world = World::new();
+    world.user.keep = true;
+    world.datagram(PEER, &request("MESSAGE", "z9hG4bK1"));
+    world.drained();
+    let id = world.user.servers[0];
+    let late =
+        world.call(|stack, now, out| stack.reply(now, out, id, 200, "OK", |writer| writer.end()));
+    assert_eq!(late, Err(Refusal::Stale));
+    assert_eq!(world.lines(), ["3500 SIP/2.0 100 Trying"]);
+}
+
+#[test]
+fn a_cancel_is_answered_and_ends_the_invite_with_the_same_tag() {
+    let mut world = World::new();
+    world.user.keep = true;
+    world.datagram(PEER, &request("INVITE", "z9hG4bK1"));
+    world.datagram(PEER, &request("CANCEL", "z9hG4bK1"));
+    assert_eq!(world.told(), ["request INVITE", "cancelled known=true invite=true"]);
+    let sent: Vec<_> = world.sent.drain(..).map(|(_, _, text)| text).collect();
+    assert!(sent[0].starts_with("SIP/2.0 200") && field(&sent[0], "CSeq") == "7 CANCEL");
+    assert!(sent[1].starts_with("SIP/2.0 487") && field(&sent[1], "CSeq") == "7 INVITE");
+    assert_eq!(field(&sent[0], "To"), field(&sent[1], "To"));
+    // The CANCEL again: the same 200; after the final response it changes nothing.
+    world.datagram(PEER, &request("CANCEL", "z9hG4bK1"));
+    assert_eq!(world.lines(), ["0 SIP/2.0 200 OK"]);
+    world.datagram(PEER, &request("ACK", "z9hG4bK1"));
+    world.drained();
+}
+
+#[test]
+fn a_cancel_for_nothing_is_told_as_such() {
+    let mut world = World::new();
+    world.datagram(PEER, &request("CANCEL", "z9hG4bK1"));
+    assert_eq!(world.told(), ["cancelled known=false invite=false"]);
+    assert_eq!(world.lines(), ["0 SIP/2.0 481 Call/Transaction Does Not Exist"]);
+    // One for another request is answered and has no effect (section 9.2).
+    world.user.keep = true;
+    world.datagram(PEER, &request("MESSAGE", "z9hG4bK2"));
+    world.datagram(PEER, &request("CANCEL", "z9hG4bK2"));
+    assert_eq!(world.lines(), ["0 SIP/2.0 200 OK"]);
+    assert_eq!(world.told(), ["request MESSAGE", "cancelled known=true invite=false"]);
+    world.drained();
+}
+
+#[test]
+fn peers_of_rfc_2543_are_matched_by_their_dialog() {
+    let mut world = World::new();
+    world.user.answer = Some(486);
+    // Branches that say little: none at all, or the same each time.
+    for via in ["", ";branch=1"] {
+        let text = |method: &str| {
+            request(method, "x").replace(";branch=x", via).replace("towel", &format!("old{via}"))
+        };
+        world.datagram(PEER, &text("INVITE"));
+        world.datagram(PEER, &text("INVITE"));
+        assert_eq!(world.told(), ["request INVITE"]);
+        let sent = world.sent.pop().unwrap().2;
+        world.lines();
+        // Another CSeq is another transaction.
+        world.datagram(PEER, &text("INVITE").replace("CSeq: 7", "CSeq: 8"));
+        assert_eq!(world.told(), ["request INVITE"]);
+        world.lines();
+        // An ACK with another To tag is for another response.
+        let to = field(&sent, "To").to_owned();
+        world.datagram(PEER, &text("ACK"));
+        assert_eq!(world.told(), ["ack unmatched"]);
+        world.datagram(PEER, &text("ACK").replace("<sip:ford@example.com>", &to));
+        assert!(world.told().is_empty());
+    }
+    world.drained();
+}
+
+#[test]
+fn a_full_table_answers_503() {
+    let mut settings = Settings::default();
+    settings.transaction.max = 2;
+    let mut world = World::with(&settings);
+    world.user.keep = true;
+    for number in 0..3 {
+        world.datagram(PEER, &request("MESSAGE", &format!("z9hG4bK{number}")));
+    }
+    assert_eq!(world.told().len(), 2);
+    assert!(world.sent[0].2.contains("503") && field(&world.sent[0].2, "Retry-After") == "5");
+    assert_eq!(world.stack.counters().refused_table_full, 1);
+    // An ACK is never answered.
+    world.datagram(PEER, &request("ACK", "z9hG4bK9"));
+    assert_eq!(world.sent.len(), 1);
+    world.drained();
+}

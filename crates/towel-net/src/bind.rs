@@ -154,7 +154,11 @@ pub(crate) fn connect(
 ) -> io::Result<std::net::TcpStream> {
     let socket = Socket::new(Domain::for_address(remote), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
-    if let Some(from) = from.filter(|f| f.is_ipv6() == remote.is_ipv6()) {
+    // From a loopback address nothing leads outside.
+    let fits = |f: &SocketAddr| {
+        f.is_ipv6() == remote.is_ipv6() && (!f.ip().is_loopback() || remote.ip().is_loopback())
+    };
+    if let Some(from) = from.filter(fits) {
         socket.bind(&SocketAddr::new(from.ip(), 0).into())?;
     }
     match socket.connect(&remote.into()) {

@@ -112,6 +112,11 @@ const NOTICES: usize = 1024;
 impl Driver {
     /// Binds every listener of the configuration, or none.
     pub fn new(config: Config) -> Result<Self, DriverFault> {
+        let certified = config.tls.as_ref().is_some_and(|tls| tls.server.is_some());
+        if let Some(bind) = config.binds.iter().find(|b| b.transport.secure() && !certified) {
+            let why = io::Error::new(io::ErrorKind::InvalidInput, "there is no certificate");
+            return Err(BindFault { transport: bind.transport, addr: bind.addr, why }.into());
+        }
         let bound = bind::bind_all(&config.binds, &config.limits)?;
         let listeners = bound.iter().map(|b| b.listener.clone()).collect();
         let (handle, inbox) = Inbox::pair()?;

@@ -71,7 +71,6 @@ impl Resolver {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("towel-dns".into()).spawn(move || {
             runtime.block_on(async move {
-                // Without servers there are only failures; the element serves what is numeric.
                 let client = client(&config).map(Arc::new).ok();
                 while let Some((query, question)) = asked.recv().await {
                     let (client, handle) = (client.clone(), handle.clone());
@@ -102,7 +101,8 @@ impl Resolver {
 
 fn client(config: &ResolverConfig) -> Result<TokioResolver, NetError> {
     let (servers, mut options) = if config.servers.is_empty() {
-        system_conf::read_system_conf()?
+        // Without servers there is still /etc/hosts, and what is numeric needs neither.
+        system_conf::read_system_conf().unwrap_or_default()
     } else {
         let servers = config.servers.iter().map(|addr| server(*addr)).collect();
         (Servers::from_parts(None, Vec::new(), servers), ResolverOpts::default())

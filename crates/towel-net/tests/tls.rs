@@ -206,7 +206,8 @@ fn a_clients_certificate_tells_who_it_is() {
 fn a_servers_certificate_must_name_the_domain() {
     let authority = Authority::new();
     let running = start(authority.tls(&["towel.example"]), Limits::default());
-    let cases: [(&[&str], &str, Option<&[&str]>); 9] = [
+    type Case<'a> = (&'a [&'a str], &'a str, Option<&'a [&'a str]>);
+    let cases: [Case<'_>; 9] = [
         (&["biloxi.example"], "biloxi.example", Some(&["biloxi.example"])),
         (&["biloxi.example"], "BILOXI.example", Some(&["biloxi.example"])),
         (&["sip:biloxi.example"], "biloxi.example", Some(&["biloxi.example"])),
@@ -307,6 +308,9 @@ fn what_cannot_be_used_is_said() {
     assert!(fault(with(Some((b"nothing".to_vec(), key.clone())))).contains("certificate"));
     assert!(fault(with(Some((chain.clone(), b"nothing".to_vec())))).contains("key"));
     assert!(fault(with(Some((chain, other)))).contains("cannot be used"));
+    let binds = vec![Bind::new(Transport::Tls, "127.0.0.1:0".parse().unwrap())];
+    let without = towel_net::Driver::new(Config::new(binds)).err().unwrap().to_string();
+    assert!(without.contains("certificate"), "{without}");
     let junk = TlsConfig { authorities: vec![b"junk".to_vec()], ..TlsConfig::default() };
     assert!(fault(junk).contains("authorities"));
 }

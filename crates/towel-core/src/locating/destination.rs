@@ -204,9 +204,9 @@ impl<'a> Host<'a> {
         if text.contains(':') {
             return text.parse::<Ipv6Addr>().ok().map(|v6| Self::Address(v6.into()));
         }
-        // A name whose last label is all digits would be a broken IPv4 address (RFC 3261 section
-        // 25.1: toplabel starts with a letter).
+        // A name whose last label is all digits is a broken IPv4 address. One that only begins
+        // with a digit is against RFC 3261 section 25.1 (toplabel), and yet hosts are called so.
         let top = text.strip_suffix('.').unwrap_or(text).rsplit('.').next()?;
-        top.starts_with(|c: char| c.is_ascii_alphabetic()).then_some(Self::Name(text))
+        (!top.is_empty() && !top.bytes().all(|b| b.is_ascii_digit())).then_some(Self::Name(text))
     }
 }

@@ -10,7 +10,8 @@ use super::route::Prepared;
 use super::settings::Forking;
 use crate::contract::{CancelCause, Candidate, Directives, Slots, Woken};
 use crate::io::{Flow, Instant};
-use crate::transaction::{ClientId, ServerId};
+use crate::stack::{ClientId, ServerId};
+use crate::time::TimerId;
 
 /// How far a branch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub(super) enum Progress {
 /// One copy of the request that was sent.
 #[derive(Clone, Debug)]
 pub(super) struct Branch {
-    pub(super) client: Option<ClientId>,
+    pub(super) client: ClientId,
     pub(super) progress: Progress,
     /// Its share of Max-Breadth, given back when it is done.
     pub(super) breadth: u32,
@@ -34,10 +35,12 @@ pub(super) struct Branch {
     pub(super) target: u32,
     /// When Timer C fires.
     pub(super) timer_c: Instant,
-    /// Why it is to be cancelled, and whether the CANCEL is out.
-    pub(super) cancelling: bool,
+    /// Whether its CANCEL was asked for.
+    pub(super) cancelled: bool,
     /// Whether its client transaction still exists.
     pub(super) alive: bool,
+    /// When a sequential search goes on to the next target, if that is set.
+    pub(super) ring: Option<Instant>,
 }
 
 /// The best final response so far.
@@ -52,8 +55,6 @@ pub(super) struct Best {
 /// What is needed only until the final response has been sent.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    /// The request as it was received.
-    pub(super) request: Vec<u8>,
     pub(super) prepared: Prepared,
     pub(super) targets: Vec<Candidate>,
     /// How many targets were begun.
@@ -71,7 +72,6 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn reset(&mut self) {
-        self.request.clear();
         self.targets.clear();
         self.begun = 0;
         self.best = None;
@@ -99,6 +99,10 @@ pub(super) struct Context {
     /// No branches may be added: the caller has cancelled, or a 6xx has come.
     pub(super) stopped: Option<CancelCause>,
     pub(super) work: Option<Box<Work>>,
+    /// Timer C, the ring time, or the end of a non-INVITE search: whichever is first.
+    pub(super) timer: Option<TimerId>,
+    /// When a non-INVITE request that forked gives its best response: before its client gives up.
+    pub(super) give_up: Option<Instant>,
 }
 
 impl Context {
@@ -146,13 +150,14 @@ impl Context {
         true
     }
 
-    /// When the earliest Timer C of an unfinished branch fires.
-    pub(super) fn timer_c(&self) -> Option<Instant> {
-        self.branches
-            .iter()
-            .filter(|branch| branch.progress != Progress::Done)
-            .map(|branch| branch.timer_c)
-            .min()
+    /// When something is due that only time brings.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let open = self.branches.iter().filter(|branch| branch.progress != Progress::Done);
+        let timers = open.filter(|_| self.invite).flat_map(|branch| {
+            let ring = branch.ring.filter(|_| !branch.cancelled);
+            std::iter::once(branch.timer_c).chain(ring)
+        });
+        timers.chain(self.give_up).min()
     }
 }
 

@@ -1,16 +1,16 @@
 //! The proxy core: response contexts and what happens to them.
 
-use towel_message::{Draft, Edits, Index, Limits, Message, Method, Name};
+use towel_message::{Edits, Index, Limits, Message, Method, Name};
 
 use super::breadth::Breadth;
 use super::context::{self, Branch, Context, Progress, Work};
-use super::forward::Copy;
+use super::copying::Copying;
 use super::mark::Marks;
 use super::record_route;
-use super::route::{Hop, Prepared, is_sips, next_hop};
+use super::route::{Hop, Prepared, next_hop};
 use super::settings::Settings;
-use crate::contract::{CancelCause, Candidate, Directives, Env, Fields, ProxyCancel, ProxyForward, ProxyReply, Registry, Slots, Woken};
-use crate::io::{Flow, Instant, Now, Outbox};
+use crate::contract::{CancelCause, Candidate, Directives, Env, Fields, ProxyCancel, ProxyReply, Registry, Slots, Woken};
+use crate::io::{Flow, Now, Outbox};
 use crate::server::{Domains, phrase};
 use crate::stack::{ClientId, Destination, Failure, Received, Refusal, ServerId, Stack};
 use crate::transaction::slab::{Id, Slab};
@@ -256,10 +256,9 @@ impl Proxy {
         context.timer = None;
         if context.give_up.is_some_and(|at| at <= now) {
             context.give_up = None;
-            self.give_up(around, stack, out, id);
+            self.give_up(stack, id);
             return true;
         }
-        let mut ringing = false;
         let mut late: Vec<(usize, ClientId, Progress)> = Vec::new();
         for (at, branch) in context.branches.iter_mut().enumerate() {
             if branch.progress == Progress::Done || !context.invite {
@@ -271,18 +270,15 @@ impl Proxy {
                 branch.timer_c = now + context::timer_c(around.settings.timer_c);
             } else if branch.ring.is_some_and(|ring| ring <= now) {
                 branch.ring = None;
-                ringing = true;
                 late.push((at, branch.client, branch.progress));
             }
         }
-        let _ = ringing;
         for (at, client, progress) in late {
             if progress == Progress::Proceeding {
                 self.cancel_branch(around, stack, out, id, at, CancelCause::TimedOut, None);
             } else {
                 // Nothing was heard at all: as if 408 had come (section 16.8).
-                stack.withdraw(around.now, out, client);
-                self.branch_failed(around, stack, out, id, client, 408);
+                stack.withdraw(client);
             }
         }
         self.set_timer(around, stack, id);
@@ -291,7 +287,7 @@ impl Proxy {
 
     /// A search for a non-INVITE request that has lasted nearly as long as its client waits: what
     /// there is is given.
-    fn give_up(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId) {
+    fn give_up(&mut self, stack: &mut Stack, id: ContextId) {
         let Some(context) = self.contexts.0.get_mut(id) else { return };
         let open: Vec<ClientId> = context
             .branches
@@ -301,8 +297,8 @@ impl Proxy {
             .collect();
         context.stopped.get_or_insert(CancelCause::TimedOut);
         for client in open {
-            stack.withdraw(around.now, out, client);
-            self.branch_failed(around, stack, out, id, client, 408);
+            // Told as a time-out of each.
+            stack.withdraw(client);
         }
     }
 
@@ -378,7 +374,7 @@ impl Proxy {
             let _ = around.registry.proxy_cancel(woken, around.env(), &mut stage);
         }
         let reason = self.fields.get("Reason").map(<[u8]>::to_vec);
-        stack.cancel(around.now, out, client, reason.as_deref());
+        let _ = stack.cancel(around.now, out, client, reason.as_deref());
     }
 
     /// A client transaction is over.
@@ -440,39 +436,3 @@ impl Proxy {
     }
 }
 
-/// One copy in the making.
-pub(super) struct Copying<'a, 'm> {
-    pub(super) around: &'a Around<'a>,
-    pub(super) message: &'a Message<'m>,
-    pub(super) source: Flow,
-    pub(super) prepared: &'a Prepared,
-    pub(super) target: &'a Candidate,
-    pub(super) hop: &'a Hop,
-    pub(super) breadth: Option<u32>,
-    pub(super) mark: &'a [u8],
-    pub(super) user: Option<&'a [u8]>,
-    pub(super) woken: Woken,
-}
-
-impl Copying<'_, '_> {
-    /// The URI to locate; a sips one where the Request-URI is (section 16.6 step 7).
-    pub(super) fn destination(&self) -> Vec<u8> {
-        let uri = &self.hop.uri;
-        if self.hop.secure && !is_sips(uri) && uri.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sip:")) {
-            let mut secured = Vec::with_capacity(uri.len() + 1);
-            secured.extend_from_slice(b"sips:");
-            secured.extend_from_slice(uri.get(4..).unwrap_or_default());
-            return secured;
-        }
-        uri.clone()
-    }
-
-    fn records_route(&self) -> bool {
-        let method = self.message.method();
-        if matches!(method, Method::Register | Method::Cancel | Method::Ack) {
-            return false;
-        }
-        (self.around.settings.record_route && record_route::wanted(&method))
-            || record_route::demanded(&self.source, &self.target.uri, &self.hop.uri)
-    }
-}

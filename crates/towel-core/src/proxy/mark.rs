@@ -21,6 +21,9 @@ const BRANCH_LEAD: u8 = b'p';
 /// The user part of our Record-Route URIs begins so.
 const ROUTE_LEAD: &[u8] = b"rr-";
 const ROUTE_DIGITS: usize = 16;
+/// The branch of a request that was forwarded without state: the cookie, what the stack makes of
+/// our seed, and the mark. That of one with state is longer.
+const STATELESS_BRANCH: usize = 7 + 17 + 1 + BRANCH_DIGITS;
 
 /// The maker and judge of marks.
 ///
@@ -150,15 +153,18 @@ impl Marks {
         visits
     }
 
-    /// The unique part of the branch of a statelessly forwarded request (RFC 3261 section 16.11):
+    /// What the branch of a statelessly forwarded request follows from (RFC 3261 section 16.11):
     /// the same for a retransmission, for a CANCEL and for the ACK of a non-2xx response.
-    pub fn write_stateless(&self, message: &Message<'_>, out: &mut Vec<u8>) {
+    pub fn stateless_seed(&self, message: &Message<'_>) -> [u8; 8] {
         let mut hasher = self.hasher(STATELESS);
         let top = message.values(Name::Via).next().map(|via| via.bytes).unwrap_or_default();
         match branch_of(top) {
-            Some(branch) if branch.get(..7).is_some_and(|c| c.eq_ignore_ascii_case(b"z9hG4bK")) => {
+            Some(branch)
+                if branch.get(..7).is_some_and(|c| c.eq_ignore_ascii_case(b"z9hG4bK")) =>
+            {
                 // Two clients may choose one branch; their sent-by tells them apart.
-                hasher.field(branch).field(top.split(|b| *b == b';').next().unwrap_or_default());
+                let sent_by = top.split(|b| *b == b';').next().unwrap_or_default();
+                hasher.field(branch).field(sent_by);
             }
             _ => {
                 hasher.field(top).field(message.to_tag().unwrap_or_default());
@@ -166,26 +172,18 @@ impl Marks {
                 self.add_transaction(&mut hasher, message);
             }
         }
-        let hash = hasher.finish();
-        out.push(b's');
-        write_hex(hash, 16, out);
-        // A response is only forwarded for a branch that we made.
-        write_hex(self.stateless_check(hash), 8, out);
+        hasher.finish().to_le_bytes()
     }
 
-    /// Whether a branch (without the magic cookie) is one that [`Marks::write_stateless`] began.
-    pub fn is_stateless(&self, branch: &[u8]) -> bool {
-        let Some((lead, digits)) = branch.split_first() else { return false };
-        let (Some(hash), Some(check)) = (digits.get(..16), digits.get(16..24)) else {
-            return false;
-        };
-        *lead == b's'
-            && read_hex(hash, 16)
-                .is_some_and(|hash| read_hex(check, 8) == Some(low(self.stateless_check(hash), 8)))
-    }
-
-    fn stateless_check(&self, hash: u64) -> u64 {
-        self.hasher(STATELESS).bytes(&hash.to_le_bytes()).finish()
+    /// Whether a response is one to a request that we forwarded without state: our mark in its
+    /// topmost Via says so.
+    pub fn is_stateless(&self, response: &Message<'_>) -> bool {
+        let Some(top) = response.values(Name::Via).next() else { return false };
+        let Some(mark) = branch_mark(top.bytes) else { return false };
+        let whole = branch_of(top.bytes).map_or(0, <[u8]>::len);
+        let origin = low(self.origin_hash(response), ORIGIN_DIGITS);
+        whole == STATELESS_BRANCH
+            && mark.get(LOOP_DIGITS..).and_then(|text| read_hex(text, ORIGIN_DIGITS)) == Some(origin)
     }
 }
 

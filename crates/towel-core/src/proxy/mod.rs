@@ -1,11 +1,22 @@
 //! The proxy (RFC 3261 section 16).
+//!
+//! A request that is to be forwarded gets a response context: its target set, a branch for each
+//! target that was begun, and the best response so far. What does not need one (an ACK for a 2xx,
+//! a CANCEL that belongs to nothing, everything where the settings say so) is forwarded without
+//! state.
 
 pub mod best;
 pub mod breadth;
+mod context;
+mod copying;
+pub(crate) mod core;
+mod forward;
 mod mark;
 pub mod record_route;
+mod response;
 pub mod route;
 mod settings;
+mod stateless;
 
 pub use mark::{BranchMark, Marks, Visits};
 pub use route::Prepared;

@@ -36,7 +36,7 @@ pub(super) fn add_bindings(
             continue;
         }
         let candidate = from_binding(&binding, secure);
-        if targets.iter().any(|target| same(&target.uri, &candidate.uri) && target.routes == candidate.routes) {
+        if targets.iter().any(|target| same_target(&target.uri, &candidate.uri) && target.routes == candidate.routes) {
             continue;
         }
         found.usable += 1;
@@ -96,7 +96,7 @@ fn split_path(path: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Whether two target URIs are one (section 16.5: a URI is in the set only once).
-pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn same_target(a: &[u8], b: &[u8]) -> bool {
     a == b || uri::contacts_equivalent(a, b)
 }
 

@@ -1,0 +1,92 @@
+//! Writing the copy that goes to one target (RFC 3261 section 16.6 steps 2 to 9).
+
+use towel_message::{Draft, Edits, Message, Method, Name};
+
+use super::core::Around;
+use super::forward::Copy;
+use super::record_route;
+use super::route::{Hop, Prepared, is_sips};
+use crate::contract::{Candidate, ProxyForward, Slots, Woken};
+use crate::io::Flow;
+use crate::stack::ViaStamp;
+
+/// One copy in the making.
+pub(super) struct Copying<'a, 'm> {
+    pub(super) around: &'a Around<'a>,
+    pub(super) message: &'a Message<'m>,
+    pub(super) source: Flow,
+    pub(super) prepared: &'a Prepared,
+    pub(super) target: &'a Candidate,
+    pub(super) hop: &'a Hop,
+    pub(super) breadth: Option<u32>,
+    pub(super) mark: &'a [u8],
+    pub(super) user: Option<&'a [u8]>,
+    pub(super) woken: Woken,
+}
+
+impl Copying<'_, '_> {
+    /// The URI to locate; a sips one where the Request-URI is (section 16.6 step 7).
+    pub(super) fn destination(&self) -> Vec<u8> {
+        let uri = &self.hop.uri;
+        if self.hop.secure && !is_sips(uri) && uri.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sip:")) {
+            let mut secured = Vec::with_capacity(uri.len() + 1);
+            secured.extend_from_slice(b"sips:");
+            secured.extend_from_slice(uri.get(4..).unwrap_or_default());
+            return secured;
+        }
+        uri.clone()
+    }
+
+    fn records_route(&self) -> bool {
+        let method = self.message.method();
+        if matches!(method, Method::Register | Method::Cancel | Method::Ack) {
+            return false;
+        }
+        (self.around.settings.record_route && record_route::wanted(&method))
+            || record_route::demanded(&self.source, &self.target.uri, &self.hop.uri)
+    }
+
+    /// Writes the copy (section 16.6 steps 2 to 9).
+    pub(super) fn write(&self, stamp: &ViaStamp<'_>, edits: &mut Edits, values: &mut record_route::Values, slots: Option<&mut Slots>, to: &mut Vec<u8>) {
+        let around = self.around;
+        let mut record_route = None;
+        if self.records_route() {
+            let listener = stamp.listener();
+            let onward = Flow { transport: stamp.transport(), listener: listener.id, local: listener.local, ..self.source };
+            let secure = is_sips(&self.target.uri) || is_sips(&self.hop.uri);
+            record_route::make(self.message, &self.source, &onward, secure, around.domains, around.marks, values);
+            record_route = Some(&*values);
+        }
+        let mut draft = Draft::with(*self.message, std::mem::take(edits));
+        let copy = Copy {
+            prepared: self.prepared,
+            target: self.target,
+            hop: self.hop,
+            record_route,
+            breadth: self.breadth,
+            max_forwards: around.settings.max_forwards,
+        };
+        copy.edit(self.message, &mut draft);
+        if !self.woken.is_empty() {
+            let mut stage = ProxyForward {
+                request: *self.message,
+                source: self.source,
+                user: self.user,
+                draft: &mut draft,
+                next_hop: &self.hop.uri,
+                registered: self.target.registered,
+                slots,
+            };
+            let _ = around.registry.proxy_forward(self.woken, around.env(), &mut stage);
+        }
+        let mut via = Vec::with_capacity(stamp.value().len() + self.mark.len());
+        via.extend_from_slice(stamp.value());
+        via.extend_from_slice(self.mark);
+        draft.push_top(Name::Via, &via);
+        if stamp.transport().reliable() {
+            draft.ensure_content_length();
+        }
+        draft.write(to);
+        *edits = draft.into_edits();
+    }
+}

@@ -1,0 +1,265 @@
+//! Response processing (RFC 3261 section 16.7).
+
+use towel_message::{Draft, Message, Name, NameAddr};
+
+use super::best;
+use super::context::{Best, Progress, timer_c};
+use super::core::{Around, ContextId, Proxy};
+use super::route::is_sips;
+use crate::contract::{CancelCause, Candidate, ProxyResponse, Verdict, Woken};
+use crate::io::Outbox;
+use crate::stack::{ClientId, Received, Stack};
+
+impl Proxy {
+    /// A response to a request that we forwarded.
+    pub(crate) fn response(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, response: &Received<'_>, client: ClientId, number: u64) {
+        let Some(id) = self.find(number) else { return };
+        let status = response.message.status();
+        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        let Some(at) = context.branches.iter().position(|branch| branch.client == client) else { return };
+        if status < 200 {
+            if let Some(branch) = context.branches.get_mut(at)
+                && branch.progress == Progress::Calling
+            {
+                branch.progress = Progress::Proceeding;
+            }
+            // Step 2: only what is not a 100 says that somebody is at work.
+            if status > 100 && context.invite {
+                if let Some(branch) = context.branches.get_mut(at) {
+                    branch.timer_c = around.now.at + timer_c(around.settings.timer_c);
+                }
+                if context.answered.is_none() {
+                    self.forward(around, stack, out, id, response);
+                }
+            }
+            return;
+        }
+        let first = context.done(at);
+        let (invite, answered) = (context.invite, context.answered);
+        match status {
+            200..=299 if invite || answered.is_none() => {
+                // Step 5: at once, and for an INVITE also after another (2xx).
+                if answered.is_none_or(|status| status < 300) {
+                    self.forward(around, stack, out, id, response);
+                    if answered.is_none() {
+                        self.answered(stack, id, status);
+                        self.cancel_pending(around, stack, out, id, CancelCause::CompletedElsewhere, None);
+                    }
+                }
+            }
+            _ if !first || answered.is_some() => {}
+            _ => self.candidate(around, stack, out, id, at, response),
+        }
+    }
+
+    /// Step 4: a final response that may become the best one.
+    fn candidate(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId, at: usize, response: &Received<'_>) {
+        let status = response.message.status();
+        let Some(mut work) = self.take_work(id) else { return };
+        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        if status >= 600 {
+            // Step 5: the others are cancelled and no new branch is made; the 6xx waits for them.
+            context.stopped.get_or_insert(CancelCause::Declined(status));
+        }
+        let stopped = context.stopped.is_some();
+        let last = context.pending() == 0 && (stopped || work.begun >= work.targets.len());
+        let mut dropped = Vec::new();
+        let mut add = true;
+        let recurse = work.directives.recurse.unwrap_or(around.settings.recurse);
+        if (300..400).contains(&status) && recurse && work.ours && !stopped {
+            add = recurse_on(&response.message, &mut work.targets, work.begun, around.settings.max_targets, &mut dropped);
+        }
+        let challenge = matches!(status, 401 | 407);
+        if challenge {
+            for name in [Name::WwwAuthenticate, Name::ProxyAuthenticate] {
+                for field in response.message.fields(name) {
+                    if work.challenges.len() < 64 {
+                        work.challenges.push((at, name.as_str(), field.value.to_vec()));
+                    }
+                }
+            }
+        }
+        let only = last && work.best.is_none() && add && dropped.is_empty();
+        if only && best::forwarded(status) == status {
+            // The usual case: one branch, whose response goes straight on.
+            self.put_work(id, work);
+            self.forward(around, stack, out, id, response);
+            self.answered(stack, id, status);
+            return;
+        }
+        if add && work.is_better(status) {
+            let mut bytes = Vec::with_capacity(response.message.bytes().len());
+            if self.write_response(around, response, Some(&mut work.slots), &dropped, None, &mut bytes) {
+                work.best = Some(Best { status, bytes, branch: at });
+            }
+        }
+        self.put_work(id, work);
+        if status >= 600 {
+            self.cancel_pending(around, stack, out, id, CancelCause::Declined(status), None);
+        }
+        self.advance(around, stack, out, id);
+    }
+
+    /// Step 6: all branches are over and nothing was sent yet.
+    pub(super) fn finish(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId) {
+        let Some(mut work) = self.take_work(id) else { return };
+        let Some(context) = self.contexts.0.get(id) else { return };
+        let (server, source, invite) = (context.server, context.source, context.invite);
+        let cancelled = context.stopped == Some(CancelCause::Caller);
+        let best = work.best.take().unwrap_or(Best { status: 408, bytes: Vec::new(), branch: usize::MAX });
+        let mut status = best::forwarded(best.status);
+        if cancelled && best.bytes.is_empty() && invite {
+            // Nobody answered, and nobody waits for them any more.
+            status = 487;
+        }
+        let woken = work.woken;
+        if best.bytes.is_empty() || status != best.status {
+            // RFC 4320 section 4.2 has the transaction keep a 408 for a non-INVITE to itself.
+            self.put_work(id, work);
+            self.reply(around, stack, out, server, source, status, woken);
+        } else if matches!(status, 401 | 407) && work.challenges.iter().any(|(of, ..)| *of != best.branch) {
+            // Step 7: the challenges of all branches go into the one response.
+            let mut index = towel_message::Index::new();
+            let message = Message::parse(&best.bytes, &mut index, around.limits);
+            let _ = stack.respond(around.now, out, server, |to| match message {
+                Ok(message) => {
+                    let mut draft = Draft::new(message);
+                    for (of, name, value) in &work.challenges {
+                        if *of != best.branch {
+                            draft.append(*name, value);
+                        }
+                    }
+                    draft.write(to);
+                }
+                Err(_) => to.extend_from_slice(&best.bytes),
+            });
+            self.put_work(id, work);
+        } else {
+            self.put_work(id, work);
+            let _ = stack.respond(around.now, out, server, |to| to.extend_from_slice(&best.bytes));
+        }
+        self.answered(stack, id, status);
+    }
+
+    /// The final response is out: what was kept for finding it is not needed any more.
+    fn answered(&mut self, stack: &mut Stack, id: ContextId, status: u16) {
+        self.clear_timer(stack, id);
+        let work = self.take_work(id);
+        if let Some(context) = self.contexts.0.get_mut(id) {
+            context.answered = Some(status);
+        }
+        if let Some(work) = work {
+            self.put_work(id, work);
+        }
+        // A stateful proxy keeps an eye on what is left: a branch that was cancelled and stays
+        // silent is ended by its transaction.
+    }
+
+    /// Steps 3 and 7 to 9 for a response that goes on as it is.
+    fn forward(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId, response: &Received<'_>) {
+        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        let (server, source) = (context.server, context.source);
+        let mut work = context.work.take();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        let slots = work.as_mut().map(|work| &mut work.slots);
+        let send = self.write_response(around, response, slots, &[], Some(source), &mut buffer);
+        if let Some(context) = self.contexts.0.get_mut(id) {
+            context.work = work;
+        }
+        if send {
+            let _ = stack.respond(around.now, out, server, |to| to.extend_from_slice(&buffer));
+        }
+        self.buffer = buffer;
+    }
+
+    /// Writes a response without our Via and without the Contacts that we followed. False if an
+    /// extension keeps it back.
+    fn write_response(
+        &mut self,
+        around: &Around<'_>,
+        response: &Received<'_>,
+        slots: Option<&mut crate::contract::Slots>,
+        dropped: &[usize],
+        upstream: Option<crate::io::Flow>,
+        to: &mut Vec<u8>,
+    ) -> bool {
+        let message = response.message;
+        let mut draft = Draft::with(message, std::mem::take(&mut self.edits));
+        if let Some(via) = message.values(Name::Via).next() {
+            draft.remove_value(&via);
+        }
+        for (at, value) in message.values(Name::Contact).enumerate() {
+            if dropped.contains(&at) {
+                draft.remove_value(&value);
+            }
+        }
+        let mut send = true;
+        let woken = around.registry.woken(&message);
+        if woken != Woken::NONE {
+            let method = message.method();
+            let mut stage = ProxyResponse {
+                response: message,
+                method: method.as_bytes(),
+                source: response.flow,
+                upstream,
+                draft: &mut draft,
+                slots,
+            };
+            let verdict = around.registry.proxy_response(woken, around.env(), &mut stage);
+            send = !matches!(verdict, Verdict::Discard);
+        }
+        if send {
+            draft.ensure_content_length();
+            draft.write(to);
+        }
+        self.edits = draft.into_edits();
+        send
+    }
+}
+
+/// Follows the Contacts of a 3xx (step 4): those that can be are added to the targets, to be tried
+/// after those there are, and `taken` tells which. False if none is left for the client.
+fn recurse_on(response: &Message<'_>, targets: &mut Vec<Candidate>, begun: usize, most: usize, taken: &mut Vec<usize>) -> bool {
+    let secure = targets.first().is_some_and(|target| is_sips(&target.uri));
+    let group = targets.iter().map(|target| target.group).max().unwrap_or(0);
+    let mut added: Vec<Candidate> = Vec::new();
+    let mut count = 0;
+    for (at, value) in response.values(Name::Contact).enumerate() {
+        count += 1;
+        let Ok(address) = NameAddr::parse(value.bytes) else { continue };
+        let Ok(towel_message::Uri::Sip(uri)) = address.parse_uri() else { continue };
+        // Neither from sips to sip (section 16.7 step 4) nor the reverse (RFC 5630 section 5.3).
+        if uri.secure != secure || targets.len() + added.len() >= most {
+            continue;
+        }
+        let mut text = Vec::with_capacity(address.uri.len());
+        crate::server::write_request_uri(address.uri, &mut text);
+        // A URI is tried once (section 16.5).
+        let known = targets.iter().chain(&added).any(|target| crate::server::same_target(&target.uri, &text));
+        taken.push(at);
+        if !known {
+            let q = address.q().flatten().unwrap_or(1000);
+            added.push(Candidate { uri: text, q, ..Candidate::default() });
+        }
+    }
+    added.sort_by_key(|target| std::cmp::Reverse(target.q));
+    let mut next = group;
+    let mut before = None;
+    for target in &mut added {
+        if before != Some(target.q) {
+            next += 1;
+            before = Some(target.q);
+        }
+        target.group = next;
+    }
+    // They come before targets of lower preference that were not begun, as an answer of one that
+    // was preferred to them.
+    let rest = targets.split_off(begun.min(targets.len()));
+    targets.append(&mut added);
+    for mut target in rest {
+        target.group += next;
+        targets.push(target);
+    }
+    taken.len() < count
+}

@@ -1,0 +1,90 @@
+//! The stateless proxy (RFC 3261 section 16.11), which also forwards what never has state here: the
+//! ACK for a 2xx, and a CANCEL that belongs to nothing (section 16.10).
+
+use towel_message::{Draft, Message, Name};
+
+use super::copying::Copying;
+use super::core::{Around, Proxy};
+use super::route::{Prepared, next_hop};
+use crate::contract::{Candidate, ProxyResponse, Verdict, Woken};
+use crate::io::Outbox;
+use crate::stack::{Destination, Received, Stack};
+
+impl Proxy {
+    /// Forwards a request to one target.
+    #[expect(clippy::too_many_arguments, reason = "the world, the request and what was made of it")]
+    pub(crate) fn forward_stateless(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        received: &Received<'_>,
+        prepared: &Prepared,
+        target: &Candidate,
+        woken: Woken,
+    ) {
+        let message = &received.message;
+        next_hop(message, prepared, &target.uri, &target.routes, &mut self.hop);
+        let mark = around.marks.branch(message);
+        let copy = Copying {
+            around,
+            message,
+            source: received.flow,
+            prepared,
+            target,
+            hop: &self.hop,
+            breadth: breadth(around, message),
+            mark: mark.as_bytes(),
+            user: prepared.user.as_deref(),
+            woken,
+        };
+        let seed = around.marks.stateless_seed(message);
+        let to = copy.destination();
+        let (edits, values) = (&mut self.edits, &mut self.values);
+        let _ = stack.send_stateless(around.now, out, Destination::Uri(&to), &seed, |stamp, buffer| {
+            copy.write(stamp, edits, values, None, buffer);
+        });
+    }
+
+    /// A response that belongs to no transaction. It is forwarded if it is to a request that was
+    /// forwarded without state, and dropped otherwise (RFC 6026 section 7.3, RFC 4320 section 4.2).
+    pub(crate) fn stray(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, response: &Received<'_>) {
+        let message = response.message;
+        if !around.marks.is_stateless(&message) {
+            return;
+        }
+        // Without a second Via the response was for us.
+        let mut vias = message.values(Name::Via);
+        let (Some(ours), Some(_)) = (vias.next(), vias.next()) else { return };
+        let mut draft = Draft::with(message, std::mem::take(&mut self.edits));
+        draft.remove_value(&ours);
+        let woken = around.registry.woken(&message);
+        let mut send = true;
+        if woken != Woken::NONE {
+            let method = message.method();
+            let mut stage = ProxyResponse {
+                response: message,
+                method: method.as_bytes(),
+                source: response.flow,
+                upstream: None,
+                draft: &mut draft,
+                slots: None,
+            };
+            send = !matches!(around.registry.proxy_response(woken, around.env(), &mut stage), Verdict::Discard);
+        }
+        if send {
+            draft.ensure_content_length();
+            stack.forward_response(around.now, out, |to| draft.write(to));
+        }
+        self.edits = draft.into_edits();
+    }
+}
+
+/// Max-Breadth of the one copy; neither ACK nor CANCEL has any use for it (RFC 5393 section 5.4.1).
+fn breadth(around: &Around<'_>, message: &Message<'_>) -> Option<u32> {
+    if matches!(message.method().as_bytes(), b"ACK" | b"CANCEL") {
+        return None;
+    }
+    let received = message.value(Name::MaxBreadth).and_then(towel_message::scan::number);
+    Some(super::breadth::Breadth::new(received, around.settings.max_breadth).room())
+}

@@ -134,7 +134,8 @@ impl Context {
     /// How many more targets of the group of `at` will be begun at once with it.
     pub(super) fn companions(work: &Work, at: usize) -> u32 {
         let group = work.targets.get(at).map(|target| target.group);
-        let rest = work.targets.iter().skip(at + 1).take_while(|target| Some(target.group) == group);
+        let rest =
+            work.targets.iter().skip(at + 1).take_while(|target| Some(target.group) == group);
         u32::try_from(rest.count()).unwrap_or(u32::MAX)
     }
 

@@ -28,7 +28,10 @@ impl Copying<'_, '_> {
     /// The URI to locate; a sips one where the Request-URI is (section 16.6 step 7).
     pub(super) fn destination(&self) -> Vec<u8> {
         let uri = &self.hop.uri;
-        if self.hop.secure && !is_sips(uri) && uri.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sip:")) {
+        if self.hop.secure
+            && !is_sips(uri)
+            && uri.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sip:"))
+        {
             let mut secured = Vec::with_capacity(uri.len() + 1);
             secured.extend_from_slice(b"sips:");
             secured.extend_from_slice(uri.get(4..).unwrap_or_default());
@@ -47,14 +50,34 @@ impl Copying<'_, '_> {
     }
 
     /// Writes the copy (section 16.6 steps 2 to 9).
-    pub(super) fn write(&self, stamp: &ViaStamp<'_>, edits: &mut Edits, values: &mut record_route::Values, slots: Option<&mut Slots>, to: &mut Vec<u8>) {
+    pub(super) fn write(
+        &self,
+        stamp: &ViaStamp<'_>,
+        edits: &mut Edits,
+        values: &mut record_route::Values,
+        slots: Option<&mut Slots>,
+        to: &mut Vec<u8>,
+    ) {
         let around = self.around;
         let mut record_route = None;
         if self.records_route() {
             let listener = stamp.listener();
-            let onward = Flow { transport: stamp.transport(), listener: listener.id, local: listener.local, ..self.source };
+            let onward = Flow {
+                transport: stamp.transport(),
+                listener: listener.id,
+                local: listener.local,
+                ..self.source
+            };
             let secure = is_sips(&self.target.uri) || is_sips(&self.hop.uri);
-            record_route::make(self.message, &self.source, &onward, secure, around.domains, around.marks, values);
+            record_route::make(
+                self.message,
+                &self.source,
+                &onward,
+                secure,
+                around.domains,
+                around.marks,
+                values,
+            );
             record_route = Some(&*values);
         }
         let mut draft = Draft::with(*self.message, std::mem::take(edits));

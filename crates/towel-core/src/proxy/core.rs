@@ -9,7 +9,10 @@ use super::mark::Marks;
 use super::record_route;
 use super::route::{Hop, Prepared, next_hop};
 use super::settings::Settings;
-use crate::contract::{CancelCause, Candidate, Directives, Env, Fields, ProxyCancel, ProxyReply, Registry, Slots, Woken};
+use crate::contract::{
+    CancelCause, Candidate, Directives, Env, Fields, ProxyCancel, ProxyReply, Registry, Slots,
+    Woken,
+};
 use crate::io::{Flow, Now, Outbox};
 use crate::server::{Domains, phrase};
 use crate::stack::{ClientId, Destination, Failure, Received, Refusal, ServerId, Stack};
@@ -74,7 +77,14 @@ impl Proxy {
 
     /// Takes a request on (section 16.6): a response context, a server transaction, and the first
     /// branches. False if there is no room for it.
-    pub(crate) fn begin(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, received: &Received<'_>, plan: Plan<'_>) -> Result<(), Refusal> {
+    pub(crate) fn begin(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        received: &Received<'_>,
+        plan: Plan<'_>,
+    ) -> Result<(), Refusal> {
         if self.contexts.0.len() >= around.settings.max_contexts {
             return Err(Refusal::Full);
         }
@@ -137,7 +147,13 @@ impl Proxy {
 
     /// Begins what branches may be begun now, or gives the final response if there is nothing more
     /// to wait for.
-    pub(super) fn advance(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId) {
+    pub(super) fn advance(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        id: ContextId,
+    ) {
         let Some(work) = self.take_work(id) else { return };
         let more = self.contexts.0.get(id).is_some_and(|context| context.next(&work).is_some());
         if !more {
@@ -145,7 +161,12 @@ impl Proxy {
             return;
         }
         // A later group: the request is read again from the server transaction.
-        let bytes = self.contexts.0.get(id).and_then(|context| stack.request(context.server)).map(<[u8]>::to_vec);
+        let bytes = self
+            .contexts
+            .0
+            .get(id)
+            .and_then(|context| stack.request(context.server))
+            .map(<[u8]>::to_vec);
         let mut index = Box::new(Index::new());
         match bytes.as_deref().map(|bytes| Message::parse(bytes, &mut index, around.limits)) {
             Some(Ok(message)) => self.advance_with(around, stack, out, id, work, &message),
@@ -153,7 +174,15 @@ impl Proxy {
         }
     }
 
-    fn advance_with(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId, mut work: Box<Work>, message: &Message<'_>) {
+    fn advance_with(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        id: ContextId,
+        mut work: Box<Work>,
+        message: &Message<'_>,
+    ) {
         while let Some(at) = self.contexts.0.get(id).and_then(|context| context.next(&work)) {
             work.begun += 1;
             self.begin_branch(around, stack, out, id, &mut work, message, at);
@@ -161,8 +190,19 @@ impl Proxy {
         self.finish_if_over(around, stack, out, id, work);
     }
 
-    fn finish_if_over(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId, work: Box<Work>) {
-        let over = self.contexts.0.get(id).is_some_and(|context| context.pending() == 0 && context.answered.is_none());
+    fn finish_if_over(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        id: ContextId,
+        work: Box<Work>,
+    ) {
+        let over = self
+            .contexts
+            .0
+            .get(id)
+            .is_some_and(|context| context.pending() == 0 && context.answered.is_none());
         self.put_work(id, work);
         if over {
             self.finish(around, stack, out, id);
@@ -201,9 +241,15 @@ impl Proxy {
         };
         let (edits, values, slots) = (&mut self.edits, &mut self.values, &mut work.slots);
         let secured = copy.destination();
-        let client = stack.client_transaction(around.now, out, Destination::Uri(&secured), id.number(), |stamp, to| {
-            copy.write(stamp, edits, values, Some(slots), to);
-        });
+        let client = stack.client_transaction(
+            around.now,
+            out,
+            Destination::Uri(&secured),
+            id.number(),
+            |stamp, to| {
+                copy.write(stamp, edits, values, Some(slots), to);
+            },
+        );
         let now = around.now.at;
         let invite = context.invite;
         match client {
@@ -215,13 +261,18 @@ impl Proxy {
                 timer_c: now + context::timer_c(around.settings.timer_c),
                 cancelled: false,
                 alive: true,
-                ring: around.settings.ring.filter(|_| invite && at + 1 < work.targets.len()).map(|ring| now + ring),
+                ring: around
+                    .settings
+                    .ring
+                    .filter(|_| invite && at + 1 < work.targets.len())
+                    .map(|ring| now + ring),
             }),
             Err(_) => {
                 // As if it had answered 503 (section 16.9).
                 context.breadth.give_back(share);
                 if work.is_better(503) {
-                    work.best = Some(context::Best { status: 503, bytes: Vec::new(), branch: usize::MAX });
+                    work.best =
+                        Some(context::Best { status: 503, bytes: Vec::new(), branch: usize::MAX });
                 }
             }
         }
@@ -249,7 +300,13 @@ impl Proxy {
     }
 
     /// A timer of ours fired. Says whether the number was one of ours.
-    pub(crate) fn timer(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, number: u64) -> bool {
+    pub(crate) fn timer(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        number: u64,
+    ) -> bool {
         let Some(id) = self.find(number) else { return false };
         let now = around.now.at;
         let Some(context) = self.contexts.0.get_mut(id) else { return false };
@@ -303,9 +360,19 @@ impl Proxy {
     }
 
     /// A branch came to nothing: as if `status` had come on it.
-    pub(super) fn branch_failed(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId, client: ClientId, status: u16) {
+    pub(super) fn branch_failed(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        id: ContextId,
+        client: ClientId,
+        status: u16,
+    ) {
         let Some(context) = self.contexts.0.get_mut(id) else { return };
-        let Some(at) = context.branches.iter().position(|branch| branch.client == client) else { return };
+        let Some(at) = context.branches.iter().position(|branch| branch.client == client) else {
+            return;
+        };
         if !context.done(at) || context.answered.is_some() {
             return;
         }
@@ -318,7 +385,15 @@ impl Proxy {
     }
 
     /// A request of ours has come to nothing.
-    pub(crate) fn failed(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, client: ClientId, number: u64, why: Failure) {
+    pub(crate) fn failed(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        client: ClientId,
+        number: u64,
+        why: Failure,
+    ) {
         let Some(id) = self.find(number) else { return };
         let status = match why {
             Failure::TimedOut => 408,
@@ -329,7 +404,14 @@ impl Proxy {
     }
 
     /// The caller has cancelled (section 16.10).
-    pub(crate) fn cancelled(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, number: u64, cancel: &Message<'_>) {
+    pub(crate) fn cancelled(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        number: u64,
+        cancel: &Message<'_>,
+    ) {
         let Some(id) = self.find(number) else { return };
         if let Some(context) = self.contexts.0.get_mut(id) {
             context.stopped.get_or_insert(CancelCause::Caller);
@@ -341,7 +423,15 @@ impl Proxy {
     /// Cancels every branch that has had no final response (section 16.7 step 10). A branch that
     /// has not even had a provisional one is cancelled when that comes (section 9.1): the
     /// transaction sees to it.
-    pub(super) fn cancel_pending(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId, cause: CancelCause, cancel: Option<&Message<'_>>) {
+    pub(super) fn cancel_pending(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        id: ContextId,
+        cause: CancelCause,
+        cancel: Option<&Message<'_>>,
+    ) {
         let Some(context) = self.contexts.0.get(id) else { return };
         // Only an INVITE is ever cancelled (section 9.1).
         if !context.invite {
@@ -353,7 +443,16 @@ impl Proxy {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the world, the branch and why")]
-    fn cancel_branch(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId, at: usize, cause: CancelCause, cancel: Option<&Message<'_>>) {
+    fn cancel_branch(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        id: ContextId,
+        at: usize,
+        cause: CancelCause,
+        cancel: Option<&Message<'_>>,
+    ) {
         let Some(context) = self.contexts.0.get_mut(id) else { return };
         let server = context.server;
         let Some(branch) = context.branches.get_mut(at) else { return };
@@ -366,11 +465,13 @@ impl Proxy {
         let mut index = Index::new();
         let woken = around.registry.woken_for_method(b"CANCEL");
         if !woken.is_empty()
-            && let Some(Ok(request)) = stack.request(server).map(|bytes| Message::parse(bytes, &mut index, around.limits))
+            && let Some(Ok(request)) =
+                stack.request(server).map(|bytes| Message::parse(bytes, &mut index, around.limits))
         {
             let mut woken = woken;
             woken.join(&around.registry.woken(cancel.unwrap_or(&request)));
-            let mut stage = ProxyCancel { request, cancel: cancel.copied(), cause, fields: &mut self.fields };
+            let mut stage =
+                ProxyCancel { request, cancel: cancel.copied(), cause, fields: &mut self.fields };
             let _ = around.registry.proxy_cancel(woken, around.env(), &mut stage);
         }
         let reason = self.fields.get("Reason").map(<[u8]>::to_vec);
@@ -410,7 +511,16 @@ impl Proxy {
     }
 
     /// Sends a final response that we make ourselves.
-    pub(super) fn reply(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, server: ServerId, source: Flow, status: u16, woken: Woken) {
+    pub(super) fn reply(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        server: ServerId,
+        source: Flow,
+        status: u16,
+        woken: Woken,
+    ) {
         self.fields.clear();
         let mut body = None;
         let woken = around.registry.woken_for_reply(woken, status);
@@ -419,7 +529,13 @@ impl Proxy {
         {
             let mut index = Index::new();
             if let Ok(request) = Message::parse(bytes, &mut index, around.limits) {
-                let mut stage = ProxyReply { request, source, status, fields: &mut self.fields, body: &mut body };
+                let mut stage = ProxyReply {
+                    request,
+                    source,
+                    status,
+                    fields: &mut self.fields,
+                    body: &mut body,
+                };
                 let _ = around.registry.proxy_reply(woken, around.env(), &mut stage);
             }
         }
@@ -435,4 +551,3 @@ impl Proxy {
         });
     }
 }
-

@@ -64,7 +64,10 @@ impl Copy<'_> {
     /// Our own values off, Path and the like on, and what a strict router wants (step 6).
     fn edit_route(&self, message: &Message<'_>, draft: &mut Draft<'_>) {
         let pushed = &self.target.routes;
-        let untouched = self.prepared.popped == 0 && !self.prepared.last_taken && pushed.is_empty() && !self.hop.strict;
+        let untouched = self.prepared.popped == 0
+            && !self.prepared.last_taken
+            && pushed.is_empty()
+            && !self.hop.strict;
         if untouched {
             return;
         }

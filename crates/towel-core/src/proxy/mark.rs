@@ -159,9 +159,7 @@ impl Marks {
         let mut hasher = self.hasher(STATELESS);
         let top = message.values(Name::Via).next().map(|via| via.bytes).unwrap_or_default();
         match branch_of(top) {
-            Some(branch)
-                if branch.get(..7).is_some_and(|c| c.eq_ignore_ascii_case(b"z9hG4bK")) =>
-            {
+            Some(branch) if branch.get(..7).is_some_and(|c| c.eq_ignore_ascii_case(b"z9hG4bK")) => {
                 // Two clients may choose one branch; their sent-by tells them apart.
                 let sent_by = top.split(|b| *b == b';').next().unwrap_or_default();
                 hasher.field(branch).field(sent_by);
@@ -183,7 +181,8 @@ impl Marks {
         let whole = branch_of(top.bytes).map_or(0, <[u8]>::len);
         let origin = low(self.origin_hash(response), ORIGIN_DIGITS);
         whole == STATELESS_BRANCH
-            && mark.get(LOOP_DIGITS..).and_then(|text| read_hex(text, ORIGIN_DIGITS)) == Some(origin)
+            && mark.get(LOOP_DIGITS..).and_then(|text| read_hex(text, ORIGIN_DIGITS))
+                == Some(origin)
     }
 }
 

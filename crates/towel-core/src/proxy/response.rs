@@ -12,11 +12,21 @@ use crate::stack::{ClientId, Received, Stack};
 
 impl Proxy {
     /// A response to a request that we forwarded.
-    pub(crate) fn response(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, response: &Received<'_>, client: ClientId, number: u64) {
+    pub(crate) fn response(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        response: &Received<'_>,
+        client: ClientId,
+        number: u64,
+    ) {
         let Some(id) = self.find(number) else { return };
         let status = response.message.status();
         let Some(context) = self.contexts.0.get_mut(id) else { return };
-        let Some(at) = context.branches.iter().position(|branch| branch.client == client) else { return };
+        let Some(at) = context.branches.iter().position(|branch| branch.client == client) else {
+            return;
+        };
         if status < 200 {
             if let Some(branch) = context.branches.get_mut(at)
                 && branch.progress == Progress::Calling
@@ -43,7 +53,14 @@ impl Proxy {
                     self.forward(around, stack, out, id, response);
                     if answered.is_none() {
                         self.answered(stack, id, status);
-                        self.cancel_pending(around, stack, out, id, CancelCause::CompletedElsewhere, None);
+                        self.cancel_pending(
+                            around,
+                            stack,
+                            out,
+                            id,
+                            CancelCause::CompletedElsewhere,
+                            None,
+                        );
                     }
                 }
             }
@@ -53,7 +70,15 @@ impl Proxy {
     }
 
     /// Step 4: a final response that may become the best one.
-    fn candidate(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId, at: usize, response: &Received<'_>) {
+    fn candidate(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        id: ContextId,
+        at: usize,
+        response: &Received<'_>,
+    ) {
         let status = response.message.status();
         let Some(mut work) = self.take_work(id) else { return };
         let Some(context) = self.contexts.0.get_mut(id) else { return };
@@ -67,7 +92,13 @@ impl Proxy {
         let mut add = true;
         let recurse = work.directives.recurse.unwrap_or(around.settings.recurse);
         if (300..400).contains(&status) && recurse && work.ours && !stopped {
-            add = recurse_on(&response.message, &mut work.targets, work.begun, around.settings.max_targets, &mut dropped);
+            add = recurse_on(
+                &response.message,
+                &mut work.targets,
+                work.begun,
+                around.settings.max_targets,
+                &mut dropped,
+            );
         }
         let challenge = matches!(status, 401 | 407);
         if challenge {
@@ -89,7 +120,14 @@ impl Proxy {
         }
         if add && work.is_better(status) {
             let mut bytes = Vec::with_capacity(response.message.bytes().len());
-            if self.write_response(around, response, Some(&mut work.slots), &dropped, None, &mut bytes) {
+            if self.write_response(
+                around,
+                response,
+                Some(&mut work.slots),
+                &dropped,
+                None,
+                &mut bytes,
+            ) {
                 work.best = Some(Best { status, bytes, branch: at });
             }
         }
@@ -101,12 +139,19 @@ impl Proxy {
     }
 
     /// Step 6: all branches are over and nothing was sent yet.
-    pub(super) fn finish(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId) {
+    pub(super) fn finish(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        id: ContextId,
+    ) {
         let Some(mut work) = self.take_work(id) else { return };
         let Some(context) = self.contexts.0.get(id) else { return };
         let (server, source, invite) = (context.server, context.source, context.invite);
         let cancelled = context.stopped == Some(CancelCause::Caller);
-        let best = work.best.take().unwrap_or(Best { status: 408, bytes: Vec::new(), branch: usize::MAX });
+        let best =
+            work.best.take().unwrap_or(Best { status: 408, bytes: Vec::new(), branch: usize::MAX });
         let mut status = best::forwarded(best.status);
         if cancelled && best.bytes.is_empty() && invite {
             // Nobody answered, and nobody waits for them any more.
@@ -117,7 +162,9 @@ impl Proxy {
             // RFC 4320 section 4.2 has the transaction keep a 408 for a non-INVITE to itself.
             self.put_work(id, work);
             self.reply(around, stack, out, server, source, status, woken);
-        } else if matches!(status, 401 | 407) && work.challenges.iter().any(|(of, ..)| *of != best.branch) {
+        } else if matches!(status, 401 | 407)
+            && work.challenges.iter().any(|(of, ..)| *of != best.branch)
+        {
             // Step 7: the challenges of all branches go into the one response.
             let mut index = towel_message::Index::new();
             let message = Message::parse(&best.bytes, &mut index, around.limits);
@@ -156,7 +203,14 @@ impl Proxy {
     }
 
     /// Steps 3 and 7 to 9 for a response that goes on as it is.
-    fn forward(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId, response: &Received<'_>) {
+    fn forward(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        id: ContextId,
+        response: &Received<'_>,
+    ) {
         let Some(context) = self.contexts.0.get_mut(id) else { return };
         let (server, source) = (context.server, context.source);
         let mut work = context.work.take();
@@ -220,7 +274,13 @@ impl Proxy {
 
 /// Follows the Contacts of a 3xx (step 4): those that can be are added to the targets, to be tried
 /// after those there are, and `taken` tells which. False if none is left for the client.
-fn recurse_on(response: &Message<'_>, targets: &mut Vec<Candidate>, begun: usize, most: usize, taken: &mut Vec<usize>) -> bool {
+fn recurse_on(
+    response: &Message<'_>,
+    targets: &mut Vec<Candidate>,
+    begun: usize,
+    most: usize,
+    taken: &mut Vec<usize>,
+) -> bool {
     let secure = targets.first().is_some_and(|target| is_sips(&target.uri));
     let group = targets.iter().map(|target| target.group).max().unwrap_or(0);
     let mut added: Vec<Candidate> = Vec::new();
@@ -236,7 +296,10 @@ fn recurse_on(response: &Message<'_>, targets: &mut Vec<Candidate>, begun: usize
         let mut text = Vec::with_capacity(address.uri.len());
         crate::server::write_request_uri(address.uri, &mut text);
         // A URI is tried once (section 16.5).
-        let known = targets.iter().chain(&added).any(|target| crate::server::same_target(&target.uri, &text));
+        let known = targets
+            .iter()
+            .chain(&added)
+            .any(|target| crate::server::same_target(&target.uri, &text));
         taken.push(at);
         if !known {
             let q = address.q().flatten().unwrap_or(1000);

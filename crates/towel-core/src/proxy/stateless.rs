@@ -41,14 +41,21 @@ impl Proxy {
         let seed = around.marks.stateless_seed(message);
         let to = copy.destination();
         let (edits, values) = (&mut self.edits, &mut self.values);
-        let _ = stack.send_stateless(around.now, out, Destination::Uri(&to), &seed, |stamp, buffer| {
-            copy.write(stamp, edits, values, None, buffer);
-        });
+        let _ =
+            stack.send_stateless(around.now, out, Destination::Uri(&to), &seed, |stamp, buffer| {
+                copy.write(stamp, edits, values, None, buffer);
+            });
     }
 
     /// A response that belongs to no transaction. It is forwarded if it is to a request that was
     /// forwarded without state, and dropped otherwise (RFC 6026 section 7.3, RFC 4320 section 4.2).
-    pub(crate) fn stray(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, response: &Received<'_>) {
+    pub(crate) fn stray(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        response: &Received<'_>,
+    ) {
         let message = response.message;
         if !around.marks.is_stateless(&message) {
             return;
@@ -70,7 +77,10 @@ impl Proxy {
                 draft: &mut draft,
                 slots: None,
             };
-            send = !matches!(around.registry.proxy_response(woken, around.env(), &mut stage), Verdict::Discard);
+            send = !matches!(
+                around.registry.proxy_response(woken, around.env(), &mut stage),
+                Verdict::Discard
+            );
         }
         if send {
             draft.ensure_content_length();

@@ -1,6 +1,6 @@
 //! Who may have a request forwarded (RFC 3261 sections 16.3 step 6 and 22.3).
 
-use towel_message::{Host, Message, Uri, uri};
+use towel_message::{Message, Uri, uri};
 
 use super::{Domains, Relay, Settings};
 use crate::io::Flow;
@@ -60,18 +60,16 @@ pub(super) fn claims_us(message: &Message<'_>, domains: &Domains) -> bool {
 
 /// Whether From names this user of a domain of ours: what proved credentials allow.
 pub(super) fn is_sender(message: &Message<'_>, user: &[u8], domains: &Domains) -> bool {
-    let Ok(Uri::Sip(uri)) = message.from().map_err(|_| ()).and_then(|from| Uri::parse(from.uri).map_err(|_| ())) else {
+    let Ok(Uri::Sip(uri)) =
+        message.from().map_err(|_| ()).and_then(|from| Uri::parse(from.uri).map_err(|_| ()))
+    else {
         return false;
     };
-    domains.owns_uri(&uri) && uri.user.is_some_and(|from| uri::unescaped_eq(from, user, |_| false, false))
+    domains.owns_uri(&uri)
+        && uri.user.is_some_and(|from| uri::unescaped_eq(from, user, |_| false, false))
 }
 
 /// Whether a URI's host is ours.
 pub(super) fn is_ours(uri: &[u8], domains: &Domains) -> bool {
     matches!(Uri::parse(uri), Ok(Uri::Sip(uri)) if domains.owns_uri(&uri))
-}
-
-/// Whether a host as a URI writes it is ours, whatever the port.
-pub(super) fn is_own_host(host: &[u8], domains: &Domains) -> bool {
-    Host::parse(host).is_some_and(|host| domains.owns(&host, None))
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use towel_message::{Host, SipUri, Uri};
+use towel_message::{Host, SipUri};
 
 use super::Settings;
 use crate::contract::Element;
@@ -47,15 +47,11 @@ impl Domains {
         for listener in listeners {
             domains.add_listener(listener, settings);
         }
-        domains.first = settings.domains.first().map_or_else(
-            || {
-                domains
-                    .places
-                    .first()
-                    .map_or_else(|| "localhost".to_owned(), |place| place.1.clone())
-            },
-            |name| split_port(name).0.trim_end_matches('.').to_ascii_lowercase(),
-        );
+        domains.first = match settings.domains.first() {
+            Some(name) => split_port(name).0.trim_end_matches('.').to_ascii_lowercase(),
+            // Bindings are kept under it, so it must not change with an address.
+            None => "localhost".to_owned(),
+        };
         domains
     }
 
@@ -136,23 +132,6 @@ impl Domains {
             }
         }
         self.owns(host, port).then_some(self.first.as_str())
-    }
-
-    /// Writes the address-of-record that a URI of ours names: what the location service is asked
-    /// by (RFC 3261 sections 10.3 step 5 and 16.5). False if the URI is not one of ours or names
-    /// nobody.
-    pub fn write_address_of_record(&self, uri: &SipUri<'_>, out: &mut Vec<u8>) -> bool {
-        let Some(domain) = self.canonical(&uri.host, uri.port).filter(|_| uri.user.is_some())
-        else {
-            return false;
-        };
-        let start = out.len();
-        towel_message::uri::address_of_record(&Uri::Sip(*uri), out);
-        let host =
-            out.iter().skip(start).rposition(|b| *b == b'@').map_or(out.len(), |at| start + at + 1);
-        out.truncate(host);
-        out.extend_from_slice(domain.as_bytes());
-        true
     }
 
     /// Whether the host of a URI is ours.

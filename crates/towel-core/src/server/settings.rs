@@ -58,9 +58,13 @@ pub struct Settings {
     pub aliases: Vec<String>,
     /// The addresses of this machine, for listeners that are bound to all of them.
     pub addresses: Vec<IpAddr>,
+    /// The realm of all challenges; without one each domain is its own.
+    pub realm: Option<String>,
     /// Whether a request that claims to come from one of our domains must prove it (RFC 3261
     /// section 22.3).
     pub authenticate: bool,
+    /// Whether a REGISTER must prove whose it is (section 10.3 step 3).
+    pub authenticate_register: bool,
     /// Networks whose requests are believed without proof.
     pub trusted: Vec<Network>,
     /// For whom requests are forwarded to foreign domains.
@@ -80,7 +84,9 @@ impl Default for Settings {
             domains: Vec::new(),
             aliases: Vec::new(),
             addresses: Vec::new(),
+            realm: None,
             authenticate: true,
+            authenticate_register: true,
             trusted: Vec::new(),
             relay: Relay::default(),
             mode: Mode::default(),

@@ -36,7 +36,9 @@ pub(super) fn add_bindings(
             continue;
         }
         let candidate = from_binding(&binding, secure);
-        if targets.iter().any(|target| same_target(&target.uri, &candidate.uri) && target.routes == candidate.routes) {
+        if targets.iter().any(|target| {
+            same_target(&target.uri, &candidate.uri) && target.routes == candidate.routes
+        }) {
             continue;
         }
         found.usable += 1;
@@ -112,7 +114,10 @@ mod tests {
 
     #[test]
     fn only_what_a_request_uri_may_have_stays() {
-        assert_eq!(request_uri("sip:bob@h:5080;transport=tcp;x=1"), "sip:bob@h:5080;transport=tcp;x=1");
+        assert_eq!(
+            request_uri("sip:bob@h:5080;transport=tcp;x=1"),
+            "sip:bob@h:5080;transport=tcp;x=1"
+        );
         assert_eq!(request_uri("sip:bob@h;method=BYE;x=1?Subject=a&Route=b"), "sip:bob@h;x=1");
         assert_eq!(request_uri("sip:a;b@h?Subject=a"), "sip:a;b@h");
         assert_eq!(request_uri("tel:+1555"), "tel:+1555");

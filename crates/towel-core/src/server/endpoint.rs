@@ -1,0 +1,80 @@
+//! The element and its stack as one machine.
+
+use super::Server;
+use crate::contract::Registry;
+use crate::io::{Command, Input, Instant, Machine, Now, Outbox};
+use crate::rng::Rng;
+use crate::settings::Settings;
+use crate::stack::Stack;
+
+/// A whole SIP server without I/O: what a driver or the simulator runs.
+#[derive(Debug)]
+pub struct Endpoint {
+    stack: Stack,
+    server: Server,
+}
+
+impl Endpoint {
+    /// A server with these extensions; all that is random in it follows from the seed.
+    pub fn new(settings: Settings, registry: Registry, seed: [u8; 32]) -> Self {
+        let mut rng = Rng::new(seed);
+        let mut random = || {
+            let mut bytes = [0; 32];
+            for chunk in bytes.chunks_exact_mut(8) {
+                chunk.copy_from_slice(&rng.next_u64().to_le_bytes());
+            }
+            bytes
+        };
+        let (stack_seed, nonce_key) = (random(), random());
+        let key = rng.key();
+        Self {
+            stack: Stack::new(&settings, stack_seed),
+            server: Server::new(settings, registry, nonce_key, key),
+        }
+    }
+
+    /// The transport, transaction and locating layers.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// The element.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The element, to change.
+    pub fn server_mut(&mut self) -> &mut Server {
+        &mut self.server
+    }
+}
+
+impl Machine for Endpoint {
+    fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
+        match &input {
+            Input::Listening(listener) => self.server.listening(listener.clone()),
+            Input::Stored { ticket, result } => {
+                self.server.stored(&mut self.stack, now, out, *ticket, *result);
+            }
+            Input::Command(Command::Reload(settings)) => {
+                self.stack.reload(settings);
+                self.server.reload(settings);
+            }
+            Input::Command(Command::Load(records)) => {
+                self.server.load(now, out, records);
+                self.server.watch_expiry(&mut self.stack);
+            }
+            Input::Command(Command::Drain) => self.server.drain(),
+            _ => {}
+        }
+        self.stack.handle(now, input, out, &mut self.server);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.stack.deadline()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.stack.is_drained() && self.server.is_drained()
+    }
+}

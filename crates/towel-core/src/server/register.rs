@@ -1,0 +1,247 @@
+//! REGISTER: from authentication to the 200, which may have to wait for the store (RFC 3261
+//! section 10.3).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use towel_message::build::{ResponseOptions, ResponseWriter};
+use towel_message::{Name, Uri};
+
+use super::admit;
+use super::element::{Inhabited, Server, realm};
+use crate::auth::{Kind, Outcome};
+use crate::contract::{Contacting, Durable, Fields, Register, Registered, Reply, Verdict, Woken};
+use crate::io::{Instant, Now, Outbox, StoreFault, Ticket};
+use crate::registrar::{Outcome as Registration, Stored};
+use crate::stack::{Received, ServerId, Stack};
+use crate::time::TimerId;
+
+/// The number of the timer for bindings that end.
+pub(super) const TIMER: u64 = u64::MAX;
+
+/// Answers that wait for the store.
+#[derive(Debug, Default)]
+pub(super) struct Registering {
+    held: HashMap<Ticket, (ServerId, Vec<u8>)>,
+    last: u64,
+    timer: Option<(Instant, TimerId)>,
+}
+
+impl Registering {
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
+impl Server {
+    /// Whether a REGISTER is for our registrar: its Request-URI is a domain of ours and no Route is
+    /// left to follow (step 1).
+    pub(super) fn takes_register(&mut self, received: &Received<'_>) -> bool {
+        self.is_itself(received)
+    }
+
+    /// Carries a REGISTER out and answers it.
+    pub(super) fn register(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        received: &Received<'_>,
+        woken: Woken,
+    ) {
+        let message = received.message;
+        // Step 2, and what section 16.3 asks of every request.
+        for verdict in
+            [self.registry.check_proxy_require(&message), self.registry.check_require(&message)]
+        {
+            if let Verdict::Refuse(reply) = verdict {
+                return self.send_reply(stack, now, out, received, *reply, woken);
+            }
+        }
+        // Step 3.
+        let trusted =
+            self.settings.server.trusted.iter().any(|net| net.holds(received.flow.remote.ip()));
+        let mut user = None;
+        let mut info = None;
+        if self.settings.server.authenticate_register && !trusted {
+            let realm = self.register_realm(received);
+            let Self { authenticator, users, domains, .. } = self;
+            let outcome = authenticator.verify(&message, Kind::Server, &realm, users, now, |uri| {
+                admit::is_ours(uri, domains)
+            });
+            match outcome {
+                Outcome::Accepted(accepted) => {
+                    user = Some(accepted.user);
+                    info = accepted.info;
+                }
+                Outcome::Challenge { stale } => {
+                    return self.challenge(stack, now, out, received, Kind::Server, &realm, stale);
+                }
+                Outcome::Refuse(status, reason) => {
+                    return self.send_reply(
+                        stack,
+                        now,
+                        out,
+                        received,
+                        Reply::new(status, reason),
+                        woken,
+                    );
+                }
+                Outcome::Exempt => return,
+            }
+        }
+        if !woken.is_empty()
+            && let Verdict::Refuse(reply) = self.ask_extensions(now, received, woken)
+        {
+            return self.send_reply(stack, now, out, received, *reply, woken);
+        }
+        let Ok(id) = stack.server_transaction(now, received, u64::MAX) else {
+            let seconds = self.settings.transaction.retry_after.to_string();
+            let reply = Reply::new(503, "Too Many Transactions").with("Retry-After", seconds);
+            return self.send_reply(stack, now, out, received, reply, woken);
+        };
+        self.registering.last += 1;
+        let ticket = Ticket(self.registering.last);
+        let Self { registrar, registry, domains, users, settings, .. } = self;
+        let inhabited = Inhabited { domains, users, settings: &settings.server };
+        let outcome = registrar.register(
+            &message,
+            received.flow,
+            user.as_deref(),
+            &inhabited,
+            now,
+            ticket,
+            out,
+        );
+        let registered = match outcome {
+            Registration::Elsewhere => {
+                let _ = stack.reply(now, out, id, 404, "Not Found", |writer| writer.end());
+                return;
+            }
+            Registration::Refused(refusal) => {
+                let _ = stack.reply(now, out, id, refusal.status, refusal.reason, |mut writer| {
+                    if let Some(least) = refusal.min_expires {
+                        writer.field(Name::MinExpires, least.to_string().as_bytes());
+                    }
+                    writer.end();
+                });
+                return;
+            }
+            Registration::Registered(registered) => registered,
+        };
+        let mut fields = Fields::new();
+        if !woken.is_empty() {
+            let mut stage = Registered {
+                request: message,
+                source: received.flow,
+                address_of_record: registered.aor,
+                bindings: registered.bindings().count(),
+                fields: &mut fields,
+            };
+            let _ = registry.registered(woken, crate::contract::Env::new(now, domains), &mut stage);
+        }
+        let tag = stack.to_tag(&message);
+        let options = ResponseOptions { to_tag: Some(&tag), record_route: false, source: None };
+        let write = |to: &mut Vec<u8>| {
+            let mut writer = ResponseWriter::start(to, &message, 200, "OK", options);
+            registered.fields(|name, value| writer.field(name, value));
+            if let Some(info) = &info {
+                writer.field(Name::AuthenticationInfo, info.as_bytes());
+            }
+            for (name, value) in fields.iter() {
+                writer.field(name, value);
+            }
+            writer.end();
+        };
+        if registered.held {
+            let mut bytes = Vec::with_capacity(512);
+            write(&mut bytes);
+            self.registering.held.insert(ticket, (id, bytes));
+        } else {
+            let _ = stack.respond(now, out, id, write);
+        }
+        self.watch_expiry(stack);
+    }
+
+    fn register_realm(&self, received: &Received<'_>) -> String {
+        let domain = match Uri::parse(received.message.request_uri()) {
+            Ok(Uri::Sip(uri)) => self.domains.canonical(&uri.host, uri.port),
+            _ => None,
+        };
+        let domain = domain.unwrap_or(self.domains.first());
+        realm(&self.settings.server, &self.domains, domain).to_owned()
+    }
+
+    fn ask_extensions(&mut self, now: Now, received: &Received<'_>, woken: Woken) -> Verdict {
+        let message = received.message;
+        let mut contacts: Vec<Contacting<'_>> = message
+            .contacts()
+            .flatten()
+            .filter(|contact| !contact.is_star())
+            .map(|contact| Contacting { contact, kept: Durable::new() })
+            .collect();
+        let inhabited = Inhabited {
+            domains: &self.domains,
+            users: &self.users,
+            settings: &self.settings.server,
+        };
+        let to = message.to().ok();
+        let uri = to.and_then(|to| Uri::parse(to.uri).ok());
+        let address = uri.and_then(|uri| {
+            uri.sip().and_then(|uri| crate::registrar::address_of_record(uri, &inhabited))
+        });
+        let mut stage = Register {
+            request: message,
+            source: received.flow,
+            address_of_record: address.as_deref().unwrap_or_default(),
+            contacts: &mut contacts,
+        };
+        self.registry.register(woken, crate::contract::Env::new(now, &self.domains), &mut stage)
+    }
+
+    /// The store has answered.
+    pub fn stored(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        ticket: Ticket,
+        result: Result<(), StoreFault>,
+    ) {
+        let verdict = self.registrar.stored(ticket, result, out);
+        let Some((id, bytes)) = self.registering.held.remove(&ticket) else { return };
+        match verdict {
+            Some(Stored::Good) => {
+                let _ = stack.respond(now, out, id, |to| to.extend_from_slice(&bytes));
+            }
+            Some(Stored::Failed) | None => {
+                let _ =
+                    stack.reply(now, out, id, 500, "Registration Could Not Be Stored", |writer| {
+                        writer.end()
+                    });
+            }
+        }
+        self.watch_expiry(stack);
+    }
+
+    /// Drops what has ended.
+    pub(super) fn expire(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox) {
+        self.registering.timer = None;
+        self.registrar.expire(now, out);
+        self.watch_expiry(stack);
+    }
+
+    /// Has the next binding that ends waited for.
+    pub(super) fn watch_expiry(&mut self, stack: &mut Stack) {
+        let Some(at) = self.registrar.deadline() else { return };
+        // Sweeping more often than once a second finds nothing: expiry is told in seconds.
+        let at = at + Duration::from_secs(1);
+        if let Some((set, timer)) = self.registering.timer {
+            if set <= at {
+                return;
+            }
+            stack.clear_timer(timer);
+        }
+        self.registering.timer = Some((at, stack.set_timer(at, TIMER)));
+    }
+}

@@ -1,1 +1,50 @@
 //! The entries of the Hitchhiker's Guide to SIP, one module each.
+//!
+//! [`GUIDE`] lists every entry, built or not. An entry that is built has a module in the folder
+//! of its section with one declaration ([`towel_core::contract::Extension`]) and what a UAC, a
+//! UAS, a proxy and a registrar do. [`registry`] puts them together for an element; [`render`]
+//! prints them, [`json`] writes them for machines.
+
+pub mod core;
+pub mod family;
+mod index;
+pub mod infrastructure;
+pub mod json;
+pub mod operations;
+pub mod render;
+pub mod status;
+#[cfg(test)]
+mod testing;
+
+pub use index::{Entry, GUIDE};
+pub use status::{Progress, Proven};
+
+use towel_core::contract::check::{Finding, check};
+use towel_core::contract::{Extension, Registry, Roles};
+
+/// The declarations of the entries that are built, in the Guide's order.
+pub fn extensions() -> Vec<&'static Extension> {
+    // The base declaration goes first: the others speak of its header fields and methods, and
+    // the Guide lists the SIP family before SIP itself.
+    let base = &crate::core::sip::EXTENSION;
+    let built = GUIDE.iter().filter_map(|entry| entry.extension);
+    std::iter::once(base).chain(built.filter(|one| one.id != base.id)).collect()
+}
+
+/// The extensions of the Guide put together for an element that plays these roles.
+pub fn registry(roles: Roles) -> Registry {
+    Registry::assemble(&extensions(), roles)
+}
+
+/// Holds the declarations of the Guide against RFC 4485.
+pub fn check_guide() -> Vec<Finding> {
+    check(&extensions())
+}
+
+/// One entry, by id.
+pub fn entry(id: &str) -> Option<&'static Entry> {
+    GUIDE.iter().find(|entry| entry.id == id)
+}
+
+#[cfg(test)]
+mod tests;

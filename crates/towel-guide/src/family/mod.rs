@@ -1,0 +1,3 @@
+//! Section 2 of the Guide: the SIP family.
+
+pub mod tel;

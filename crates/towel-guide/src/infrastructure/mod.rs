@@ -1,0 +1,6 @@
+//! Section 5 of the Guide: general purpose infrastructure.
+
+pub mod caller_preferences;
+pub mod capabilities;
+pub mod reason;
+pub mod service_route;

@@ -1,0 +1,3 @@
+//! Section 10 of the Guide: operations and management.
+
+pub mod hop_limit_diagnostics;

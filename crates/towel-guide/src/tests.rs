@@ -1,0 +1,137 @@
+//! The Guide as a whole: complete, in order, held against RFC 4485, and printable.
+
+use towel_core::contract::audit::{Breach, audit};
+use towel_core::contract::check::Weight;
+use towel_core::contract::{Cell, Role, Roles};
+
+use super::*;
+use crate::testing::{request, response};
+
+#[test]
+fn every_entry_is_listed_once() {
+    assert_eq!(GUIDE.len(), 76);
+    for (at, one) in GUIDE.iter().enumerate() {
+        assert!(GUIDE.iter().skip(at + 1).all(|other| other.id != one.id), "{} twice", one.id);
+        assert!(!one.roles.is_empty() && !one.documents.is_empty(), "{}", one.id);
+        if let Some(extension) = one.extension {
+            assert_eq!((extension.id, extension.section), (one.id, one.section));
+            for document in extension.documents.iter().take(1) {
+                assert!(one.documents.iter().any(|have| document.starts_with(have)), "{}", one.id);
+            }
+        }
+    }
+    assert!(GUIDE.is_sorted_by_key(|entry| entry.section as u8));
+}
+
+#[test]
+fn the_declarations_follow_rfc_4485() {
+    let findings = check_guide();
+    let must: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.asked.weight() == Weight::Must)
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(must, Vec::<String>::new());
+    // What is recommended and not followed is known, and is what the documents themselves chose.
+    let should: Vec<String> = findings
+        .iter()
+        .filter(|finding| finding.asked.weight() == Weight::Should)
+        .map(ToString::to_string)
+        .collect();
+    assert!(
+        should.iter().all(|text| text.contains("allows no extension parameters")),
+        "{should:#?}"
+    );
+}
+
+#[test]
+fn what_a_server_says_of_itself_is_computed() {
+    let registry = registry(Roles::of(&[Role::Proxy, Role::Registrar]));
+    assert_eq!(registry.allow(), "CANCEL, OPTIONS, REGISTER");
+    assert_eq!(registry.supported(), "path, pref");
+    assert_eq!((registry.accept(), registry.allow_events()), ("", ""));
+    assert_eq!(registry.accept_encoding(), "identity");
+    request("INVITE", "sip:example.com", "Require: path, x\nProxy-Require: y", |message| {
+        use towel_core::contract::Verdict::Refuse;
+        let Refuse(reply) = registry.check_require(&message) else { panic!("no 420") };
+        assert_eq!((reply.status, reply.fields.get("Unsupported")), (420, Some(&b"x"[..])));
+        let Refuse(reply) = registry.check_proxy_require(&message) else { panic!("no 420") };
+        assert_eq!(reply.fields.get("Unsupported"), Some(&b"y"[..]));
+        let Refuse(reply) = registry.check_method(&message) else { panic!("no 405") };
+        assert_eq!((reply.status, reply.fields.get("Allow")), (405, Some(registry.allow().as_bytes())));
+        let Refuse(reply) = registry.check_event(&message) else { panic!("no 489") };
+        assert_eq!(reply.status, 489);
+    });
+}
+
+#[test]
+fn the_table_is_rfc_3261s() {
+    let registry = registry(Roles::ALL);
+    let fields = &core::sip::EXTENSION.fields;
+    assert_eq!(fields.len(), 44, "one for each subsection of section 20");
+    let cell = |name: &str, row: usize, method: &str| {
+        registry.field(name.as_bytes()).expect(name).rows[row].cell(method.as_bytes())
+    };
+    assert_eq!(cell("Accept", 1, "OPTIONS"), Cell::Expected);
+    assert_eq!(cell("Allow", 3, "BYE"), Cell::Mandatory);
+    assert_eq!(cell("Contact", 0, "INVITE"), Cell::Mandatory);
+    assert_eq!(cell("Contact", 0, "MESSAGE"), Cell::Forbidden);
+    assert_eq!(cell("Content-Length", 0, "INVITE"), Cell::Stream);
+    assert_eq!(cell("Content-Type", 0, "BYE"), Cell::WithBody);
+    assert_eq!(cell("Min-Expires", 0, "REGISTER"), Cell::Mandatory);
+    assert_eq!(cell("Route", 0, "CANCEL"), Cell::Conditional);
+    assert_eq!(cell("path", 0, "REGISTER"), Cell::Optional);
+}
+
+#[test]
+fn the_audit_finds_what_is_out_of_place() {
+    let registry = registry(Roles::ALL);
+    let found = |message: towel_message::Message<'_>| -> Vec<(&'static str, Breach)> {
+        audit(&registry, &message, false).iter().map(|one| (one.field, one.breach)).collect()
+    };
+    assert_eq!(request("OPTIONS", "sip:x", "", found), []);
+    assert_eq!(request("INVITE", "sip:x", "", found), [("Contact", Breach::Missing)]);
+    assert_eq!(
+        request("REGISTER", "sip:x", "Subject: no\nRecord-Route: <sip:p;lr>", found),
+        [("Record-Route", Breach::Forbidden), ("Subject", Breach::Forbidden)]
+    );
+    assert_eq!(response("405 Method Not Allowed", "OPTIONS", "", found), [("Allow", Breach::Missing)]);
+    assert_eq!(
+        response("200 OK", "OPTIONS", "Authorization: Digest x=\"y\"", found),
+        [("Authorization", Breach::Forbidden)]
+    );
+    assert_eq!(response("404 Not Found", "REGISTER", "Path: <sip:p;lr>", found).len(), 1);
+    assert_eq!(request("FROBNICATE", "sip:x", "Subject: any\nX-New: thing", found), []);
+    let long = request("OPTIONS", "sip:x", "", |message| message.bytes().to_vec());
+    let without: Vec<u8> = String::from_utf8(long)
+        .expect("text")
+        .replace("Content-Length: 0\r\n", "")
+        .into_bytes();
+    let missing = crate::testing::parse(&without, |m| audit(&registry, &m, true));
+    assert_eq!(missing.len(), 1);
+    assert_eq!(missing[0].to_string(), "Content-Length is missing on a stream from OPTIONS");
+}
+
+#[test]
+fn status_needs_flows_that_pass() {
+    let path = entry("path").expect("listed");
+    assert_eq!(path.status(&|_| false), Progress::Partial);
+    assert_eq!(path.status(&|_| true), Progress::Works);
+    assert_eq!(path.status(&|name| name == "path"), Progress::Partial);
+    let sip = entry("sip").expect("listed");
+    assert_eq!(sip.status(&|_| true), Progress::Partial, "we play no whole user agent");
+    assert_eq!(entry("prack").map(|one| one.status(&|_| true)), Some(Progress::NotYet));
+}
+
+#[test]
+fn it_can_be_printed() {
+    let table = render::table(&|_| true);
+    for one in GUIDE {
+        assert!(table.contains(one.id), "{}", one.id);
+        let page = render::page(one, &|_| false);
+        assert!(page.contains(one.id) && page.lines().all(|line| line.len() < 130), "{page}");
+    }
+    let json = json::guide(&|_| true);
+    assert_eq!(json.matches("\"id\": ").count(), GUIDE.len());
+    assert!(json.contains("\"roles\": {\"proxy\": \"works\", \"registrar\": \"works\"}"));
+}

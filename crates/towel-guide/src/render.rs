@@ -27,7 +27,8 @@ fn documents(list: &[&str], most: usize) -> String {
         if count > 0 {
             out.push_str(", ");
         }
-        let previous_is_rfc = count > 0 && list.get(count - 1).is_some_and(|p| p.starts_with("RFC "));
+        let previous_is_rfc =
+            count > 0 && list.get(count - 1).is_some_and(|p| p.starts_with("RFC "));
         out.push_str(match name.strip_prefix("RFC ") {
             Some(number) if previous_is_rfc => number,
             _ => name,
@@ -116,7 +117,8 @@ fn paragraph(out: &mut String, text: &str) {
 pub fn page(entry: &Entry, proven: Proven<'_>) -> String {
     let mut out = String::new();
     let title = entry.extension.map_or(entry.title, |extension| extension.title);
-    let _ = writeln!(out, "{}: {title}\n{}", entry.id, "=".repeat(entry.id.len() + 2 + title.len()));
+    let _ =
+        writeln!(out, "{}: {title}\n{}", entry.id, "=".repeat(entry.id.len() + 2 + title.len()));
     let _ = writeln!(out, "Section {} ({})", entry.section as u8, entry.section.title());
     let _ = writeln!(out, "Built from {}", documents(entry.documents, usize::MAX));
     let _ = writeln!(out, "Status: {}", entry.status(proven).text());

@@ -39,8 +39,7 @@ impl Entry {
     /// we play it passes.
     pub fn role(&self, role: Role, proven: Proven<'_>) -> Progress {
         let Some(extension) = self.extension else { return Progress::NotYet };
-        let shown =
-            || self.flows().iter().any(|flow| flow.roles.has(role) && proven(flow.name));
+        let shown = || self.flows().iter().any(|flow| flow.roles.has(role) && proven(flow.name));
         if extension.implements.has(role) && shown() {
             Progress::Works
         } else if extension.implements.has(role) || extension.partly.has(role) {
@@ -54,9 +53,8 @@ impl Entry {
     /// a common case and a failure are shown.
     pub fn status(&self, proven: Proven<'_>) -> Progress {
         let Some(_) = self.extension else { return Progress::NotYet };
-        let shown = |kind: FlowKind| {
-            self.flows().iter().any(|flow| flow.kind == kind && proven(flow.name))
-        };
+        let shown =
+            |kind: FlowKind| self.flows().iter().any(|flow| flow.kind == kind && proven(flow.name));
         let roles: Vec<_> = self.roles.iter().map(|role| self.role(role, proven)).collect();
         let whole = roles.iter().all(|one| *one == Progress::Works);
         if whole && shown(FlowKind::Common) && shown(FlowKind::Failure) {

@@ -58,7 +58,10 @@ fn what_a_server_says_of_itself_is_computed() {
         let Refuse(reply) = registry.check_proxy_require(&message) else { panic!("no 420") };
         assert_eq!(reply.fields.get("Unsupported"), Some(&b"y"[..]));
         let Refuse(reply) = registry.check_method(&message) else { panic!("no 405") };
-        assert_eq!((reply.status, reply.fields.get("Allow")), (405, Some(registry.allow().as_bytes())));
+        assert_eq!(
+            (reply.status, reply.fields.get("Allow")),
+            (405, Some(registry.allow().as_bytes()))
+        );
         let Refuse(reply) = registry.check_event(&message) else { panic!("no 489") };
         assert_eq!(reply.status, 489);
     });
@@ -95,7 +98,10 @@ fn the_audit_finds_what_is_out_of_place() {
         request("REGISTER", "sip:x", "Subject: no\nRecord-Route: <sip:p;lr>", found),
         [("Record-Route", Breach::Forbidden), ("Subject", Breach::Forbidden)]
     );
-    assert_eq!(response("405 Method Not Allowed", "OPTIONS", "", found), [("Allow", Breach::Missing)]);
+    assert_eq!(
+        response("405 Method Not Allowed", "OPTIONS", "", found),
+        [("Allow", Breach::Missing)]
+    );
     assert_eq!(
         response("200 OK", "OPTIONS", "Authorization: Digest x=\"y\"", found),
         [("Authorization", Breach::Forbidden)]
@@ -103,10 +109,8 @@ fn the_audit_finds_what_is_out_of_place() {
     assert_eq!(response("404 Not Found", "REGISTER", "Path: <sip:p;lr>", found).len(), 1);
     assert_eq!(request("FROBNICATE", "sip:x", "Subject: any\nX-New: thing", found), []);
     let long = request("OPTIONS", "sip:x", "", |message| message.bytes().to_vec());
-    let without: Vec<u8> = String::from_utf8(long)
-        .expect("text")
-        .replace("Content-Length: 0\r\n", "")
-        .into_bytes();
+    let without: Vec<u8> =
+        String::from_utf8(long).expect("text").replace("Content-Length: 0\r\n", "").into_bytes();
     let missing = crate::testing::parse(&without, |m| audit(&registry, &m, true));
     assert_eq!(missing.len(), 1);
     assert_eq!(missing[0].to_string(), "Content-Length is missing on a stream from OPTIONS");

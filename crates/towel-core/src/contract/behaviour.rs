@@ -265,7 +265,7 @@ pub trait Behaviour: Sync + Send {
         Verdict::Pass
     }
     /// A registrar is about to take bindings (10.3).
-    fn register(&self, _env: &Env<'_>, _at: &mut Register<'_>) -> Verdict {
+    fn register(&self, _env: &Env<'_>, _at: &mut Register<'_, '_>) -> Verdict {
         Verdict::Pass
     }
     /// A registrar is about to send its 200 (10.3).

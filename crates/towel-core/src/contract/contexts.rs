@@ -190,15 +190,15 @@ pub struct Contacting<'a> {
 }
 
 /// A registrar is about to take bindings.
-pub struct Register<'a> {
+pub struct Register<'a, 'm> {
     /// The request.
-    pub request: Message<'a>,
+    pub request: Message<'m>,
     /// Where it came from.
     pub source: Flow,
     /// The address-of-record in canonical form.
     pub address_of_record: &'a [u8],
     /// The bindings that the request asks for; none for a query or for `*`.
-    pub contacts: &'a mut [Contacting<'a>],
+    pub contacts: &'a mut [Contacting<'m>],
 }
 
 /// A registrar is about to send its 200.

@@ -427,7 +427,7 @@ stages! {
     /// Calls the stage of a proxy that is about to send a CANCEL of its own.
     proxy_cancel, ProxyCancel, ProxyCancel<'_>;
     /// Calls the stage of a registrar that is about to take bindings.
-    register, Register, Register<'_>;
+    register, Register, Register<'_, '_>;
     /// Calls the stage of a registrar that is about to send its 200.
     registered, Registered, Registered<'_>;
     /// Calls the stage of a UAC that is about to send a request.

@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use towel_core::contract::{
     Acts, Behaviour, Category, Configured, Env, Extension, FieldDeclaration, FlowKind,
-    FlowReference, Interactions, Proof, ProxyForward, ProxyResponse, Role, Roles, Row, Rule,
-    Section, Setting, SettingFault, Shape, Stage, UacResponse, UriSchemes, Verdict, Wake, Where,
+    FlowReference, Interactions, Proof, ProxyForward, ProxyResponse, Roles, Row, Rule, Section,
+    Setting, SettingFault, Shape, Stage, UacResponse, UriSchemes, Verdict, Wake, Where,
 };
 use towel_message::Name;
 
@@ -158,8 +158,12 @@ impl Behaviour for AssertedIdentity {
 const IDENTITIES: UriSchemes =
     UriSchemes::Only(&["sip", "sips", "tel"], "one identity of each kind; others are tolerated");
 
-/// A field of this extension.
-const fn field(name: &'static str, grammar: &'static str, rows: &'static [Row]) -> FieldDeclaration {
+/// A field of this extension. Privacy, whose `id` it adds, is RFC 3323's.
+const fn field(
+    name: &'static str,
+    grammar: &'static str,
+    rows: &'static [Row],
+) -> FieldDeclaration {
     FieldDeclaration {
         name,
         compact: None,
@@ -208,15 +212,6 @@ pub static EXTENSION: Extension = Extension {
             "RFC 3325 section 9.2",
             &[Row::new(Where::Request, "adr", "-o-ooo oooooooo")],
         ),
-        FieldDeclaration {
-            shape: Shape::Single,
-            uris: UriSchemes::None,
-            ..field(
-                "Privacy",
-                "RFC 3323 section 4.2",
-                &[Row::new(Where::Any, "amrd", "oooooo oooooooo")],
-            )
-        },
     ],
     uac: Acts::Does("May say which of its identities it prefers; shows what the network says."),
     uas: Acts::Does("Believes the header field only from where it trusts."),

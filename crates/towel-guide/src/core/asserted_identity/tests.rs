@@ -43,9 +43,8 @@ fn forwarded(
         let mut out = Vec::new();
         draft.write(&mut out);
         parse(&out, |sent| {
-            let text = |value: towel_message::Value<'_>| {
-                String::from_utf8_lossy(value.bytes).into_owned()
-            };
+            let text =
+                |value: towel_message::Value<'_>| String::from_utf8_lossy(value.bytes).into_owned();
             let asserted = sent.values(Name::PAssertedIdentity).map(text).collect();
             (asserted, sent.values(Name::PPreferredIdentity).count())
         })
@@ -87,7 +86,9 @@ fn a_preferred_name_is_a_hint() {
 fn privacy_decides_at_the_boundary() {
     let on = registry(&[("assert", "true")]);
     let outside = "sip:elsewhere.example.org";
-    for (privacy, count) in [("Privacy: id", 0), ("Privacy: none", 1), ("", 1), ("Privacy: header;id", 0)] {
+    for (privacy, count) in
+        [("Privacy: id", 0), ("Privacy: none", 1), ("", 1), ("Privacy: header;id", 0)]
+    {
         let more = format!("{LIE}\n{privacy}");
         assert_eq!(forwarded(&on, FRIEND, None, outside, &more).0.len(), count, "{privacy}");
         assert_eq!(forwarded(&on, STRANGER, ALICE, outside, privacy).0.len(), count, "{privacy}");
@@ -134,7 +135,9 @@ fn networks_are_read_and_matched() {
         Trusted::parse(network).expect(network).holds(ip.parse().expect(ip))
     };
     assert!(holds("10.0.0.0/24", "10.0.0.255") && !holds("10.0.0.0/24", "10.0.1.0"));
-    assert!(holds("2001:db8::/33", "2001:db8:7fff::1") && !holds("2001:db8::/33", "2001:db8:8000::"));
+    assert!(
+        holds("2001:db8::/33", "2001:db8:7fff::1") && !holds("2001:db8::/33", "2001:db8:8000::")
+    );
     assert!(holds("0.0.0.0/0", "203.0.113.1") && !holds("0.0.0.0/0", "::1"));
     assert!(holds("192.0.2.7", "192.0.2.7") && !holds("192.0.2.7", "192.0.2.8"));
     assert_eq!(Trusted::parse("10.0.0.0/33"), None);

@@ -22,9 +22,9 @@ use std::sync::Arc;
 
 use towel_core::contract::{
     Acts, Behaviour, Category, Configured, Env, Extension, FieldDeclaration, FlowKind,
-    FlowReference, Interactions, OptionTag, Proof, ProxyForward, ProxyTargets,
-    Register, Registered, Role, Roles, Row, Rule, SUCCESS, Section, Setting, SettingFault, Shape,
-    Stage, UriSchemes, Verdict, Wake, Where,
+    FlowReference, Interactions, OptionTag, Proof, ProxyForward, ProxyTargets, Register,
+    Registered, Role, Roles, Row, Rule, SUCCESS, Section, Setting, SettingFault, Shape, Stage,
+    UriSchemes, Verdict, Wake, Where,
 };
 
 /// The option tag.
@@ -78,7 +78,7 @@ impl Behaviour for Path {
     fn proxy_targets(&self, _env: &Env<'_>, at: &mut ProxyTargets<'_>) -> Verdict {
         proxy::targets(at)
     }
-    fn register(&self, env: &Env<'_>, at: &mut Register<'_>) -> Verdict {
+    fn register(&self, env: &Env<'_>, at: &mut Register<'_, '_>) -> Verdict {
         registrar::register(env, at)
     }
     fn registered(&self, _env: &Env<'_>, at: &mut Registered<'_>) -> Verdict {
@@ -166,7 +166,11 @@ pub static EXTENSION: Extension = Extension {
     wake: &[Wake::Field("Path"), Wake::Method("REGISTER")],
     settings: &[
         Setting { key: "insert", about: "add ourselves to Path when forwarding", default: "false" },
-        Setting { key: "demand", about: "refuse or Require where Path is needed", default: "false" },
+        Setting {
+            key: "demand",
+            about: "refuse or Require where Path is needed",
+            default: "false",
+        },
         Setting { key: "strict", about: "420 for Path without Supported: path", default: "true" },
     ],
     configure: Some(configure),

@@ -18,7 +18,7 @@ fn values<'a>(request: &Message<'a>) -> Option<Vec<&'a [u8]>> {
 }
 
 /// A REGISTER with a Path: refuse it, or keep the list with each binding.
-pub(super) fn register(env: &Env<'_>, at: &mut Register<'_>) -> Verdict {
+pub(super) fn register(env: &Env<'_>, at: &mut Register<'_, '_>) -> Verdict {
     if !at.request.has(Name::Path) {
         return Verdict::Pass;
     }

@@ -32,7 +32,9 @@ const fn uri(name: &'static str) -> UriParameter {
 pub static EXTENSION: Extension = Extension {
     id: "sip",
     title: "The Session Initiation Protocol (SIP)",
-    documents: &["RFC 3261", "RFC 5393", "RFC 5621", "RFC 5954", "RFC 6026", "RFC 7616", "RFC 8760"],
+    documents: &[
+        "RFC 3261", "RFC 5393", "RFC 5621", "RFC 5954", "RFC 6026", "RFC 7616", "RFC 8760",
+    ],
     section: Section::Core,
     category: Category::Standard,
     overview: "A telephone tells a registrar where it is. Whoever wants to call its owner sends \
@@ -112,19 +114,39 @@ const FLOWS: &[FlowReference] = &[
     failure("call-cancelled", Roles::PROXY),
 ];
 
-const fn rule(
-    section: &'static str,
-    roles: Roles,
-    text: &'static str,
-    flow: &'static str,
-) -> Rule {
+const fn rule(section: &'static str, roles: Roles, text: &'static str, flow: &'static str) -> Rule {
     Rule { section, roles, text, proof: Proof::Flow(flow) }
 }
 
 const RULES: &[Rule] = &[
-    rule("3261 10.3", Roles::REGISTRAR, "bindings are kept with their expiry and all of them listed in the 200", "register"),
-    rule("3261 10.3", Roles::REGISTRAR, "an expiry that is too short is refused with 423 and Min-Expires", "register-interval-too-brief"),
-    rule("3261 16.6", Roles::PROXY, "each target gets a copy with its own Via, one hop less and the target as Request-URI", "call"),
-    rule("3261 16.7", Roles::PROXY, "of the final responses the best one is forwarded", "call-busy"),
-    rule("3261 16.10", Roles::PROXY, "a CANCEL is answered and cancels every branch", "call-cancelled"),
+    rule(
+        "3261 10.3",
+        Roles::REGISTRAR,
+        "bindings are kept with their expiry and all of them listed in the 200",
+        "register",
+    ),
+    rule(
+        "3261 10.3",
+        Roles::REGISTRAR,
+        "an expiry that is too short is refused with 423 and Min-Expires",
+        "register-interval-too-brief",
+    ),
+    rule(
+        "3261 16.6",
+        Roles::PROXY,
+        "each target gets a copy with its own Via, one hop less and the target as Request-URI",
+        "call",
+    ),
+    rule(
+        "3261 16.7",
+        Roles::PROXY,
+        "of the final responses the best one is forwarded",
+        "call-busy",
+    ),
+    rule(
+        "3261 16.10",
+        Roles::PROXY,
+        "a CANCEL is answered and cancels every branch",
+        "call-cancelled",
+    ),
 ];

@@ -58,9 +58,7 @@ impl<'a> Preferences<'a> {
         let rejected = self.reject.iter().any(|reject| {
             // A rejection that names a feature the target says nothing of does not count; one
             // that names no feature at all would reject everybody, which nobody can mean.
-            !reject.is_empty()
-                && reject.named_by(target) == reject.len()
-                && reject.matches(target)
+            !reject.is_empty() && reject.named_by(target) == reject.len() && reject.matches(target)
         });
         if rejected {
             return None;
@@ -95,9 +93,9 @@ fn implied<'a>(request: &Message<'a>) -> Accept<'a> {
     let method = request.method().as_bytes();
     let mut features = Features::token(b"methods", method);
     if matches!(method, b"SUBSCRIBE" | b"REFER") {
-        let event = request.value(Name::Event).map(|value| {
-            value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii()
-        });
+        let event = request
+            .value(Name::Event)
+            .map(|value| value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii());
         if let Some(package) = event.filter(|package| !package.is_empty()) {
             features.join(Features::token(b"events", package));
         }

@@ -38,7 +38,12 @@ impl Behaviour for CallerPreferences {
 }
 
 /// A field of this extension.
-const fn field(name: &'static str, letter: char, grammar: &'static str, row: &'static [Row]) -> FieldDeclaration {
+const fn field(
+    name: &'static str,
+    letter: char,
+    grammar: &'static str,
+    row: &'static [Row],
+) -> FieldDeclaration {
     FieldDeclaration {
         name,
         compact: Some(letter),

@@ -22,7 +22,11 @@ fn target(uri: &str, q: u16, features: &str) -> Candidate {
     }
 }
 
-fn run(method: &str, more: &str, mut targets: Vec<Candidate>) -> (Verdict, Vec<Candidate>, Directives) {
+fn run(
+    method: &str,
+    more: &str,
+    mut targets: Vec<Candidate>,
+) -> (Verdict, Vec<Candidate>, Directives) {
     let registry = Registry::assemble(&[&capabilities::EXTENSION, &EXTENSION], Roles::ALL);
     let mut directives = Directives::default();
     let verdict = request(method, "sip:user@example.com", more, |message| {
@@ -73,7 +77,8 @@ fn the_rfcs_example() {
 fn an_explicit_preference_that_leaves_nobody_is_a_480() {
     let mut targets = five();
     targets.pop();
-    let (verdict, ..) = run("INVITE", "Accept-Contact: *;language=\"eo\";require;explicit", targets);
+    let (verdict, ..) =
+        run("INVITE", "Accept-Contact: *;language=\"eo\";require;explicit", targets);
     assert!(matches!(verdict, Verdict::Refuse(reply) if reply.status == 480));
 }
 
@@ -101,8 +106,11 @@ fn strangers_are_left_alone() {
 
 #[test]
 fn directives_are_read() {
-    let (_, targets, directives) =
-        run("INVITE", "Request-Disposition: no-fork, NO-CANCEL, sequential\nd: parallel, queue", five());
+    let (_, targets, directives) = run(
+        "INVITE",
+        "Request-Disposition: no-fork, NO-CANCEL, sequential\nd: parallel, queue",
+        five(),
+    );
     assert_eq!(uris(&targets), ["u5"]);
     assert_eq!(directives.cancel, Some(false));
     assert_eq!(directives.parallel, Some(false));

@@ -16,9 +16,9 @@ pub mod syntax;
 use std::sync::Arc;
 
 use towel_core::contract::{
-    Acts, Behaviour, Category, Configured, Env, Extension, FieldParameter, FlowKind,
-    FlowReference, Interactions, OptionTag, Proof, Register, Role, Roles, Rule, Section, Setting,
-    SettingFault, Stage, UacRequest, UasResponse, Verdict, Wake,
+    Acts, Behaviour, Category, Configured, Env, Extension, FieldParameter, FlowKind, FlowReference,
+    Interactions, OptionTag, Proof, Register, Role, Roles, Rule, Section, Setting, SettingFault,
+    Stage, UacRequest, UasResponse, Verdict, Wake,
 };
 use towel_message::Params;
 
@@ -38,8 +38,7 @@ fn configure(entries: &[(&str, &str)]) -> Result<Configured, SettingFault> {
     for (key, value) in entries {
         let one = format!(";{}", value.trim().trim_start_matches(';'));
         let read = Params::new(one.as_bytes());
-        let good = read.check().is_ok()
-            && read.iter().all(|param| syntax::is_feature(param.name));
+        let good = read.check().is_ok() && read.iter().all(|param| syntax::is_feature(param.name));
         if !good {
             return Err(SettingFault::new(*key, format!("{value} is no feature parameter")));
         }
@@ -57,7 +56,7 @@ impl Behaviour for Capabilities {
     }
 
     /// Section 6: the registrar stores the feature parameters of each contact.
-    fn register(&self, _env: &Env<'_>, at: &mut Register<'_>) -> Verdict {
+    fn register(&self, _env: &Env<'_>, at: &mut Register<'_, '_>) -> Verdict {
         for contact in at.contacts.iter_mut() {
             let mut kept = Vec::new();
             for param in contact.contact.params.iter().filter(|p| syntax::is_feature(p.name)) {
@@ -132,7 +131,9 @@ pub static EXTENSION: Extension = Extension {
         name: "+",
         grammar: "RFC 3840 section 9 (feature-param)",
     }],
-    uac: Acts::Does("Puts its feature parameters into the Contact that it registers or calls with."),
+    uac: Acts::Does(
+        "Puts its feature parameters into the Contact that it registers or calls with.",
+    ),
     uas: Acts::Does("Puts them into the Contact of its answers, to OPTIONS above all."),
     proxy: Acts::Nothing("it uses them through caller preferences"),
     registrar: Acts::Does(
@@ -157,7 +158,9 @@ pub static EXTENSION: Extension = Extension {
             section: "3840 5",
             roles: Roles::UA,
             text: "base tags stand without plus, all others with",
-            proof: Proof::Test("infrastructure::capabilities::syntax::tests::features_are_told_apart"),
+            proof: Proof::Test(
+                "infrastructure::capabilities::syntax::tests::features_are_told_apart",
+            ),
         },
         Rule {
             section: "3840 8",

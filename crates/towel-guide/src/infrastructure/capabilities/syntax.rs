@@ -5,9 +5,26 @@ use towel_message::Params;
 
 /// The base tags, which stand without a plus.
 pub const BASE: &[&str] = &[
-    "audio", "automata", "class", "duplex", "data", "control", "mobility", "description", "events",
-    "priority", "methods", "extensions", "schemes", "application", "video", "language", "type",
-    "isfocus", "actor", "text",
+    "audio",
+    "automata",
+    "class",
+    "duplex",
+    "data",
+    "control",
+    "mobility",
+    "description",
+    "events",
+    "priority",
+    "methods",
+    "extensions",
+    "schemes",
+    "application",
+    "video",
+    "language",
+    "type",
+    "isfocus",
+    "actor",
+    "text",
 ];
 
 /// Whether a parameter of Contact, Accept-Contact or Reject-Contact is a feature parameter.
@@ -86,9 +103,7 @@ impl<'a> Features<'a> {
     pub fn matches(&self, other: &Features<'_>) -> bool {
         self.0.iter().all(|mine| match other.get(mine.name) {
             None => true,
-            Some(theirs) => {
-                mine.terms.iter().any(|a| theirs.terms.iter().any(|b| meet(*a, *b)))
-            }
+            Some(theirs) => mine.terms.iter().any(|a| theirs.terms.iter().any(|b| meet(*a, *b))),
         })
     }
 
@@ -101,10 +116,8 @@ impl<'a> Features<'a> {
 /// The values of a parameter: none means TRUE; a quoted list is a disjunction.
 fn terms(value: Option<&[u8]>) -> Vec<Term<'_>> {
     let Some(value) = value else { return vec![(false, Value::Token(b"TRUE"))] };
-    let inner = value
-        .strip_prefix(b"\"")
-        .and_then(|rest| rest.strip_suffix(b"\""))
-        .unwrap_or(value);
+    let inner =
+        value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(value);
     if let Some(text) = inner.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")) {
         return vec![(false, Value::Text(text))];
     }

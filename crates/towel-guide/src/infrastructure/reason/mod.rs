@@ -142,7 +142,11 @@ pub static EXTENSION: Extension = Extension {
             kind: FlowKind::Common,
             roles: Roles::PROXY,
         },
-        FlowReference { name: "reason-caller-cancels", kind: FlowKind::Failure, roles: Roles::PROXY },
+        FlowReference {
+            name: "reason-caller-cancels",
+            kind: FlowKind::Failure,
+            roles: Roles::PROXY,
+        },
     ],
     wake: &[Wake::Method("CANCEL"), Wake::Field("Reason")],
     behaviour: &Reason,
@@ -159,8 +163,8 @@ mod tests {
 
     fn reasons(cause: CancelCause, cancel: Option<&str>) -> Vec<String> {
         let mut fields = Fields::new();
-        let cancel_bytes = cancel
-            .map(|more| text("CANCEL sip:bob@example.com SIP/2.0", "CANCEL", more));
+        let cancel_bytes =
+            cancel.map(|more| text("CANCEL sip:bob@example.com SIP/2.0", "CANCEL", more));
         request("INVITE", "sip:bob@example.com", "", |invite| {
             let mut run = |cancel| {
                 let mut at = ProxyCancel { request: invite, cancel, cause, fields: &mut fields };

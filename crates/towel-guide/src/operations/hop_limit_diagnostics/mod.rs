@@ -161,7 +161,11 @@ pub static EXTENSION: Extension = Extension {
         FlowReference { name: "hop-limit-diagnostics", kind: FlowKind::Failure, roles: WHO },
     ],
     wake: &[Wake::Status(483), Wake::Status(482), Wake::Status(440)],
-    settings: &[Setting { key: "most_bytes", about: "size of the diagnostic; 0 for none", default: "800" }],
+    settings: &[Setting {
+        key: "most_bytes",
+        about: "size of the diagnostic; 0 for none",
+        default: "800",
+    }],
     configure: Some(configure),
     behaviour: &Diagnostics,
     ..Extension::EMPTY

@@ -8,7 +8,9 @@ use crate::{FieldName, Message, Name, Span};
 #[derive(Clone, Copy, Debug)]
 struct Op {
     span: Span,
-    /// Among insertions at one place: those before others first, and later ones after earlier ones.
+    /// Whether this adds something at a place, or replaces what is there.
+    insertion: bool,
+    /// Insertions at one place come in this order; of replacements of one place the greatest counts.
     order: i32,
     text: (u32, u32),
 }
@@ -93,13 +95,20 @@ impl<'m> Draft<'m> {
         self.edits.body = mark.body;
     }
 
-    fn push(&mut self, span: Span, order: i32, text: &[&[u8]]) {
+    /// Adds an edit whose text is what `write` appends.
+    fn push(&mut self, span: Span, insertion: bool, order: i32, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.edits.text.len();
-        for part in text {
-            self.edits.text.extend_from_slice(part);
-        }
+        write(&mut self.edits.text);
         let text = Span::new(start, self.edits.text.len());
-        self.edits.ops.push(Op { span, order, text: (text.start, text.end()) });
+        self.edits.ops.push(Op { span, insertion, order, text: (text.start, text.end()) });
+    }
+
+    fn insert(&mut self, at: u32, order: i32, name: FieldName<'_>, value: &[u8]) {
+        self.push(Span { start: at, len: 0 }, true, order, |text| {
+            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+                text.extend_from_slice(part);
+            }
+        });
     }
 
     /// An order that grows with each edit.
@@ -116,7 +125,7 @@ impl<'m> Draft<'m> {
     /// the earlier.
     pub fn replace(&mut self, span: Span, bytes: &[u8]) {
         let order = self.later();
-        self.push(span, order, &[bytes]);
+        self.push(span, false, order, |text| text.extend_from_slice(bytes));
     }
 
     /// Replaces the value of a header field.
@@ -142,15 +151,13 @@ impl<'m> Draft<'m> {
             }
         };
         let order = -1 - self.later();
-        let span = Span { start: at, len: 0 };
-        self.push(span, order, &[name.as_bytes(), b": ", value, b"\r\n"]);
+        self.insert(at, order, name, value);
     }
 
     /// Inserts a header field after the last one.
     pub fn append<'n>(&mut self, name: impl Into<FieldName<'n>>, value: &[u8]) {
-        let span = Span { start: self.message.fields_span().end(), len: 0 };
         let order = self.later();
-        self.push(span, order, &[name.into().as_bytes(), b": ", value, b"\r\n"]);
+        self.insert(self.message.fields_span().end(), order, name.into(), value);
     }
 
     /// Replaces the first header field of a name, or appends one.
@@ -188,11 +195,8 @@ impl<'m> Draft<'m> {
         if !via.needs_received(source) {
             return false;
         }
-        let start = self.edits.text.len();
-        via.write_received(source, &mut self.edits.text);
-        let text = Span::new(start, self.edits.text.len());
         let order = self.later();
-        self.edits.ops.push(Op { span: via.span, order, text: (text.start, text.end()) });
+        self.push(via.span, false, order, |text| via.write_received(source, text));
         true
     }
 
@@ -226,15 +230,13 @@ impl<'m> Draft<'m> {
     }
 
     fn append_length(&mut self, len: usize) {
-        let start = self.edits.text.len();
-        let text = &mut self.edits.text;
-        text.extend_from_slice(b"Content-Length: ");
-        push_number(text, len as u64);
-        text.extend_from_slice(b"\r\n");
-        let text = Span::new(start, self.edits.text.len());
-        let span = Span { start: self.message.fields_span().end(), len: 0 };
+        let at = Span { start: self.message.fields_span().end(), len: 0 };
         let order = self.later();
-        self.edits.ops.push(Op { span, order, text: (text.start, text.end()) });
+        self.push(at, true, order, |text| {
+            text.extend_from_slice(b"Content-Length: ");
+            push_number(text, len as u64);
+            text.extend_from_slice(b"\r\n");
+        });
     }
 
     /// Appends the edited message to `out`.
@@ -243,20 +245,25 @@ impl<'m> Draft<'m> {
         ops.clear();
         ops.extend_from_slice(&self.edits.ops);
         self.removals(&mut ops);
-        // At one place insertions come before what is replaced there. Of two replacements of the
-        // same span the later one wins, so it is sorted first and the other then lies behind the
-        // cursor.
+        // At one place insertions come before what is replaced there. Of two replacements the later
+        // comes first, so that the earlier lies behind the cursor.
         ops.sort_unstable_by_key(|op| {
-            let insertion = op.span.is_empty();
-            (op.span.start, !insertion, if insertion { op.order } else { op.order.wrapping_neg() })
+            let order = if op.insertion { op.order } else { op.order.wrapping_neg() };
+            (op.span.start, !op.insertion, order)
         });
         let bytes = self.message.bytes();
         let body = self.message.body_span();
         let end = if self.edits.body.is_some() { body.start } else { body.end() };
         let mut cursor = 0u32;
+        let mut replaced = None;
         for op in &ops {
-            if op.span.start < cursor || op.span.end() > end {
+            let behind =
+                op.span.start < cursor || (!op.insertion && replaced == Some(op.span.start));
+            if behind || op.span.end() > end {
                 continue;
+            }
+            if !op.insertion {
+                replaced = Some(op.span.start);
             }
             out.extend_from_slice(Span::new(cursor as usize, op.span.start as usize).of(bytes));
             let (from, to) = op.text;
@@ -278,7 +285,7 @@ impl<'m> Draft<'m> {
             let Some(field) = self.message.field(*position).filter(|_| !done) else { continue };
             let mut remove = |start: u32, end: u32| {
                 let span = Span { start, len: end.saturating_sub(start) };
-                ops.push(Op { span, order: i32::MAX, text: (0, 0) });
+                ops.push(Op { span, insertion: false, order: i32::MAX, text: (0, 0) });
             };
             // The start of a run of removed values not yet closed by a kept one, and the end of the
             // last kept value.
@@ -317,3 +324,6 @@ impl<'m> Draft<'m> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

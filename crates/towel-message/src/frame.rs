@@ -256,3 +256,6 @@ pub fn websocket(bytes: &[u8]) -> Framed<'_> {
         _ => Framed::Message(bytes),
     }
 }
+
+#[cfg(test)]
+mod tests;

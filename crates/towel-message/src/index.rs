@@ -263,8 +263,11 @@ impl Index {
             return;
         }
         let (name, _) = split(line, name_len);
-        let value = trim(after(rest, colon + 1));
-        let at = start + crate::scan::offset(line, value);
+        let after_colon = after(rest, colon + 1);
+        let value = trim(after_colon);
+        // An empty value stands at the colon, not after the white space and line end that follow.
+        let place = if value.is_empty() { after_colon } else { value };
+        let at = start + crate::scan::offset(line, place);
         let id = Name::from_bytes(name).map_or(Slot::UNKNOWN, |n| n as u8);
         let slot = Slot {
             start: u32::try_from(start).unwrap_or(u32::MAX),

@@ -27,6 +27,9 @@ pub struct Binding<'a> {
     pub call_id: &'a [u8],
     /// CSeq number of that request.
     pub cseq: u32,
+    /// A hash of the branch of that request's top Via, by which it is known again when it comes a
+    /// second time, its transaction forgotten; nought for none.
+    pub mark: u32,
     /// The values of the Path header field of that request, with commas between them, to become
     /// the Route of requests to this contact (RFC 3327 section 5.3).
     pub path: &'a [u8],
@@ -77,6 +80,7 @@ impl<'a> Binding<'a> {
         out.extend_from_slice(&[0, 0]);
         out.extend_from_slice(&self.expires.to_be_bytes());
         out.extend_from_slice(&self.cseq.to_be_bytes());
+        out.extend_from_slice(&self.mark.to_be_bytes());
         out.extend_from_slice(&self.q.to_be_bytes());
         for number in [
             length(self.contact)?,
@@ -110,6 +114,7 @@ impl<'a> Binding<'a> {
         let mut rest = Rest(whole.get(2..)?);
         let expires = u32::from_be_bytes(rest.array()?);
         let cseq = u32::from_be_bytes(rest.array()?);
+        let mark = u32::from_be_bytes(rest.array()?);
         let mut number = || rest.array().map(u16::from_be_bytes);
         let (q, contact, uri_at, uri) = (number()?, number()?, number()?, number()?);
         let (call_id, path, listener) = (number()?, number()?, number()?);
@@ -127,7 +132,7 @@ impl<'a> Binding<'a> {
         let uri = contact.get(uri_at..uri_at + usize::from(uri))?;
         let (call_id, path) = (rest.take(call_id)?, rest.take(path)?);
         let flow = Flow { transport, listener: ListenerId(listener), local, remote, connection };
-        let binding = Self { contact, uri, q, expires, call_id, cseq, path, flow };
+        let binding = Self { contact, uri, q, expires, call_id, cseq, mark, path, flow };
         rest.0.is_empty().then_some((binding, whole, after))
     }
 }
@@ -252,6 +257,7 @@ pub(super) mod tests {
             expires,
             call_id: b"843817637684230@998sdasdh09",
             cseq: 1826,
+            mark: 7,
             path: b"",
             flow: flow("198.51.100.7:5060", None),
         }

@@ -6,7 +6,7 @@ use super::contact::{Asked, Wish, path};
 use super::location::Location;
 use super::pending::Pending;
 use super::{Durability, Settings};
-use crate::hash::Key;
+use crate::hash::{Hasher, Key};
 use crate::io::{Flow, Instant, Now, Outbox, Output, Record, StoreFault, Ticket};
 use core::time::Duration;
 use towel_message::{Fault, Message, Name, SipUri, date, uri};
@@ -181,6 +181,7 @@ impl Registrar {
 
         let call_id = message.call_id().ok_or(Refusal::fault(Fault::missing(Name::CallId)))?;
         let cseq = message.cseq().map_err(Refusal::fault)?.number;
+        let order = Order { call_id, cseq, mark: mark(message) };
         let longest = self.settings.max_contact_length;
         let wish = Wish::read(message, longest)?;
 
@@ -194,11 +195,12 @@ impl Registrar {
             .map(|(binding, bytes)| Kept::known(binding, bytes))
             .collect();
         self.fresh.clear();
+        let before = list.len();
         let changed = match &wish {
             Wish::Fetch => false,
             Wish::RemoveAll => {
                 // Step 6. One that is out of order leaves all of them as they are.
-                if list.iter().any(|kept| kept.is_later_than(call_id, cseq)) {
+                if list.iter().any(|kept| kept.is_later_than(&order)) {
                     return Err(OUT_OF_ORDER);
                 }
                 !core::mem::take(&mut list).is_empty()
@@ -212,13 +214,14 @@ impl Registrar {
                     expires: 0,
                     call_id,
                     cseq,
+                    mark: order.mark,
                     path: &path,
                     flow,
                 };
-                update(&self.settings, &mut list, asked, &template, unix, &mut self.fresh)?
+                update(&self.settings, &mut list, asked, &order, &template, unix, &mut self.fresh)?
             }
         };
-        if list.len() > self.settings.max_contacts && changed {
+        if list.len() > self.settings.max_contacts.max(before) {
             return Err(Refusal::new(403, "Too Many Contacts"));
         }
         let mut bytes: Vec<(u16, &[u8])> =
@@ -382,12 +385,26 @@ impl Registrar {
 const OUT_OF_ORDER: Refusal = Refusal::new(500, "CSeq Out of Order");
 const FAILED: Refusal = Refusal::new(500, "Server Internal Error");
 
+/// Where a request stands among those of its client (RFC 3261 section 10.2).
+struct Order<'a> {
+    call_id: &'a [u8],
+    cseq: u32,
+    mark: u32,
+}
+
+/// What [`Binding::mark`] is for a request.
+fn mark(message: &Message<'_>) -> u32 {
+    let branch = message.top_via().ok().and_then(|via| via.branch());
+    // Not against anybody: who knows the Call-ID and the CSeq could as well count one further.
+    branch.map_or(0, |branch| Hasher::new(Key(0, 0)).bytes(branch).finish() as u32)
+}
+
 /// A binding on the list that a request works on.
 struct Kept<'a> {
     q: u16,
     uri: &'a [u8],
-    /// Call-ID and CSeq of who made it; none for what this request made itself.
-    order: Option<(&'a [u8], u32)>,
+    /// Of the request that made it; none for what this request made itself.
+    order: Option<Order<'a>>,
     bytes: Place<'a>,
 }
 
@@ -398,13 +415,21 @@ enum Place<'a> {
 
 impl<'a> Kept<'a> {
     fn known(binding: Binding<'a>, bytes: &'a [u8]) -> Self {
-        let order = Some((binding.call_id, binding.cseq));
+        let Binding { call_id, cseq, mark, .. } = binding;
+        let order = Some(Order { call_id, cseq, mark });
         Self { q: binding.q, uri: binding.uri, order, bytes: Place::Known(bytes) }
     }
 
-    /// Whether a request came after this one that was sent before it.
-    fn is_later_than(&self, call_id: &[u8], cseq: u32) -> bool {
-        self.order.is_some_and(|(known, number)| known == call_id && cseq <= number)
+    /// Whether it was made by a request that came after this one, though this one arrives later.
+    ///
+    /// The very request that made it is not out of order: its client did not get the answer, and
+    /// whoever could have given it again was killed.
+    fn is_later_than(&self, request: &Order<'_>) -> bool {
+        self.order.as_ref().is_some_and(|known| {
+            let same = known.mark != 0 && known.mark == request.mark;
+            known.call_id == request.call_id
+                && (request.cseq < known.cseq || (request.cseq == known.cseq && !same))
+        })
     }
 
     fn bytes<'b>(&'b self, fresh: &'b [u8]) -> &'b [u8] {
@@ -421,6 +446,7 @@ fn update<'a>(
     settings: &Settings,
     list: &mut Vec<Kept<'a>>,
     asked: &'a [Asked<'a>],
+    order: &Order<'_>,
     template: &Binding<'_>,
     unix: u64,
     fresh: &mut Vec<u8>,
@@ -433,9 +459,7 @@ fn update<'a>(
             return Err(Refusal { min_expires, ..Refusal::new(423, "Interval Too Brief") });
         }
         let known = list.iter().position(|kept| uri::contacts_equivalent(kept.uri, asked.uri));
-        let out_of_order = |at: usize| {
-            list.get(at).is_some_and(|kept| kept.is_later_than(template.call_id, template.cseq))
-        };
+        let out_of_order = |at: usize| list.get(at).is_some_and(|kept| kept.is_later_than(order));
         if known.is_some_and(out_of_order) {
             return Err(OUT_OF_ORDER);
         }

@@ -34,7 +34,7 @@
 //! # Declarations
 //!
 //! `title`, `rfc` (what it proves, sections after the number), `entry` (the id in the Guide),
-//! `variants`; `server NAME ADDRESS...` with settings, `agent NAME ADDRESS[:PORT] [TRANSPORT]` with
+//! `variants` (without it `plain, loss20+reorder seeds 1..4`); `server NAME ADDRESS...` with settings, `agent NAME ADDRESS[:PORT] [TRANSPORT]` with
 //! `uri`, `contact`, `user`, `password`, `via` (whom it sends to; the first server by default) and
 //! `manual` (any of `auth`, `cancel`, `prack`: what it shall not do by itself); `dns` with lines
 //! such as `_sip._udp.example.com SRV 10 60 5060 p1.example.com`, `p1.example.com A 192.0.2.1`,

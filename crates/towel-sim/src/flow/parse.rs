@@ -10,6 +10,9 @@ use super::*;
 /// How long an expectation waits where the flow does not say: longer than any transaction lives.
 const PATIENCE: u64 = 40_000_000;
 
+/// The networks that a flow is run in where it names none.
+const USUAL: &str = "plain, loss20+reorder seeds 1..4";
+
 fn err<T>(line: usize, what: impl Into<String>) -> Result<T, FlowError> {
     Err(FlowError { line, what: what.into() })
 }
@@ -44,7 +47,7 @@ pub(super) fn flow(text: &str) -> Result<Flow, FlowError> {
         }
     }
     if flow.variants.is_empty() {
-        flow.variants.push(Variant::plain());
+        variants(0, USUAL, &mut flow.variants)?;
     }
     Ok(flow)
 }

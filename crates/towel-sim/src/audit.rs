@@ -1,19 +1,30 @@
 //! What must be true of every run, whatever it was about.
 
+use std::collections::BTreeSet;
+
 use towel_core::io::Machine;
 
 use crate::agent::Agent;
 use crate::ladder;
-use crate::network::Network;
+use crate::network::{Network, Sent};
 use crate::run::Factory;
 use crate::text::Text;
 
 /// What is wrong with the messages that our elements sent.
 pub(crate) fn messages<A: Machine>(net: &Network<A>, factory: &dyn Factory) -> Vec<String> {
+    let judge = |sent: &Sent| -> Vec<String> {
+        let stream = sent.transport.reliable();
+        own(&sent.bytes).into_iter().chain(factory.audit(&sent.bytes, stream)).collect()
+    };
+    // A proxy passes on what it does not understand: what an agent's message lacked already is not
+    // the proxy's doing.
+    let theirs: BTreeSet<String> =
+        net.trace().iter().filter(|s| !s.by_element).flat_map(judge).collect();
     let mut complaints: Vec<String> = Vec::new();
     for sent in net.trace().iter().filter(|sent| sent.by_element) {
         let (who, what) = (net.name(sent.from), ladder::label(&sent.bytes));
-        for complaint in own(&sent.bytes).into_iter().chain(factory.audit(&sent.bytes)) {
+        let own: Vec<String> = judge(sent);
+        for complaint in own.iter().filter(|c| !theirs.contains(*c)) {
             let complaint = format!("{what} of {who}: {complaint}");
             if !complaints.contains(&complaint) {
                 complaints.push(complaint);

@@ -71,6 +71,7 @@
 
 mod parse;
 pub(crate) use parse::address;
+pub(crate) use words::duration;
 mod words;
 
 #[cfg(test)]

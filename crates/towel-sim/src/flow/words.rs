@@ -88,7 +88,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
 }
 
 /// `500ms`, `32s`, `3m`, `1h`, `2d` in microseconds.
-pub(super) fn duration(text: &str) -> Option<u64> {
+pub(crate) fn duration(text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = text.split_at(digits);
     let number: f64 = number.parse().ok()?;

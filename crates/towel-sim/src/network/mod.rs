@@ -135,21 +135,22 @@ impl<A: Machine> Network<A> {
     }
 
     /// Puts an element in. `names` are those that its certificate is valid for; where there are
-    /// none, any name is.
+    /// none, any name is. `records` are in its store from the beginning.
     pub fn add_element(
         &mut self,
         name: &str,
         listeners: Vec<Listener>,
         names: Vec<String>,
+        records: Vec<Record>,
         mut maker: Maker,
     ) -> NodeId {
         let machine = maker(self.rng.next());
-        self.add(name, listeners, names, Body::Element { machine, maker })
+        self.add(name, listeners, names, records, Body::Element { machine, maker })
     }
 
     /// Puts a scripted agent in.
     pub fn add_agent(&mut self, name: &str, listeners: Vec<Listener>, agent: A) -> NodeId {
-        self.add(name, listeners, Vec::new(), Body::Agent(agent))
+        self.add(name, listeners, Vec::new(), Vec::new(), Body::Agent(agent))
     }
 
     fn add(
@@ -157,6 +158,7 @@ impl<A: Machine> Network<A> {
         name: &str,
         listeners: Vec<Listener>,
         names: Vec<String>,
+        records: Vec<Record>,
         body: Body<A>,
     ) -> NodeId {
         let id = NodeId(self.nodes.len());
@@ -175,7 +177,10 @@ impl<A: Machine> Network<A> {
             stored_until: 0,
         });
         self.ladder.column(name);
-        self.wake_up(id, Vec::new());
+        for record in records.clone() {
+            self.keep(id, record);
+        }
+        self.wake_up(id, records);
         id
     }
 

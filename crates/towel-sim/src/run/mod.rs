@@ -9,7 +9,7 @@ mod tests;
 
 use std::fmt::Write;
 
-use towel_core::io::{Listener, ListenerId};
+use towel_core::io::{Listener, ListenerId, Record};
 
 pub(crate) use expect::surprise;
 pub use suite::Suite;
@@ -30,6 +30,8 @@ pub struct Built {
     pub names: Vec<String>,
     /// Makes it, at the start and after each restart.
     pub maker: Maker,
+    /// What stands in its store at the beginning: its users, for one.
+    pub records: Vec<Record>,
 }
 
 /// Makes the servers of a flow. The simulator knows machines and nothing of what they are.
@@ -37,8 +39,9 @@ pub trait Factory {
     /// Makes one; the error names the setting that is wrong.
     fn server(&self, spec: &ServerSpec) -> Result<Built, FlowError>;
 
-    /// What is wrong with a message that one of these servers sent: the words of each complaint.
-    fn audit(&self, _message: &[u8]) -> Vec<String> {
+    /// What is wrong with a message that one of these servers sent, on a stream or not: the words
+    /// of each complaint.
+    fn audit(&self, _message: &[u8], _stream: bool) -> Vec<String> {
         Vec::new()
     }
 }
@@ -154,7 +157,13 @@ impl Run {
                     vars.insert(format!("{}.ip", spec.name), first.address.ip().to_string());
                 }
                 servers.push((spec.name.clone(), targets));
-                net.add_element(&spec.name, built.listeners, built.names, built.maker);
+                net.add_element(
+                    &spec.name,
+                    built.listeners,
+                    built.names,
+                    built.records,
+                    built.maker,
+                );
             }
         }
         let mut rng = SimRng::new(variant.seed ^ 0xa6e7);

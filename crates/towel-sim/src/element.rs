@@ -1,0 +1,244 @@
+//! The servers of a flow: `towel-core`'s server with the Guide's extensions, set by the flow's own
+//! `key = value` lines.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use towel_core::auth::User;
+use towel_core::contract::{Registry, Roles, audit};
+use towel_core::io::{Listener, ListenerId, Transport};
+use towel_core::proxy::Forking;
+use towel_core::registrar::Durability;
+use towel_core::server::{Mode, Network, Relay, Server};
+use towel_core::settings::Settings;
+use towel_message::{Index, Limits, Message};
+
+use crate::flow::{FlowError, ServerSpec};
+use crate::run::{Built, Factory};
+
+/// Makes a registry: with what extensions a server is put together.
+pub type Extensions = fn() -> Registry;
+
+/// The usual factory.
+#[derive(Clone, Copy)]
+pub struct Elements {
+    extensions: Extensions,
+}
+
+impl Default for Elements {
+    fn default() -> Self {
+        Elements { extensions: || towel_guide::registry(Roles::ALL) }
+    }
+}
+
+impl Elements {
+    /// Servers with these extensions.
+    pub fn with(extensions: Extensions) -> Self {
+        Elements { extensions }
+    }
+}
+
+impl Factory for Elements {
+    fn server(&self, spec: &ServerSpec) -> Result<Built, FlowError> {
+        let mut wanted = Wanted::default();
+        for (line, key, value) in &spec.settings {
+            let outcome = wanted.set(key, value);
+            outcome.map_err(|what| FlowError { line: *line, what })?;
+        }
+        let mut registry = (self.extensions)();
+        wanted.configure(spec, &mut registry)?;
+        let realm = wanted.settings.server.domains.first().cloned();
+        let realm = realm.unwrap_or_else(|| spec.addresses[0].to_string());
+        let records = wanted
+            .users
+            .iter()
+            .map(|(name, password)| User::new(name, &realm, password).record())
+            .collect();
+        let listeners = listeners(spec, &wanted.listen);
+        let names = wanted.settings.server.domains.clone();
+        let (extensions, spec) = (self.extensions, spec.clone());
+        let settings = wanted.settings.clone();
+        let maker = Box::new(move |seed: u64| {
+            let mut registry = extensions();
+            // It was tried above, so it cannot fail here.
+            let _ = wanted.configure(&spec, &mut registry);
+            let mut long = [0; 32];
+            for (at, byte) in long.iter_mut().enumerate() {
+                *byte = (seed.rotate_left(at as u32 * 7) ^ at as u64) as u8;
+            }
+            Box::new(Server::new(&settings, registry, long)) as Box<dyn towel_core::io::Machine>
+        });
+        Ok(Built { listeners, names, maker, records })
+    }
+
+    fn audit(&self, bytes: &[u8], stream: bool) -> Vec<String> {
+        let registry = (self.extensions)();
+        let mut index = Index::new();
+        match Message::parse(bytes, &mut index, &Limits::default()) {
+            Ok(message) => {
+                audit(&registry, &message, stream).iter().map(ToString::to_string).collect()
+            }
+            Err(_) if bytes.iter().all(|b| b"\r\n".contains(b)) => Vec::new(),
+            Err(error) => vec![format!("cannot be parsed: {error:?}")],
+        }
+    }
+}
+
+/// Every combination of address and transport that a server listens on.
+fn listeners(spec: &ServerSpec, transports: &[Transport]) -> Vec<Listener> {
+    let mut all = Vec::new();
+    for address in &spec.addresses {
+        for transport in transports {
+            let id = ListenerId(all.len() as u16);
+            let local = SocketAddr::new(*address, transport.default_port());
+            all.push(Listener { id, transport: *transport, local, advertised: None });
+        }
+    }
+    all
+}
+
+/// What a flow's settings ask for.
+#[derive(Clone)]
+struct Wanted {
+    settings: Settings,
+    users: Vec<(String, String)>,
+    listen: Vec<Transport>,
+    extensions: Vec<(String, String, String)>,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Wanted {
+            settings: Settings::default(),
+            users: Vec::new(),
+            listen: vec![Transport::Udp, Transport::Tcp, Transport::Tls],
+            extensions: Vec::new(),
+        }
+    }
+}
+
+fn list(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn flag(value: &str) -> Result<bool, String> {
+    match value {
+        "yes" | "true" | "on" => Ok(true),
+        "no" | "false" | "off" => Ok(false),
+        _ => Err(format!("yes or no, not {value}")),
+    }
+}
+
+fn number<T: std::str::FromStr>(value: &str) -> Result<T, String> {
+    value.parse().map_err(|_| format!("not a number: {value}"))
+}
+
+fn span(value: &str) -> Result<Duration, String> {
+    let micros = crate::flow::duration(value).ok_or_else(|| format!("not a time: {value}"))?;
+    Ok(Duration::from_micros(micros))
+}
+
+impl Wanted {
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let server = &mut self.settings.server;
+        let proxy = &mut self.settings.proxy;
+        let registrar = &mut self.settings.registrar;
+        if let Some(user) = key.strip_prefix("user ") {
+            self.users.push((user.trim().into(), value.into()));
+            return Ok(());
+        }
+        if let Some((extension, key)) = key.split_once('.') {
+            self.extensions.push((extension.into(), key.into(), value.into()));
+            return Ok(());
+        }
+        match key {
+            "domains" => server.domains = list(value).map(Into::into).collect(),
+            "aliases" => server.aliases = list(value).map(Into::into).collect(),
+            "authenticate" => server.authenticate = flag(value)?,
+            "server" => server.server = value.into(),
+            "trusted" => {
+                for item in list(value) {
+                    let (address, prefix) = item.split_once('/').unwrap_or((item, "128"));
+                    let address =
+                        address.parse().map_err(|_| format!("not a network: {item}"))?;
+                    server.trusted.push(Network { address, prefix: number(prefix)? });
+                }
+            }
+            "relay" => {
+                server.relay = match value {
+                    "users" => Relay::Users,
+                    "nobody" => Relay::Nobody,
+                    "anybody" => Relay::Anybody,
+                    _ => return Err("users, nobody or anybody".into()),
+                }
+            }
+            "mode" => {
+                server.mode = match value {
+                    "stateful" => Mode::Stateful,
+                    "stateless" => Mode::Stateless,
+                    "redirect" => Mode::Redirect,
+                    _ => return Err("stateful, stateless or redirect".into()),
+                }
+            }
+            "forking" => {
+                proxy.forking = match value {
+                    "by-q" => Forking::ByQ,
+                    "parallel" => Forking::Parallel,
+                    "sequential" => Forking::Sequential,
+                    _ => return Err("by-q, parallel or sequential".into()),
+                }
+            }
+            "recurse" => proxy.recurse = flag(value)?,
+            "record_route" => proxy.record_route = flag(value)?,
+            "timer_c" => proxy.timer_c = span(value)?,
+            "ring" => proxy.ring = Some(span(value)?),
+            "max_forwards" => proxy.max_forwards = number(value)?,
+            "max_breadth" => proxy.max_breadth = number(value)?,
+            "max_targets" => proxy.max_targets = number(value)?,
+            "max_calls" => proxy.max_contexts = number(value)?,
+            "min_expires" => registrar.min_expires = number(value)?,
+            "default_expires" => registrar.default_expires = number(value)?,
+            "max_expires" => registrar.max_expires = number(value)?,
+            "max_contacts" => registrar.max_contacts = number(value)?,
+            "third_party" => registrar.third_party = list(value).map(Into::into).collect(),
+            "durability" => {
+                registrar.durability = match value {
+                    "before-answer" => Durability::BeforeAnswer,
+                    "soon" => Durability::Soon,
+                    "memory" => Durability::Memory,
+                    _ => return Err("before-answer, soon or memory".into()),
+                }
+            }
+            "nonce_lifetime" => self.settings.auth.nonce_lifetime = number(value)?,
+            "max_transactions" => self.settings.transaction.max = number(value)?,
+            "max_udp_request" => self.settings.transport.max_udp_request = number(value)?,
+            "listen" => {
+                self.listen.clear();
+                for word in list(value) {
+                    let transport = Transport::from_token(word.as_bytes());
+                    self.listen.push(transport.ok_or_else(|| format!("no transport {word}"))?);
+                }
+            }
+            _ => return Err(format!("a server has no setting {key}")),
+        }
+        Ok(())
+    }
+
+    fn configure(&self, spec: &ServerSpec, registry: &mut Registry) -> Result<(), FlowError> {
+        let mut ids: Vec<&str> = self.extensions.iter().map(|(id, _, _)| id.as_str()).collect();
+        ids.dedup();
+        for id in ids {
+            let entries: Vec<(&str, &str)> = self
+                .extensions
+                .iter()
+                .filter(|(of, _, _)| of == id)
+                .map(|(_, key, value)| (key.as_str(), value.as_str()))
+                .collect();
+            registry.configure(id, &entries).map_err(|fault| FlowError {
+                line: spec.line,
+                what: format!("{id}: {fault}"),
+            })?;
+        }
+        Ok(())
+    }
+}

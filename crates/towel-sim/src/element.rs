@@ -76,7 +76,7 @@ impl Factory for Elements {
         let mut index = Index::new();
         match Message::parse(bytes, &mut index, &Limits::default()) {
             Ok(message) => {
-                audit(&registry, &message, stream).iter().map(ToString::to_string).collect()
+                audit::audit(&registry, &message, stream).iter().map(ToString::to_string).collect()
             }
             Err(_) if bytes.iter().all(|b| b"\r\n".contains(b)) => Vec::new(),
             Err(error) => vec![format!("cannot be parsed: {error:?}")],

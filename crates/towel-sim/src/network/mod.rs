@@ -227,7 +227,16 @@ impl<A: Machine> Network<A> {
 
     /// Puts a remark into the ladder.
     pub fn note(&mut self, at: Option<NodeId>, text: impl Into<String>) {
-        self.ladder.note(self.now, at.map(|id| id.0), text);
+        let column = at.map(|id| self.ladder.column(&self.nodes[id.0].name));
+        self.ladder.note(self.now, column, text);
+    }
+
+    /// In what order the ladder shows the nodes, from left to right. To be told before they are
+    /// put in.
+    pub fn order(&mut self, names: &[&str]) {
+        for name in names {
+            self.ladder.column(name);
+        }
     }
 
     /// The node of that name.

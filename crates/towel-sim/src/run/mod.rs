@@ -144,6 +144,13 @@ impl Run {
         for line in &flow.dns {
             net.zone.add(line)?;
         }
+        // As such pictures are drawn: who calls on the left, the servers in the middle.
+        let (agents, elements): (Vec<&Member>, Vec<&Member>) =
+            flow.cast.iter().partition(|m| matches!(m, Member::Agent(_)));
+        let (left, right) = agents.split_at(agents.len().min(1));
+        let order: Vec<&str> =
+            left.iter().chain(&elements).chain(right).map(|m| m.name()).collect();
+        net.order(&order);
         let mut vars = Vars::new();
         let mut servers: Vec<(String, Vec<Target>)> = Vec::new();
         for member in &flow.cast {

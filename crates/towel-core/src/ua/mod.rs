@@ -1,1 +1,314 @@
-//! A small user agent client (RFC 3261 section 8.1): for the command line and for tests.
+//! A small user agent (RFC 3261 sections 8, 10.2, 22): sends one request after another, answers
+//! challenges, and hands back what came. For the command line and for tests; it makes no calls.
+
+mod request;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+use towel_message::{Message, Name};
+
+use crate::auth::client::Session;
+use crate::io::{Input, Instant, Machine, Now, Outbox};
+use crate::settings::Settings;
+use crate::stack::{ClientId, Destination, Failure, Received, Refusal, Stack, TransactionUser};
+
+pub use request::Request;
+
+/// A request of an [`Agent`]'s, in the order of [`Agent::send`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A provisional response; more will come.
+    Provisional(Vec<u8>),
+    /// The final response, after any challenge was answered.
+    Final(Vec<u8>),
+    /// It came to nothing.
+    Failed(Failure),
+}
+
+impl Outcome {
+    /// The status code: 408 or 503 where there was no response (RFC 3261 section 8.1.3.1).
+    pub fn status(&self) -> u16 {
+        match self {
+            Outcome::Provisional(bytes) | Outcome::Final(bytes) => {
+                let digits = bytes.get(8..11).and_then(|digits| std::str::from_utf8(digits).ok());
+                digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+            }
+            Outcome::Failed(Failure::TimedOut | Failure::Cancelled) => 408,
+            Outcome::Failed(Failure::Transport | Failure::NotLocated(_)) => 503,
+        }
+    }
+}
+
+/// A user's name and password.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+/// A request that has been sent.
+#[derive(Debug)]
+struct Sent {
+    id: RequestId,
+    request: Request,
+    call_id: String,
+    from_tag: String,
+    number: u32,
+    /// How often a challenge has been answered.
+    answered: u32,
+    credentials: Vec<(Name, Vec<u8>)>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    account: Option<Account>,
+    sent: Vec<Sent>,
+    outcomes: VecDeque<(RequestId, Outcome)>,
+    /// What others sent to us.
+    inbox: VecDeque<Vec<u8>>,
+    last: u64,
+}
+
+/// The user agent.
+#[derive(Debug)]
+pub struct Agent {
+    stack: Stack,
+    inner: Inner,
+}
+
+/// How often challenges are answered for one request: by several proxies and the server, and once
+/// more where a nonce was stale.
+const MAX_CHALLENGES: u32 = 5;
+
+impl Agent {
+    /// An agent that answers challenges with this account.
+    pub fn new(settings: &Settings, seed: [u8; 32], account: Option<Account>) -> Agent {
+        Agent { stack: Stack::new(settings, seed), inner: Inner { account, ..Inner::default() } }
+    }
+
+    /// Sends a request. Listeners have to be up ([`Input::Listening`]).
+    pub fn send(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        request: Request,
+    ) -> Result<RequestId, Refusal> {
+        self.inner.last += 1;
+        let id = RequestId(self.inner.last);
+        let rng = self.stack.rng();
+        let sent = Sent {
+            id,
+            call_id: request.call_id.clone().unwrap_or_else(|| rng.text(24)),
+            from_tag: rng.text(12),
+            number: request.cseq.unwrap_or(1),
+            request,
+            answered: 0,
+            credentials: Vec::new(),
+        };
+        self.inner.start(&mut self.stack, now, out, sent)?;
+        self.stack.run_due(now, out, &mut self.inner);
+        Ok(id)
+    }
+
+    /// What has come since this was last asked.
+    pub fn next_outcome(&mut self) -> Option<(RequestId, Outcome)> {
+        self.inner.outcomes.pop_front()
+    }
+
+    /// A request that somebody sent to us and that was answered 200.
+    pub fn next_received(&mut self) -> Option<Vec<u8>> {
+        self.inner.inbox.pop_front()
+    }
+
+    /// How many requests wait for their final response.
+    pub fn waiting(&self) -> usize {
+        self.inner.sent.len()
+    }
+
+    /// The stack below.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+}
+
+impl Machine for Agent {
+    fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
+        self.stack.handle(now, input, out, &mut self.inner);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.stack.deadline()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.stack.is_drained() && self.inner.sent.is_empty()
+    }
+}
+
+impl Inner {
+    fn start(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        sent: Sent,
+    ) -> Result<(), Refusal> {
+        // Pre-existing route set: the first Route is the next hop, else the Request-URI (8.1.2).
+        let hop = sent.request.next_hop().to_vec();
+        stack.client_transaction(now, out, Destination::Uri(&hop), sent.id.0, |via, bytes| {
+            sent.request.write(
+                via,
+                &sent.call_id,
+                &sent.from_tag,
+                sent.number,
+                &sent.credentials,
+                bytes,
+            );
+        })?;
+        self.sent.push(sent);
+        Ok(())
+    }
+
+    fn take(&mut self, user: u64) -> Option<Sent> {
+        let at = self.sent.iter().position(|sent| sent.id.0 == user)?;
+        Some(self.sent.remove(at))
+    }
+
+    /// The credentials that a challenge asks for; `None` if there is no use in trying (again).
+    fn answer(
+        &self,
+        stack: &mut Stack,
+        response: &Message<'_>,
+        sent: &Sent,
+    ) -> Option<Vec<(Name, Vec<u8>)>> {
+        let account = self.account.as_ref()?;
+        let (challenge, credentials) = match response.status() {
+            401 => (Name::WwwAuthenticate, Name::Authorization),
+            407 => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
+            _ => return None,
+        };
+        if sent.answered >= MAX_CHALLENGES {
+            return None;
+        }
+        let values = response.fields(challenge).map(|field| field.value);
+        let mut kept: Vec<_> = sent.credentials.clone();
+        let mut any = false;
+        for mut session in Session::choose(values, &account.user, &account.password) {
+            let realm = session.realm().to_vec();
+            let same = |(name, value): &(Name, Vec<u8>)| {
+                *name == credentials
+                    && crate::auth::field::realm_of(value).as_deref() == Some(&realm[..])
+            };
+            // Section 22.1: the same credentials are not tried again unless only the nonce was old.
+            if kept.iter().any(same) && !session.stale() {
+                continue;
+            }
+            kept.retain(|entry| !same(entry));
+            let cnonce = stack.rng().text(16);
+            let request = &sent.request;
+            kept.push((
+                credentials,
+                session.answer(request.method.as_bytes(), &request.uri, &request.body.1, &cnonce),
+            ));
+            any = true;
+        }
+        any.then_some(kept)
+    }
+}
+
+impl TransactionUser for Inner {
+    fn request(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, request: Received<'_>) {
+        if let Err(fault) = towel_message::check(&request.message) {
+            return stack.respond_stateless(
+                now,
+                out,
+                &request,
+                fault.status,
+                fault.reason,
+                |writer| writer.end(),
+            );
+        }
+        let (status, reason) = match request.message.method().as_bytes() {
+            b"OPTIONS" => (200, "OK"),
+            b"MESSAGE" => {
+                // Bounded: whoever does not fetch them is not to be filled up.
+                if self.inbox.len() >= 1024 {
+                    self.inbox.pop_front();
+                }
+                (200, "OK")
+            }
+            _ => (405, "Method Not Allowed"),
+        };
+        let Ok(id) = stack.server_transaction(now, &request, 0) else {
+            return stack.respond_stateless(
+                now,
+                out,
+                &request,
+                503,
+                "Service Unavailable",
+                |writer| writer.end(),
+            );
+        };
+        if request.message.method().as_bytes() == b"MESSAGE" {
+            self.inbox.push_back(request.message.bytes().to_vec());
+        }
+        let _ = stack.reply(now, out, id, status, reason, |mut writer| {
+            writer.field(Name::Allow, b"OPTIONS, MESSAGE, ACK, CANCEL");
+            writer.end();
+        });
+    }
+
+    fn response(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        response: Received<'_>,
+        _: ClientId,
+        user: u64,
+    ) {
+        let message = response.message;
+        // Section 8.1.3.3: more than one Via value means that it went astray.
+        if message.values(Name::Via).count() != 1 {
+            return;
+        }
+        let bytes = message.bytes().to_vec();
+        if message.status() < 200 {
+            self.outcomes.push_back((RequestId(user), Outcome::Provisional(bytes)));
+            return;
+        }
+        let Some(mut sent) = self.take(user) else { return };
+        if let Some(credentials) = self.answer(stack, &message, &sent) {
+            // Section 22.2: the same Call-ID and tag, the next CSeq.
+            sent.credentials = credentials;
+            sent.answered += 1;
+            sent.number += 1;
+            if self.start(stack, now, out, sent).is_ok() {
+                return;
+            }
+        }
+        self.outcomes.push_back((RequestId(user), Outcome::Final(bytes)));
+    }
+
+    fn failed(
+        &mut self,
+        _: &mut Stack,
+        _: Now,
+        _: &mut Outbox,
+        _: ClientId,
+        user: u64,
+        why: Failure,
+    ) {
+        if self.take(user).is_some() {
+            self.outcomes.push_back((RequestId(user), Outcome::Failed(why)));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+use std::net::SocketAddr;
+
+use super::*;
+use crate::io::{Flow, Listener, ListenerId, Output, Transport};
+
+fn agent() -> (Agent, Outbox, Now) {
+    let account = Account { user: "arthur".into(), password: "tea".into() };
+    let mut agent = Agent::new(&Settings::default(), [1; 32], Some(account));
+    let (mut out, now) = (Outbox::new(), Now { at: Instant(5_000_000), unix: 1 });
+    let local = "192.0.2.4:5060".parse().unwrap();
+    let listener =
+        Listener { id: ListenerId(0), transport: Transport::Udp, local, advertised: None };
+    agent.handle(now, Input::Listening(listener), &mut out);
+    (agent, out, now)
+}
+
+fn left(out: &mut Outbox) -> Vec<(Flow, String)> {
+    let sent = out.outputs.iter().filter_map(|output| match output {
+        Output::Transmit { flow, bytes } => {
+            Some((*flow, String::from_utf8_lossy(out.bytes(bytes)).into_owned()))
+        }
+        _ => None,
+    });
+    let sent = sent.collect();
+    out.clear();
+    sent
+}
+
+fn field<'t>(text: &'t str, name: &str) -> &'t str {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or("")
+}
+
+fn answer(request: &str, status: &str, more: &str) -> String {
+    let copy = |name: &str| format!("{name}: {}\r\n", field(request, name));
+    format!(
+        "SIP/2.0 {status}\r\n{}{}To: <sip:arthur@example.com>;tag=r\r\n{}{}{more}Content-Length: 0\r\n\r\n",
+        copy("Via"),
+        copy("From"),
+        copy("Call-ID"),
+        copy("CSeq"),
+    )
+}
+
+fn deliver(agent: &mut Agent, now: Now, out: &mut Outbox, remote: SocketAddr, text: &str) {
+    agent.handle(
+        now,
+        Input::Datagram { listener: ListenerId(0), remote, bytes: text.as_bytes() },
+        out,
+    );
+}
+
+#[test]
+fn a_registration_answers_its_challenge_once() {
+    let (mut agent, mut out, now) = agent();
+    let request = Request::register("sip:arthur@example.com", "sip:192.0.2.1", "arthur", 600);
+    let id = agent.send(now, &mut out, request).unwrap();
+    let (flow, first) = left(&mut out).remove(0);
+    assert!(first.starts_with("REGISTER sip:192.0.2.1 SIP/2.0\r\n"));
+    assert_eq!(field(&first, "Contact"), "<sip:arthur@192.0.2.4>");
+    let challenge = "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"n1\", qop=\"auth\", algorithm=SHA-256\r\n";
+    deliver(&mut agent, now, &mut out, flow.remote, &answer(&first, "401 Unauthorized", challenge));
+    let (_, second) = left(&mut out).remove(0);
+    assert_eq!(field(&second, "CSeq"), "2 REGISTER");
+    assert_eq!(field(&second, "Call-ID"), field(&first, "Call-ID"));
+    assert_eq!(field(&second, "From"), field(&first, "From"));
+    assert!(field(&second, "Authorization").contains("username=\"arthur\""));
+    // Refused again with a new nonce that is not called stale: the password is wrong.
+    let again = challenge.replace("n1", "n2");
+    deliver(&mut agent, now, &mut out, flow.remote, &answer(&second, "401 Unauthorized", &again));
+    assert!(left(&mut out).is_empty());
+    let (ended, outcome) = agent.next_outcome().unwrap();
+    assert_eq!((ended, outcome.status()), (id, 401));
+    assert_eq!(agent.waiting(), 0);
+}
+
+#[test]
+fn a_stale_nonce_is_answered_again() {
+    let (mut agent, mut out, now) = agent();
+    agent
+        .send(now, &mut out, Request::message("sip:arthur@example.com", "sip:ford@192.0.2.1", "Hi"))
+        .unwrap();
+    let mut remote = None;
+    for stale in ["", ", stale=TRUE"] {
+        let (flow, text) = left(&mut out).remove(0);
+        remote = Some(flow.remote);
+        let challenge = format!(
+            "Proxy-Authenticate: Digest realm=\"e\", nonce=\"{}\", qop=\"auth\"{stale}\r\n",
+            stale.len()
+        );
+        deliver(
+            &mut agent,
+            now,
+            &mut out,
+            flow.remote,
+            &answer(&text, "407 Proxy Authentication Required", &challenge),
+        );
+    }
+    let (_, text) = left(&mut out).remove(0);
+    assert_eq!(text.matches("Proxy-Authorization").count(), 1);
+    assert!(text.ends_with("\r\n\r\nHi"));
+    deliver(&mut agent, now, &mut out, remote.unwrap(), &answer(&text, "200 OK", ""));
+    assert_eq!(agent.next_outcome().unwrap().1.status(), 200);
+}
+
+#[test]
+fn it_answers_messages_and_nothing_else() {
+    let (mut agent, mut out, now) = agent();
+    let remote = "192.0.2.9:5060".parse().unwrap();
+    for (method, status) in [("MESSAGE", "200"), ("OPTIONS", "200"), ("BYE", "405")] {
+        let text = format!(
+            "{method} sip:arthur@192.0.2.4 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK{method}\r\nMax-Forwards: 70\r\n\
+             From: <sip:f@e.example>;tag=1\r\nTo: <sip:a@e.example>\r\nCall-ID: c\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+        );
+        deliver(&mut agent, now, &mut out, remote, &text);
+        assert_eq!(left(&mut out).remove(0).1.split(' ').nth(1), Some(status));
+    }
+    assert!(agent.next_received().is_some_and(|bytes| bytes.starts_with(b"MESSAGE")));
+}

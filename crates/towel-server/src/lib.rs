@@ -2,6 +2,7 @@
 
 pub mod certificate;
 pub mod config;
+pub mod element;
 pub mod http;
 pub mod log;
 pub mod persist;

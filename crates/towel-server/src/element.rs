@@ -1,0 +1,314 @@
+//! The machine that the driver runs: the server's, with an ear for other threads and, when it is
+//! wanted, a copy of what passes.
+//!
+//! Other threads (the HTTP port, a reload) look into the machine by sending it work to do between
+//! two inputs. The queue is bounded; a message never waits for more than what is in it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use towel_core::io::{
+    Command, ConnectionId, Flow, Input, Instant, Machine, Now, Outbox, Output, Transport,
+};
+use towel_sim::text::Text;
+
+use crate::http::Gone;
+use crate::trace::{Passed, Ring};
+
+/// Jobs that may wait.
+const WAITING: usize = 64;
+/// How long an answer is waited for by the thread that asks.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes of an unfinished message on one connection that the trace keeps.
+const PARTIAL: usize = 128 * 1024;
+
+/// Work to be done on the thread of the machine.
+pub type Job<M> = Box<dyn FnOnce(&mut Element<M>, Now, &mut Outbox) + Send>;
+
+/// Sends jobs to an element.
+pub struct Jobs<M> {
+    sender: SyncSender<Job<M>>,
+    waiting: Arc<AtomicBool>,
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl<M> Clone for Jobs<M> {
+    fn clone(&self) -> Self {
+        Jobs {
+            sender: self.sender.clone(),
+            waiting: Arc::clone(&self.waiting),
+            wake: Arc::clone(&self.wake),
+        }
+    }
+}
+
+impl<M> std::fmt::Debug for Jobs<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jobs").finish_non_exhaustive()
+    }
+}
+
+impl<M: 'static> Jobs<M> {
+    /// Has work done on the machine's thread and waits for what comes of it.
+    pub fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Element<M>, Now, &mut Outbox) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        let (tell, told) = sync_channel(1);
+        let job: Job<M> = Box::new(move |element, now, out| {
+            // Who asked may have lost patience.
+            let _ = tell.send(work(element, now, out));
+        });
+        self.sender.try_send(job).map_err(|_| Gone)?;
+        self.waiting.store(true, Ordering::Release);
+        (self.wake)();
+        match told.recv_timeout(PATIENCE) {
+            Ok(answer) => Ok(answer),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Err(Gone),
+        }
+    }
+}
+
+/// A machine with an ear.
+pub struct Element<M> {
+    machine: M,
+    jobs: Receiver<Job<M>>,
+    waiting: Arc<AtomicBool>,
+    trace: Option<Tracer>,
+    /// Who is at the other end of which connection, for the trace.
+    flows: HashMap<ConnectionId, Flow>,
+    /// The transports of the listeners, for the trace.
+    listeners: Vec<(towel_core::io::ListenerId, Transport)>,
+}
+
+impl<M> std::fmt::Debug for Element<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Element").finish_non_exhaustive()
+    }
+}
+
+/// What is kept while messages are kept.
+#[derive(Debug)]
+struct Tracer {
+    ring: Ring,
+    partial: HashMap<ConnectionId, Vec<u8>>,
+}
+
+impl<M: Machine + 'static> Element<M> {
+    /// Puts an ear to a machine. `wake` makes the driver come round with a command.
+    pub fn new(machine: M, wake: impl Fn() + Send + Sync + 'static) -> (Element<M>, Jobs<M>) {
+        let (sender, jobs) = sync_channel(WAITING);
+        let waiting = Arc::new(AtomicBool::new(false));
+        let element = Element {
+            machine,
+            jobs,
+            waiting: Arc::clone(&waiting),
+            trace: None,
+            flows: HashMap::new(),
+            listeners: Vec::new(),
+        };
+        (element, Jobs { sender, waiting, wake: Arc::new(wake) })
+    }
+
+    /// The machine.
+    pub fn machine(&mut self) -> &mut M {
+        &mut self.machine
+    }
+
+    /// Begins or ends to keep messages; says whether they were kept.
+    pub fn set_trace(&mut self, ring: Option<Ring>) -> bool {
+        let was = self.trace.is_some();
+        match ring {
+            None => self.trace = None,
+            Some(ring) if !was => self.trace = Some(Tracer { ring, partial: HashMap::new() }),
+            Some(_) => {}
+        }
+        was
+    }
+
+    /// The messages that are kept.
+    pub fn ring(&self) -> Option<&Ring> {
+        self.trace.as_ref().map(|t| &t.ring)
+    }
+
+    fn run_jobs(&mut self, now: Now, out: &mut Outbox) {
+        self.waiting.store(false, Ordering::Release);
+        while let Ok(job) = self.jobs.try_recv() {
+            job(self, now, out);
+        }
+    }
+
+    /// Keeps the message, or the piece of one, that comes in.
+    fn note_input(&mut self, input: &Input<'_>) {
+        let Some(tracer) = &mut self.trace else { return };
+        match *input {
+            Input::Datagram { listener, remote, bytes } => {
+                let known = self.listeners.iter().find(|(id, _)| *id == listener);
+                let transport = known.map_or(Transport::Udp, |(_, transport)| *transport);
+                tracer.ring.push(passed(true, transport, remote, bytes));
+            }
+            Input::Stream { connection, bytes } => {
+                let Some(flow) = self.flows.get(&connection) else { return };
+                let buffer = tracer.partial.entry(connection).or_default();
+                buffer.extend_from_slice(bytes);
+                loop {
+                    let blank = buffer.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+                    buffer.drain(..blank);
+                    let Some((_, size)) = Text::read(buffer, true) else { break };
+                    let message: Vec<u8> = buffer.drain(..size).collect();
+                    tracer.ring.push(passed(true, flow.transport, flow.remote, &message));
+                }
+                if buffer.is_empty() || buffer.len() > PARTIAL {
+                    tracer.partial.remove(&connection);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn note_outputs(&mut self, out: &Outbox, from: usize) {
+        let Some(tracer) = &mut self.trace else { return };
+        for output in out.outputs.iter().skip(from) {
+            if let Output::Transmit { flow, bytes } = output {
+                tracer.ring.push(passed(false, flow.transport, flow.remote, out.bytes(bytes)));
+            }
+        }
+    }
+}
+
+fn passed(inward: bool, transport: Transport, peer: std::net::SocketAddr, bytes: &[u8]) -> Passed {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Passed {
+        at: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
+        inward,
+        transport: transport.via_token(),
+        peer,
+        bytes: bytes.to_vec(),
+    }
+}
+
+impl<M: Machine + 'static> Machine for Element<M> {
+    fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
+        if self.waiting.load(Ordering::Relaxed) {
+            self.run_jobs(now, out);
+        }
+        match &input {
+            Input::Opened { connection, flow, .. } => {
+                self.flows.insert(*connection, *flow);
+            }
+            Input::Closed { connection, .. } => {
+                self.flows.remove(connection);
+                if let Some(tracer) = &mut self.trace {
+                    tracer.partial.remove(connection);
+                }
+            }
+            Input::Listening(listener) => self.listeners.push((listener.id, listener.transport)),
+            // The driver's way to say that somebody has rung: there is nothing in it.
+            Input::Command(Command::Load(records)) if records.is_empty() => return,
+            _ => {}
+        }
+        if self.trace.is_some() {
+            self.note_input(&input);
+            let from = out.outputs.len();
+            self.machine.handle(now, input, out);
+            self.note_outputs(out, from);
+        } else {
+            self.machine.handle(now, input, out);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.machine.deadline()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.machine.is_drained()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::Wanted;
+    use towel_core::io::ListenerId;
+
+    /// Sends back what it gets.
+    struct Echo(usize);
+
+    impl Machine for Echo {
+        fn handle(&mut self, _: Now, input: Input<'_>, out: &mut Outbox) {
+            self.0 += 1;
+            let remote = "192.0.2.1:5060".parse().unwrap();
+            let flow = Flow {
+                transport: Transport::Udp,
+                listener: ListenerId(0),
+                local: remote,
+                remote,
+                connection: None,
+            };
+            match input {
+                Input::Datagram { bytes, .. } | Input::Stream { bytes, .. } => {
+                    out.transmit(flow, bytes);
+                }
+                _ => {}
+            }
+        }
+        fn deadline(&self) -> Option<Instant> {
+            None
+        }
+    }
+
+    #[test]
+    fn jobs_run_between_inputs() {
+        let (mut element, jobs) = Element::new(Echo(0), || {});
+        let asking = std::thread::spawn(move || jobs.ask(|element, _, _| element.machine().0));
+        let mut out = Outbox::new();
+        while !asking.is_finished() {
+            let wake = Input::Command(Command::Load(Vec::new()));
+            element.handle(Now::default(), wake, &mut out);
+            std::thread::yield_now();
+        }
+        assert_eq!(asking.join().unwrap(), Ok(0));
+        drop(element);
+    }
+
+    #[test]
+    fn a_machine_that_is_gone_is_told() {
+        let (element, jobs) = Element::new(Echo(0), || {});
+        drop(element);
+        assert_eq!(jobs.ask(|_, _, _| ()), Err(Gone));
+    }
+
+    #[test]
+    fn streams_are_traced_by_message() {
+        let (mut element, _jobs) = Element::new(Echo(0), || {});
+        assert!(!element.set_trace(Some(Ring::new(10, 1 << 20))));
+        let mut out = Outbox::new();
+        let remote = "192.0.2.9:4000".parse().unwrap();
+        let connection = ConnectionId(3);
+        let flow = Flow {
+            transport: Transport::Tcp,
+            listener: ListenerId(1),
+            local: remote,
+            remote,
+            connection: Some(connection),
+        };
+        let opened = Input::Opened { connection, flow, identities: Vec::new() };
+        element.handle(Now::default(), opened, &mut out);
+        for bytes in
+            [&b"OPTIONS sip:x SIP/2.0\r\nCall-ID: a\r\n"[..], b"Content-Length: 0\r\n\r\n\r\n"]
+        {
+            element.handle(Now::default(), Input::Stream { connection, bytes }, &mut out);
+        }
+        let kept = element.ring().unwrap().select(&Wanted::All);
+        let inward: Vec<_> = kept.iter().filter(|m| m.inward).collect();
+        assert_eq!(inward.len(), 1);
+        assert_eq!((inward[0].transport, inward[0].peer), ("TCP", remote));
+        assert!(inward[0].bytes.ends_with(b"\r\n\r\n"));
+        assert!(element.set_trace(None));
+        assert!(element.ring().is_none());
+    }
+}

@@ -7,5 +7,6 @@ pub mod http;
 pub mod log;
 pub mod persist;
 pub mod secret;
+pub mod settings;
 pub mod trace;
 pub mod users;

@@ -46,7 +46,7 @@ pub struct Config {
     /// Connections.
     pub transport: TransportSettings,
     /// Settings of the Guide's entries.
-    pub extensions: Extensions,
+    pub extensions: Vec<ExtensionTable>,
 }
 
 /// When the answer to a REGISTER may leave.
@@ -402,19 +402,13 @@ pub struct TransportSettings {
     pub mtu_switch: usize,
 }
 
-/// Settings of the Guide's entries.
+/// The table of one of the Guide's entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Extensions {
-    /// `path`: registrar and proxy keep Path header fields (RFC 3327).
-    pub path: bool,
-    /// `service-route`: URIs given to a phone in the answer to REGISTER (RFC 3608).
-    pub service_route: Vec<String>,
-    /// `asserted-identity`: assert the identity of who authenticated (RFC 3325).
-    pub asserted_identity: bool,
-    /// `asserted-identity`: networks of the trust domain, whose assertions we believe and to which we give ours.
-    pub trust_domain: Vec<Network>,
-    /// `hop-limit-diagnostics`: put the offending request into the body of a 483.
-    pub hop_limit_diagnostics: bool,
+pub struct ExtensionTable {
+    /// The entry's id.
+    pub id: String,
+    /// Keys and values as written; an array is its key repeated.
+    pub entries: Vec<(String, String)>,
 }
 
 impl Default for Config {
@@ -497,13 +491,7 @@ impl Default for Config {
                 read: Duration::from_secs(30),
                 mtu_switch: 1300,
             },
-            extensions: Extensions {
-                path: true,
-                service_route: Vec::new(),
-                asserted_identity: false,
-                trust_domain: Vec::new(),
-                hop_limit_diagnostics: true,
-            },
+            extensions: Vec::new(),
         }
     }
 }

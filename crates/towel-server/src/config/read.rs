@@ -30,6 +30,9 @@ pub(crate) struct Text {
     pub(crate) span: Range<usize>,
 }
 
+/// A table whose keys somebody else knows: its name, its keys and their values.
+pub(crate) type FreeTable = (Text, Vec<(Text, Vec<Text>)>);
+
 impl<'s> Reading<'s> {
     /// Reads a whole document: `read` is given its root table.
     pub(crate) fn document(
@@ -359,6 +362,45 @@ impl<'r, 's> Section<'r, 's> {
     /// Whether this table is not in the document at all.
     pub(crate) fn is_absent(&self) -> bool {
         self.reading.absent
+    }
+
+    /// The tables in the table `key`, whose names and keys somebody else knows. An array is a list
+    /// of values, anything else is one.
+    pub(crate) fn free_tables(&mut self, key: &'static str) -> Vec<FreeTable> {
+        let Some(value) = self.ask(key) else { return Vec::new() };
+        let DeValue::Table(tables) = value.get_ref() else {
+            self.wrong_type(key, value, "a table");
+            return Vec::new();
+        };
+        let text = |value: &str, span: Range<usize>| Text { value: value.to_owned(), span };
+        let mut all = Vec::new();
+        for (name, value) in tables.iter() {
+            let DeValue::Table(table) = value.get_ref() else {
+                self.wrong_type(key, value, "a table");
+                continue;
+            };
+            let mut pairs = Vec::new();
+            for (inner, value) in table.iter() {
+                let items = match value.get_ref() {
+                    DeValue::Array(items) => items.iter().collect(),
+                    _ => vec![value],
+                };
+                let mut values = Vec::new();
+                for item in items {
+                    let span = item.span();
+                    match item.get_ref() {
+                        DeValue::String(s) => values.push(text(s, span)),
+                        DeValue::Integer(n) => values.push(text(n.as_str(), span)),
+                        DeValue::Float(n) => values.push(text(n.as_str(), span)),
+                        DeValue::Boolean(b) => values.push(text(&b.to_string(), span)),
+                        _ => self.wrong_type(key, item, "a string, a number, true or false"),
+                    }
+                }
+                pairs.push((text(inner.get_ref(), inner.span()), values));
+            }
+            all.push((text(name.get_ref(), name.span()), pairs));
+        }
+        all
     }
 
     fn finish(self) {

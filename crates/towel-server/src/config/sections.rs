@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::model::*;
+use super::problem::did_you_mean;
 use super::read::{Section, Text};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -60,7 +61,7 @@ pub(super) fn root(section: &mut Section<'_, '_>, config: &mut Config) {
         s.set_number("bytes", 4096..=1 << 32, &mut config.trace.bytes);
     });
     section.section("transport", |s| transport(s, &mut config.transport));
-    section.section("extensions", |s| extensions(s, &mut config.extensions));
+    extensions(section, &mut config.extensions);
 }
 
 /// The words for [`LogLevel`].
@@ -318,32 +319,51 @@ fn transport(s: &mut Section<'_, '_>, t: &mut TransportSettings) {
     s.set_number("mtu-switch", 500..=65_535, &mut t.mtu_switch);
 }
 
-fn extensions(s: &mut Section<'_, '_>, e: &mut Extensions) {
-    s.section("path", |s| s.set_bool("enabled", &mut e.path));
-    s.section("service-route", |s| {
-        if let Some(texts) = s.texts("routes") {
-            e.service_route.clear();
-            for text in texts {
-                let uri = text.value.trim();
-                if (uri.starts_with("sip:") || uri.starts_with("sips:"))
-                    && !uri.contains(['<', '>', ' ', '\r', '\n', '"'])
-                {
-                    e.service_route.push(uri.to_owned());
-                } else {
-                    s.wrong("routes", text.span, "a sip or sips URI is wanted, without < >");
-                }
+/// The tables of the Guide's entries, which declare their keys themselves.
+fn extensions(section: &mut Section<'_, '_>, all: &mut Vec<ExtensionTable>) {
+    let known = towel_guide::extensions();
+    let settable = || known.iter().filter(|one| !one.settings.is_empty());
+    for (id, pairs) in section.free_tables("extensions") {
+        let Some(extension) = settable().find(|one| one.id == id.value) else {
+            let near = did_you_mean(&id.value, settable().map(|one| one.id));
+            let problem = section.wrong(
+                "extensions",
+                id.span,
+                format!("`{}` is no entry of the Guide that has settings", id.value),
+            );
+            problem.help = near.map(|near| format!("did you mean `{near}`?"));
+            continue;
+        };
+        let mut entries = Vec::new();
+        let mut sound = true;
+        for (key, values) in &pairs {
+            if extension.settings.iter().any(|setting| setting.key == key.value) {
+                entries.extend(values.iter().map(|v| (key.value.clone(), v.value.clone())));
+                continue;
             }
+            sound = false;
+            let keys = || extension.settings.iter().map(|setting| setting.key);
+            let help = match did_you_mean(&key.value, keys()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known here: {}", keys().collect::<Vec<_>>().join(", ")),
+            };
+            section.wrong("extensions", key.span.clone(), format!("`{}`: unknown key", key.value))
+                .help = Some(help);
         }
-    });
-    s.section("asserted-identity", |s| {
-        s.set_bool("enabled", &mut e.asserted_identity);
-        if let Some(texts) = s.texts("trust-domain") {
-            e.trust_domain = networks(s, "trust-domain", texts);
+        let lent: Vec<(&str, &str)> =
+            entries.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        if sound
+            && let Some(configure) = extension.configure
+            && let Err(fault) = configure(&lent)
+        {
+            let place = pairs.iter().find(|(key, _)| key.value == fault.key);
+            let span = place.map_or(id.span.clone(), |(key, values)| {
+                values.first().map_or(key.span.clone(), |v| v.span.clone())
+            });
+            section.wrong("extensions", span, format!("{}: {}", fault.key, fault.about));
         }
-    });
-    s.section("hop-limit-diagnostics", |s| {
-        s.set_bool("enabled", &mut e.hop_limit_diagnostics);
-    });
+        all.push(ExtensionTable { id: id.value, entries });
+    }
 }
 
 fn networks(s: &mut Section<'_, '_>, key: &'static str, texts: Vec<Text>) -> Vec<Network> {

@@ -100,6 +100,30 @@ fn the_example_names_every_key_and_is_accepted() {
     assert!(missing.is_empty(), "not in the example: {missing:?}");
     let problems = reading.into_problems();
     assert!(problems.is_empty(), "{problems:?}");
+    for extension in towel_guide::extensions() {
+        let table = config.extensions.iter().find(|table| table.id == extension.id);
+        for setting in extension.settings {
+            let section = source.split(&format!("[extensions.{}]", extension.id)).nth(1);
+            let section = section.and_then(|s| s.split("\n[").next()).unwrap_or("");
+            assert!(
+                table.is_some() && section.contains(&format!("{} = ", setting.key)),
+                "not in the example: extensions.{}.{}",
+                extension.id,
+                setting.key
+            );
+        }
+    }
+}
+
+#[test]
+fn the_keys_of_extensions_are_known() {
+    let Some(extension) = towel_guide::extensions().into_iter().find(|e| !e.settings.is_empty())
+    else {
+        return;
+    };
+    let text = messages(&format!("[extensions.{}]\nzebra = 1\n", extension.id));
+    assert!(text.starts_with("towel.toml:2:1: `extensions`: `zebra`: unknown key"), "{text}");
+    assert!(messages("[extensions.zebra]\n").contains("is no entry of the Guide"));
 }
 
 #[test]

@@ -122,21 +122,6 @@ pub(super) async fn bindings(Take(state): Take<State>, Query(paging): Query<Pagi
     answer(away(&state, move |ask| ask.bindings(paging.user, paging.offset, limit)).await)
 }
 
-#[derive(Deserialize)]
-pub(super) struct Whose {
-    user: String,
-}
-
-pub(super) async fn remove_bindings(
-    Take(state): Take<State>,
-    Query(whose): Query<Whose>,
-) -> Response {
-    let work = move |ask: &dyn Ask| {
-        ask.remove_bindings(&whose.user).map(|removed| json!({ "removed": removed }))
-    };
-    answer(away(&state, work).await)
-}
-
 pub(super) async fn users(Take(state): Take<State>, Query(paging): Query<Paging>) -> Response {
     let limit = paging.limit();
     answer(away(&state, move |ask| ask.users(paging.offset, limit)).await)

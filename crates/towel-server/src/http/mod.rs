@@ -46,8 +46,6 @@ pub trait Ask: Send + Sync + 'static {
     ) -> Result<Option<String>, Refusal>;
     /// Removes a user.
     fn remove_user(&self, user: &str) -> Result<(), Refusal>;
-    /// Removes the bindings of an address of record.
-    fn remove_bindings(&self, address_of_record: &str) -> Result<usize, Refusal>;
     /// Reads the configuration again; what is wrong with it otherwise.
     fn reload(&self) -> Result<String, Refusal>;
     /// Messages of the trace.
@@ -120,7 +118,7 @@ pub fn routes(ask: Arc<dyn Ask>, access: Access) -> Router {
         .route("/health", get(api::health))
         .route("/metrics", get(metrics::page))
         .route("/api/status", get(api::status))
-        .route("/api/bindings", get(api::bindings).delete(api::remove_bindings))
+        .route("/api/bindings", get(api::bindings))
         .route("/api/users", get(api::users).post(api::add_user))
         .route("/api/users/{user}", delete(api::remove_user).put(api::change_user))
         .route("/api/calls", get(api::calls))

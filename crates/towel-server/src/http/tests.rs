@@ -40,9 +40,6 @@ impl Ask for Fake {
     fn remove_user(&self, user: &str) -> Result<(), Refusal> {
         Err(Refusal { status: 404, why: format!("there is no user {user}") })
     }
-    fn remove_bindings(&self, _: &str) -> Result<usize, Refusal> {
-        Ok(1)
-    }
     fn reload(&self) -> Result<String, Refusal> {
         Ok("as it was".into())
     }

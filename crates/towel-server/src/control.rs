@@ -1,0 +1,364 @@
+//! What the HTTP port and the signals can do to a running server.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+
+use towel_core::auth::User;
+use towel_core::io::{Command, Input, Machine as _};
+use towel_core::registrar::Binding as CoreBinding;
+use towel_core::server::Server;
+use towel_net::{Counters, Handle};
+use towel_store::Store;
+
+use crate::config::{Config, Problem};
+use crate::element::Jobs;
+use crate::http::{About, Ask, Binding, BindingPage, Gone, Metrics, Refusal, UserPage, UserRow};
+use crate::log::Log;
+use crate::persist::to_store;
+use crate::trace::{Call, Passed, Ring, Wanted};
+use crate::users::{self, Source, Users};
+
+/// Everything that is shared with the threads that do not carry calls.
+pub struct Control {
+    /// What runs now.
+    pub(crate) config: RwLock<Config>,
+    /// Reads the configuration again.
+    pub(crate) again: Box<dyn Fn() -> Result<Config, Vec<Problem>> + Send + Sync>,
+    /// Users of the store, and all users.
+    pub(crate) users: Mutex<(Users, Users)>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) jobs: Jobs<Server>,
+    pub(crate) handle: Handle,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) events: Events,
+    pub(crate) log: Log,
+    pub(crate) began: Instant,
+    pub(crate) listeners: Vec<String>,
+    pub(crate) secret: [u8; 16],
+    /// Where the data are, as the console shows it.
+    pub(crate) data: PathBuf,
+}
+
+/// Counts of events by their kind.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Events(Arc<Mutex<Vec<(&'static str, u64)>>>);
+
+impl Events {
+    pub(crate) fn count(&self, kind: &'static str) {
+        let mut all = locked(&self.0);
+        match all.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count += 1,
+            None => all.push((kind, 1)),
+        }
+    }
+}
+
+/// A lock whose holder panicked still guards data that are whole: every change here is one step.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    fn config(&self) -> Config {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Name and realm of a user of the command line or the API.
+    fn named(&self, user: &str) -> Result<(String, String), Refusal> {
+        let config = self.config();
+        let (name, domain) =
+            users::parse(user, &config).map_err(|why| Refusal { status: 400, why })?;
+        let realm = users::realm_of(&config, &domain);
+        Ok((name, realm))
+    }
+
+    fn put(&self, record: towel_core::io::Record) -> Result<(), Refusal> {
+        self.store
+            .put(vec![to_store(record)])
+            .map_err(|e| Refusal { status: 500, why: format!("the store: {e}") })
+    }
+}
+
+/// How a binding is shown.
+fn shown(aor: &[u8], binding: &CoreBinding<'_>, unix: u64) -> Binding {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let flow = &binding.flow;
+    Binding {
+        address_of_record: text(aor),
+        contact: text(binding.uri),
+        expires: binding.remaining(unix),
+        q: f32::from(binding.q) / 1000.0,
+        flow: format!("{} {}", flow.transport, flow.remote),
+        call_id: text(binding.call_id),
+    }
+}
+
+/// Whether an address of record belongs to a user, named with or without a domain.
+fn belongs(aor: &[u8], user: &str) -> bool {
+    let aor = String::from_utf8_lossy(aor);
+    let aor = aor.strip_prefix("sips:").or_else(|| aor.strip_prefix("sip:")).unwrap_or(&aor);
+    let user = user.strip_prefix("sip:").unwrap_or(user);
+    aor == user || (!user.contains('@') && aor.split('@').next() == Some(user))
+}
+
+impl Ask for Control {
+    fn metrics(&self) -> Result<Metrics, Gone> {
+        let mut metrics = Metrics::default();
+        let (bindings, records, waiting) = self.jobs.ask(|element, _, _| {
+            let registrar = element.machine().registrar();
+            (registrar.location().bindings(), registrar.location().len(), registrar.waiting())
+        })?;
+        metrics
+            .gauge("towel_bindings", "Bindings held.", bindings as u64)
+            .gauge("towel_addresses_of_record", "Addresses of record with bindings.", records as u64)
+            .gauge("towel_registrations_waiting", "REGISTER requests waiting for the store.", waiting as u64)
+            .gauge("towel_users", "Users known.", locked(&self.users).1.len() as u64)
+            .gauge("towel_uptime_seconds", "Seconds since the start.", self.began.elapsed().as_secs())
+            .counter("towel_log_lines_lost_total", "Log lines that were not written.", self.log.lost());
+        for (name, value) in self.counters.read().all() {
+            if name == "connections" {
+                metrics.gauge("towel_connections", "Connections open.", value);
+                continue;
+            }
+            let labels = vec![("kind", name.to_owned())];
+            metrics.labelled("towel_net_total", "What the driver did, by kind.", true, labels, value);
+        }
+        for (name, value) in self.jobs.ask(|element, _, _| element.machine().counts())? {
+            let labels = vec![("kind", name.to_owned())];
+            metrics.labelled("towel_sip_total", "What the core did, by kind.", true, labels, value);
+        }
+        for (kind, count) in locked(&self.events.0).iter() {
+            let labels = vec![("kind", (*kind).to_owned())];
+            metrics.labelled("towel_events_total", "Events, by kind.", true, labels, *count);
+        }
+        Ok(metrics)
+    }
+
+    fn bindings(
+        &self,
+        user: Option<String>,
+        offset: usize,
+        limit: usize,
+    ) -> Result<BindingPage, Gone> {
+        self.jobs.ask(move |element, now, _| {
+            let location = element.machine().registrar().location();
+            let mut page = BindingPage { total: 0, offset, bindings: Vec::new() };
+            let full = page_total(user.as_deref(), location.bindings());
+            for (aor, bindings) in location.iter() {
+                if user.as_deref().is_some_and(|user| !belongs(aor, user)) {
+                    continue;
+                }
+                for binding in bindings.live(now.unix) {
+                    if page.total >= offset && page.bindings.len() < limit {
+                        page.bindings.push(shown(aor, &binding, now.unix));
+                    }
+                    page.total += 1;
+                }
+                // The rest need not be walked only to be counted: calls are waiting.
+                if let Some(full) = full
+                    && page.bindings.len() == limit
+                {
+                    page.total = full;
+                    break;
+                }
+            }
+            page
+        })
+    }
+
+    fn users(&self, offset: usize, limit: usize) -> Result<UserPage, Gone> {
+        let users = locked(&self.users);
+        let rows = users.1.iter().skip(offset).take(limit).map(|entry| UserRow {
+            user: entry.user.name().to_owned(),
+            realm: entry.user.realm().to_owned(),
+            source: entry.source,
+        });
+        Ok(UserPage { total: users.1.len(), offset, users: rows.collect() })
+    }
+
+    fn set_user(
+        &self,
+        user: &str,
+        password: Option<&str>,
+        change: bool,
+    ) -> Result<Option<String>, Refusal> {
+        let (name, realm) = self.named(user)?;
+        let most = self.config().limits.users;
+        {
+            let users = locked(&self.users);
+            let refuse = |status, why| Err(Refusal { status, why });
+            match (users.1.get(&name, &realm).map(|e| e.source), change) {
+                (Some(Source::Configuration), _) => {
+                    return refuse(409, format!("{name} is defined in the configuration"));
+                }
+                (Some(Source::Store), false) => {
+                    return refuse(409, format!("there is a user {name} in realm {realm} already"));
+                }
+                (None, true) => {
+                    return refuse(404, format!("there is no user {name} in realm {realm}"));
+                }
+                (None, false) if users.1.len() >= most => {
+                    return refuse(507, format!("there are {most} users already (limits.users)"));
+                }
+                _ => {}
+            }
+        }
+        let made = match password {
+            Some("") => {
+                return Err(Refusal { status: 400, why: "the password is empty".into() });
+            }
+            Some(_) => None,
+            None => Some(crate::secret::password().map_err(|e| Refusal {
+                status: 500,
+                why: format!("no random bytes: {e}"),
+            })?),
+        };
+        let secret = password.or(made.as_deref()).unwrap_or_default();
+        let user = User::new(&name, &realm, secret);
+        self.put(user.record())?;
+        {
+            let mut users = locked(&self.users);
+            users.0.set(Source::Store, user.clone());
+            users.1.set(Source::Store, user.clone());
+        }
+        self.jobs.ask(move |element, _, _| element.machine().credentials_mut().insert(user))?;
+        self.log.event(
+            crate::config::LogLevel::Info,
+            "user-changed",
+            format!("{name} in realm {realm}"),
+        );
+        Ok(made)
+    }
+
+    fn remove_user(&self, user: &str) -> Result<(), Refusal> {
+        let (name, realm) = self.named(user)?;
+        match locked(&self.users).1.get(&name, &realm).map(|e| e.source) {
+            Some(Source::Store) => {}
+            Some(Source::Configuration) => {
+                let why = format!("{name} is defined in the configuration");
+                return Err(Refusal { status: 409, why });
+            }
+            None => {
+                let why = format!("there is no user {name} in realm {realm}");
+                return Err(Refusal { status: 404, why });
+            }
+        }
+        self.put(User::removal(&name, &realm))?;
+        {
+            let mut users = locked(&self.users);
+            users.0.remove(&name, &realm);
+            users.1.remove(&name, &realm);
+        }
+        let text = format!("{name} in realm {realm}");
+        self.jobs.ask(move |element, _, _| element.machine().credentials_mut().remove(&name, &realm))?;
+        self.log.event(crate::config::LogLevel::Info, "user-removed", text);
+        Ok(())
+    }
+
+    fn reload(&self) -> Result<String, Refusal> {
+        let fresh = (self.again)().map_err(|problems| {
+            let text: String = problems.iter().map(ToString::to_string).collect();
+            Refusal { status: 422, why: format!("nothing has changed:\n{text}") }
+        })?;
+        let mut all = locked(&self.users).0.clone();
+        let problems = all.configure(&fresh, &mut |_, _| {});
+        let tls = crate::settings::tls(&fresh).and_then(|t| t.build().map_err(|e| e.to_string()));
+        let told = |why: String| Refusal { status: 422, why: format!("nothing has changed: {why}") };
+        if !problems.is_empty() {
+            let text: String = problems.iter().map(ToString::to_string).collect();
+            return Err(told(text));
+        }
+        let tls = tls.map_err(told)?;
+        let old = self.config();
+        let settings = crate::settings::core(&fresh, self.secret);
+        let registry = crate::run::registry(&fresh).map_err(told)?;
+        let list: Vec<User> = all.iter().map(|entry| entry.user.clone()).collect();
+        self.jobs.ask(move |element, now, out| {
+            let server = element.machine();
+            server.set_registry(registry);
+            server.credentials_mut().replace(list);
+            server.handle(now, Input::Command(Command::Reload(Box::new(settings))), out);
+        })?;
+        self.handle.set_tls(Arc::new(tls));
+        self.log.set_level(fresh.log.level);
+        let count = all.len();
+        locked(&self.users).1 = all;
+        let mut restart = Vec::new();
+        let changed = [
+            ("listen", crate::settings::listeners(&old) != crate::settings::listeners(&fresh)),
+            ("data", old.data != fresh.data),
+            ("durability", old.durability != fresh.durability),
+            ("http", old.http != fresh.http),
+            ("dns", old.dns != fresh.dns),
+            ("log.format", old.log.format != fresh.log.format),
+        ];
+        restart.extend(changed.iter().filter(|(_, is)| *is).map(|(key, _)| *key));
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        let mut text = format!("the configuration is taken in; {count} users");
+        if !restart.is_empty() {
+            text.push_str(&format!("; needs a restart: {}", restart.join(", ")));
+        }
+        self.log.event(crate::config::LogLevel::Info, "reloaded", text.clone());
+        Ok(text)
+    }
+
+    fn trace(&self, wanted: Wanted) -> Result<Vec<Passed>, Gone> {
+        self.jobs.ask(move |element, _, _| {
+            element.ring().map(|ring| ring.select(&wanted)).unwrap_or_default()
+        })
+    }
+
+    fn calls(&self, most: usize) -> Result<Vec<Call>, Gone> {
+        self.jobs
+            .ask(move |element, _, _| element.ring().map(|r| r.calls(most)).unwrap_or_default())
+    }
+
+    fn set_trace(&self, on: bool) -> Result<bool, Gone> {
+        let config = self.config();
+        let ring = on.then(|| Ring::new(config.trace.messages, config.trace.bytes));
+        self.jobs.ask(move |element, _, _| element.set_trace(ring))
+    }
+
+    fn about(&self) -> About {
+        let config = self.config();
+        let domains = if config.domains.is_empty() {
+            vec!["the addresses of this machine".to_owned()]
+        } else {
+            config.domains.clone()
+        };
+        About {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime: self.began.elapsed().as_secs(),
+            listeners: self.listeners.clone(),
+            domains,
+            data: self.data.display().to_string(),
+            tracing: self.jobs.ask(|element, _, _| element.ring().is_some()).unwrap_or(false),
+        }
+    }
+}
+
+/// How many rows there are in all, where that is known without walking over them.
+fn page_total(user: Option<&str>, bindings: usize) -> Option<usize> {
+    user.is_none().then_some(bindings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_bindings() {
+        assert!(belongs(b"sip:alice@example.org", "alice"));
+        assert!(belongs(b"sip:alice@example.org", "alice@example.org"));
+        assert!(belongs(b"alice@example.org", "sip:alice@example.org"));
+        assert!(!belongs(b"sip:alice@example.org", "alice@example.com"));
+        assert!(!belongs(b"sip:alice@example.org", "ali"));
+    }
+}

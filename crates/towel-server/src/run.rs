@@ -1,0 +1,323 @@
+//! The server put together: store, users, core, driver, HTTP, signals.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::sys::signal::{SigSet, Signal};
+use towel_core::auth::User;
+use towel_core::contract::{Registry, Role, Roles};
+use towel_core::io::{
+    Command, Event, Input, Level, Listener, Machine as _, Now, Outbox, Record, Ticket,
+};
+use towel_core::server::Server;
+use towel_net::{Driver, Forget, Handle, Persist};
+
+use crate::config::{Config, Durability, LogLevel, Problem};
+use crate::control::{Control, Events};
+use crate::element::Element;
+use crate::http::{Access, Ask as _};
+use crate::log::Log;
+use crate::trace::Ring;
+use crate::users::{Source, Users, primary_domain, realm_of};
+use crate::{persist, secret, settings};
+
+/// How long calls may take to end when the server is stopped.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// What the person who starts the server wants to see.
+pub trait Watch {
+    /// Long work goes on: its name, its unit, how much of how much is done.
+    fn progress(&mut self, what: &'static str, unit: &'static str, done: u64, total: u64);
+    /// The server is up.
+    fn up(&mut self, started: &Started);
+}
+
+/// What a person needs to know of a server that is up.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// The listeners with the ports that they truly have.
+    pub listeners: Vec<Listener>,
+    /// The console's address, or why there is none.
+    pub http: Option<Result<SocketAddr, String>>,
+    /// Users made on this first start: name, domain, password.
+    pub made: Vec<(String, String, String)>,
+    /// How many users there are.
+    pub users: usize,
+    /// How many records the store held.
+    pub records: u64,
+    /// Bytes that a crash tore off the end of the store.
+    pub torn: u64,
+}
+
+/// The Guide's extensions as a server uses them, with their tables of the configuration.
+pub fn registry(config: &Config) -> Result<Registry, String> {
+    let roles = Roles::of(&[Role::Uas, Role::Proxy, Role::Registrar, Role::Transport]);
+    let mut registry = towel_guide::registry(roles);
+    for table in &config.extensions {
+        let entries: Vec<(&str, &str)> =
+            table.entries.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        registry
+            .configure(&table.id, &entries)
+            .map_err(|fault| format!("extensions.{}.{}: {}", table.id, fault.key, fault.about))?;
+    }
+    Ok(registry)
+}
+
+/// The driver's way to the store.
+struct ToStore {
+    store: Arc<towel_store::Store>,
+    handle: Handle,
+}
+
+impl Persist for ToStore {
+    fn submit(&mut self, ticket: Option<Ticket>, record: Record) {
+        if let Err((Some(ticket), fault)) = persist::submit(&self.store, ticket, record) {
+            self.handle.stored(ticket, Err(fault));
+        }
+    }
+}
+
+/// Runs a server until it is told to stop.
+///
+/// `again` reads the configuration anew, for a reload.
+///
+/// # Errors
+/// In words for a person, if it cannot start or the driver fails.
+pub fn run(
+    config: Config,
+    again: Box<dyn Fn() -> Result<Config, Vec<Problem>> + Send + Sync>,
+    log: Log,
+    watch: &mut dyn Watch,
+) -> Result<(), String> {
+    let began = Instant::now();
+    // Before any thread: those that come later inherit the mask, and one thread waits for them.
+    let mut signals = SigSet::empty();
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        signals.add(signal);
+    }
+    signals.thread_block().map_err(|e| format!("signals: {e}"))?;
+    more_descriptors();
+
+    make_data_folder(&config.data)?;
+    let data = |e: std::io::Error| format!("{}: {e}", config.data.display());
+    let token = secret::token_of(&config.data).map_err(data)?;
+    let kept = kept_secret(&config.data).map_err(data)?;
+
+    let opened =
+        persist::open(&config, &mut |done, total| watch.progress("store", "bytes", done, total))
+            .map_err(|e| e.to_string())?;
+    let mut stored = Users::default();
+    let unread = opened.users.iter().filter(|record| !stored.load(record)).count();
+    if unread > 0 {
+        let text = format!("{unread} records of users cannot be read and are passed over");
+        log.event(LogLevel::Error, "store", text);
+    }
+    let nobody = stored.is_empty() && config.users.is_empty() && config.user_files.is_empty();
+    let made = if nobody && opened.loaded.records == 0 && config.auth.register {
+        first_users(&config, &mut stored, &opened.store)?
+    } else {
+        Vec::new()
+    };
+    let mut users = stored.clone();
+    let problems = users
+        .configure(&config, &mut |done, total| watch.progress("users", "users", done, total));
+    if !problems.is_empty() {
+        return Err(problems.iter().map(ToString::to_string).collect());
+    }
+
+    let mut net = settings::driver(&config);
+    let tls = settings::tls(&config)?.build().map_err(|e| e.to_string())?;
+    net.tls = Some(Arc::new(tls));
+    let driver = Driver::new(net).map_err(|e| format!("{e}{}", what_to_do(&config)))?;
+    let handle = driver.handle();
+
+    let random = secret::random::<32>().map_err(|e| format!("no random bytes: {e}"))?;
+    let mut server =
+        Server::new(settings::core(&config, kept), Arc::new(registry(&config)?), random);
+    for entry in users.iter() {
+        server.credentials_mut().insert(entry.user.clone());
+    }
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
+    let mut out = Outbox::new();
+    let now = Now { unix, ..Now::default() };
+    server.handle(now, Input::Command(Command::Load(opened.rest)), &mut out);
+    drop(out);
+
+    let waker = handle.clone();
+    let (mut element, jobs) =
+        Element::new(server, move || waker.command(Command::Load(Vec::new())));
+    if config.trace.enabled {
+        element.set_trace(Some(Ring::new(config.trace.messages, config.trace.bytes)));
+    }
+    let teller = handle.clone();
+    let _ = opened.tell.set(Box::new(move |ticket, result| teller.stored(ticket, result)));
+    let store = Arc::new(opened.store);
+
+    let listeners = driver.listeners().to_vec();
+    let control = Arc::new(Control {
+        users: Mutex::new((stored, users)),
+        again,
+        store: Arc::clone(&store),
+        jobs,
+        handle: handle.clone(),
+        counters: driver.counters(),
+        events: Events::default(),
+        log: log.clone(),
+        began,
+        listeners: listeners.iter().map(|l| format!("{} {}", l.transport, l.local)).collect(),
+        secret: kept,
+        data: std::fs::canonicalize(&config.data).unwrap_or_else(|_| config.data.clone()),
+        config: RwLock::new(config.clone()),
+    });
+    let http = config.http.enabled.then(|| open_http(&config, &control, token));
+    wait_for_signals(signals, Arc::clone(&control)).map_err(|e| format!("signals: {e}"))?;
+
+    watch.up(&Started {
+        listeners,
+        http,
+        made,
+        users: crate::control::locked(&control.users).1.len(),
+        records: opened.loaded.records,
+        torn: opened.loaded.torn,
+    });
+
+    let mut to_store = ToStore { store: Arc::clone(&store), handle: handle.clone() };
+    let mut forget = Forget(handle);
+    let persist: &mut dyn Persist = match config.durability {
+        Durability::Memory => &mut forget,
+        _ => &mut to_store,
+    };
+    let events = control.events.clone();
+    let mut onlooker = |event: Event| {
+        events.count(event.kind);
+        log.event(level(event.level), event.kind, event.text);
+    };
+    let done = driver.run(&mut element, persist, &mut onlooker).map_err(|e| e.to_string());
+    let _ = std::fs::remove_file(config.data.join("http-address"));
+    log.event(LogLevel::Info, "stopped", "");
+    // Whatever still waits for the disk is written before the process ends: the store is dropped
+    // by whoever holds it last, so it is asked to be done here.
+    if config.durability != Durability::Memory {
+        let _ = store.put(Vec::new());
+    }
+    done
+}
+
+fn level(level: Level) -> LogLevel {
+    match level {
+        Level::Debug => LogLevel::Debug,
+        Level::Info => LogLevel::Info,
+        Level::Warn => LogLevel::Warn,
+        Level::Error => LogLevel::Error,
+    }
+}
+
+/// Keys and users' hashes lie in it, so it is its owner's alone.
+fn make_data_folder(data: &Path) -> Result<(), String> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(data).map_err(|e| format!("the data folder {}: {e}", data.display()))
+}
+
+/// The secret behind what we write into Via and Record-Route: kept, so that calls outlive a restart.
+fn kept_secret(data: &Path) -> std::io::Result<[u8; 16]> {
+    let path = data.join("secret");
+    if let Ok(bytes) = std::fs::read(&path)
+        && let Ok(secret) = <[u8; 16]>::try_from(bytes)
+    {
+        return Ok(secret);
+    }
+    let fresh = secret::random::<16>()?;
+    secret::write_private(&path, &fresh)?;
+    Ok(fresh)
+}
+
+/// Two users to begin with, in the store.
+fn first_users(
+    config: &Config,
+    stored: &mut Users,
+    store: &towel_store::Store,
+) -> Result<Vec<(String, String, String)>, String> {
+    let domain = primary_domain(config);
+    let realm = realm_of(config, &domain);
+    let mut made = Vec::new();
+    for name in ["alice", "bob"] {
+        let password = secret::password().map_err(|e| format!("no random bytes: {e}"))?;
+        let user = User::new(name, &realm, &password);
+        store.put(vec![persist::to_store(user.record())]).map_err(|e| format!("the store: {e}"))?;
+        stored.set(Source::Store, user);
+        made.push((name.to_owned(), domain.clone(), password));
+    }
+    Ok(made)
+}
+
+fn open_http(
+    config: &Config,
+    control: &Arc<Control>,
+    token: String,
+) -> Result<SocketAddr, String> {
+    let cannot = |e: std::io::Error| {
+        let address = config.http.address;
+        if e.kind() == std::io::ErrorKind::AddrInUse {
+            format!(
+                "{address} is taken by another program; set http.address to another port (or \
+                 --set 'http.address=\"127.0.0.1:0\"' for any free one). towel runs without it"
+            )
+        } else {
+            format!("{address}: {e}")
+        }
+    };
+    let listener = crate::http::bind(config.http.address).map_err(cannot)?;
+    let address = listener.local_addr().map_err(cannot)?;
+    let access = Access { token, configured: config.http.token.clone() };
+    let ask: Arc<dyn crate::http::Ask> = Arc::clone(control) as _;
+    crate::http::serve(listener, ask, access).map_err(cannot)?;
+    // So that the other commands find a port that the system chose.
+    secret::write_private(&config.data.join("http-address"), format!("{address}\n").as_bytes())
+        .map_err(cannot)?;
+    Ok(address)
+}
+
+/// What to do about a port that cannot be had.
+fn what_to_do(config: &Config) -> &'static str {
+    if config.listen.is_empty() {
+        "\nAnother SIP server may be running. Use other ports: towel serve --listen \
+         udp:0.0.0.0:5070 --listen tcp:0.0.0.0:5070"
+    } else {
+        ""
+    }
+}
+
+/// Every connection is a descriptor: takes as many as the system allows.
+fn more_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Refused, the limit stays as it was, and the driver turns connections away at it.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+fn wait_for_signals(signals: SigSet, control: Arc<Control>) -> std::io::Result<()> {
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        loop {
+            match signals.wait() {
+                Ok(Signal::SIGHUP) => {
+                    if let Err(refusal) = control.reload() {
+                        control.log.event(LogLevel::Error, "reload-refused", refusal.why);
+                    }
+                }
+                Ok(_) => {
+                    control.handle.stop(DRAIN);
+                    return;
+                }
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(_) => return,
+            }
+        }
+    })?;
+    Ok(())
+}

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
+use crate::shim::Server;
 use towel_core::auth::User;
 use towel_core::io::{Command, Input, Machine as _};
 use towel_core::registrar::Binding as CoreBinding;
-use towel_core::server::Server;
 use towel_net::{Counters, Handle};
 use towel_store::Store;
 
@@ -117,18 +117,40 @@ impl Ask for Control {
         })?;
         metrics
             .gauge("towel_bindings", "Bindings held.", bindings as u64)
-            .gauge("towel_addresses_of_record", "Addresses of record with bindings.", records as u64)
-            .gauge("towel_registrations_waiting", "REGISTER requests waiting for the store.", waiting as u64)
+            .gauge(
+                "towel_addresses_of_record",
+                "Addresses of record with bindings.",
+                records as u64,
+            )
+            .gauge(
+                "towel_registrations_waiting",
+                "REGISTER requests waiting for the store.",
+                waiting as u64,
+            )
             .gauge("towel_users", "Users known.", locked(&self.users).1.len() as u64)
-            .gauge("towel_uptime_seconds", "Seconds since the start.", self.began.elapsed().as_secs())
-            .counter("towel_log_lines_lost_total", "Log lines that were not written.", self.log.lost());
+            .gauge(
+                "towel_uptime_seconds",
+                "Seconds since the start.",
+                self.began.elapsed().as_secs(),
+            )
+            .counter(
+                "towel_log_lines_lost_total",
+                "Log lines that were not written.",
+                self.log.lost(),
+            );
         for (name, value) in self.counters.read().all() {
             if name == "connections" {
                 metrics.gauge("towel_connections", "Connections open.", value);
                 continue;
             }
             let labels = vec![("kind", name.to_owned())];
-            metrics.labelled("towel_net_total", "What the driver did, by kind.", true, labels, value);
+            metrics.labelled(
+                "towel_net_total",
+                "What the driver did, by kind.",
+                true,
+                labels,
+                value,
+            );
         }
         for (name, value) in self.jobs.ask(|element, _, _| element.machine().counts())? {
             let labels = vec![("kind", name.to_owned())];
@@ -215,10 +237,10 @@ impl Ask for Control {
                 return Err(Refusal { status: 400, why: "the password is empty".into() });
             }
             Some(_) => None,
-            None => Some(crate::secret::password().map_err(|e| Refusal {
-                status: 500,
-                why: format!("no random bytes: {e}"),
-            })?),
+            None => Some(
+                crate::secret::password()
+                    .map_err(|e| Refusal { status: 500, why: format!("no random bytes: {e}") })?,
+            ),
         };
         let secret = password.or(made.as_deref()).unwrap_or_default();
         let user = User::new(&name, &realm, secret);
@@ -257,7 +279,8 @@ impl Ask for Control {
             users.1.remove(&name, &realm);
         }
         let text = format!("{name} in realm {realm}");
-        self.jobs.ask(move |element, _, _| element.machine().credentials_mut().remove(&name, &realm))?;
+        self.jobs
+            .ask(move |element, _, _| element.machine().credentials_mut().remove(&name, &realm))?;
         self.log.event(crate::config::LogLevel::Info, "user-removed", text);
         Ok(())
     }
@@ -270,7 +293,8 @@ impl Ask for Control {
         let mut all = locked(&self.users).0.clone();
         let problems = all.configure(&fresh, &mut |_, _| {});
         let tls = crate::settings::tls(&fresh).and_then(|t| t.build().map_err(|e| e.to_string()));
-        let told = |why: String| Refusal { status: 422, why: format!("nothing has changed: {why}") };
+        let told =
+            |why: String| Refusal { status: 422, why: format!("nothing has changed: {why}") };
         if !problems.is_empty() {
             let text: String = problems.iter().map(ToString::to_string).collect();
             return Err(told(text));
@@ -279,11 +303,23 @@ impl Ask for Control {
         let old = self.config();
         let settings = crate::settings::core(&fresh, self.secret);
         let registry = crate::run::registry(&fresh).map_err(told)?;
+        let gone: Vec<(String, String)> = locked(&self.users)
+            .1
+            .iter()
+            .map(|entry| (entry.user.name().to_owned(), entry.user.realm().to_owned()))
+            .filter(|(name, realm)| all.get(name, realm).is_none())
+            .collect();
         let list: Vec<User> = all.iter().map(|entry| entry.user.clone()).collect();
         self.jobs.ask(move |element, now, out| {
             let server = element.machine();
-            server.set_registry(registry);
-            server.credentials_mut().replace(list);
+            server.set_registry(Arc::new(registry));
+            let credentials = server.credentials_mut();
+            for (name, realm) in gone {
+                credentials.remove(&name, &realm);
+            }
+            for user in list {
+                credentials.insert(user);
+            }
             server.handle(now, Input::Command(Command::Reload(Box::new(settings))), out);
         })?;
         self.handle.set_tls(Arc::new(tls));

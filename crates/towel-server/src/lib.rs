@@ -2,11 +2,14 @@
 
 pub mod certificate;
 pub mod config;
+pub mod control;
 pub mod element;
 pub mod http;
 pub mod log;
 pub mod persist;
+pub mod run;
 pub mod secret;
 pub mod settings;
+pub mod shim;
 pub mod trace;
 pub mod users;

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::shim::Server;
 use nix::sys::signal::{SigSet, Signal};
 use towel_core::auth::User;
 use towel_core::contract::{Registry, Role, Roles};
 use towel_core::io::{
     Command, Event, Input, Level, Listener, Machine as _, Now, Outbox, Record, Ticket,
 };
-use towel_core::server::Server;
 use towel_net::{Driver, Forget, Handle, Persist};
 
 use crate::config::{Config, Durability, LogLevel, Problem};
@@ -54,7 +54,7 @@ pub struct Started {
 /// The Guide's extensions as a server uses them, with their tables of the configuration.
 pub fn registry(config: &Config) -> Result<Registry, String> {
     let roles = Roles::of(&[Role::Uas, Role::Proxy, Role::Registrar, Role::Transport]);
-    let mut registry = towel_guide::registry(roles);
+    let mut registry = crate::shim::registry(roles);
     for table in &config.extensions {
         let entries: Vec<(&str, &str)> =
             table.entries.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
@@ -121,8 +121,8 @@ pub fn run(
         Vec::new()
     };
     let mut users = stored.clone();
-    let problems = users
-        .configure(&config, &mut |done, total| watch.progress("users", "users", done, total));
+    let problems =
+        users.configure(&config, &mut |done, total| watch.progress("users", "users", done, total));
     if !problems.is_empty() {
         return Err(problems.iter().map(ToString::to_string).collect());
     }
@@ -255,11 +255,7 @@ fn first_users(
     Ok(made)
 }
 
-fn open_http(
-    config: &Config,
-    control: &Arc<Control>,
-    token: String,
-) -> Result<SocketAddr, String> {
+fn open_http(config: &Config, control: &Arc<Control>, token: String) -> Result<SocketAddr, String> {
     let cannot = |e: std::io::Error| {
         let address = config.http.address;
         if e.kind() == std::io::ErrorKind::AddrInUse {

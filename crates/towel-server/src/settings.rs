@@ -55,6 +55,7 @@ pub fn core(config: &Config, secret: [u8; 16]) -> Settings {
         server: concat!("towel/", env!("CARGO_PKG_VERSION")).to_owned(),
         ..server::Settings::default()
     };
+    // REALM
 
     all.proxy = proxy::Settings {
         forking: match config.proxy.forking {
@@ -174,11 +175,8 @@ pub fn driver(config: &Config) -> towel_net::Config {
 }
 
 /// Where Debian, Fedora and others keep the authorities that the system trusts.
-const SYSTEM_AUTHORITIES: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
+const SYSTEM_AUTHORITIES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// The TLS material: the configured certificate, or the one that towel made for itself.
 pub fn tls(config: &Config) -> Result<TlsConfig, String> {

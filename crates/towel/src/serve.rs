@@ -224,7 +224,10 @@ fn text(out: &mut String, config: &Config, started: &Started) -> std::fmt::Resul
         writeln!(out, "  server    {server}\n")?;
     }
     writeln!(out, "Then let one call the other by name: {}.", call_each_other(started))?;
-    writeln!(out, "The passwords are not shown again; `towel user password alice` makes a new one.\n")
+    writeln!(
+        out,
+        "The passwords are not shown again; `towel user password alice` makes a new one.\n"
+    )
 }
 
 fn call_each_other(started: &Started) -> String {

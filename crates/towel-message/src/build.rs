@@ -358,3 +358,6 @@ fn derived(request: &Message<'_>, method: &[u8], to: Option<&[u8]>, out: &mut Ve
     out.extend_from_slice(b"\r\n");
     write_end(out, b"");
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+use super::*;
+use crate::{Index, Limits, check};
+
+fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut out = Vec::new();
+    write(&mut out);
+    let mut index = Index::new();
+    let message = Message::parse(&out, &mut index, &Limits::default()).unwrap();
+    assert_eq!(check(&message), Ok(()), "{}", String::from_utf8_lossy(&out));
+    assert_eq!(message.bytes().len(), out.len());
+    String::from_utf8(out).unwrap()
+}
+
+fn invite() -> Vec<u8> {
+    RequestBuilder::new(Method::Invite, b"sip:ford@example.com")
+        .via(b"SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport, SIP/2.0/UDP b.example")
+        .via(b"SIP/2.0/TCP c.example")
+        .max_forwards(70)
+        .from(b"<sip:arthur@example.com>;tag=a")
+        .to(b"<sip:ford@example.com>")
+        .call_id(b"42")
+        .cseq(42)
+        .contact(b"<sip:arthur@192.0.2.1>")
+        .field(Name::Route, b"<sip:p.example;lr>")
+        .field("Timestamp", b"54")
+        .field(Name::RecordRoute, b"<sip:r.example;lr>")
+        .body(b"application/sdp", b"v=0")
+        .to_bytes()
+}
+
+fn with_invite(act: impl FnOnce(&Message<'_>)) {
+    let bytes = invite();
+    let mut index = Index::new();
+    act(&Message::parse(&bytes, &mut index, &Limits::default()).unwrap());
+}
+
+#[test]
+fn a_response_copies_what_it_must() {
+    with_invite(|request| {
+        let response = ResponseBuilder::to(request, 180, "Ringing")
+            .to_tag(b"f")
+            .record_route()
+            .source("198.51.100.1:5099".parse().unwrap())
+            .field(Name::Contact, b"<sip:ford@192.0.2.2>")
+            .body(b"text/plain", b"hi");
+        assert_eq!(
+            text(|out| response.write(out)),
+            "SIP/2.0 180 Ringing\r\n\
+             Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport=5099;received=198.51.100.1, SIP/2.0/UDP b.example\r\n\
+             Via: SIP/2.0/TCP c.example\r\n\
+             Record-Route: <sip:r.example;lr>\r\n\
+             From: <sip:arthur@example.com>;tag=a\r\n\
+             To: <sip:ford@example.com>;tag=f\r\n\
+             Call-ID: 42\r\n\
+             CSeq: 42 INVITE\r\n\
+             Contact: <sip:ford@192.0.2.2>\r\n\
+             Content-Type: text/plain\r\n\
+             Content-Length: 2\r\n\r\nhi"
+        );
+    });
+}
+
+#[test]
+fn a_100_has_the_timestamp_and_no_tag() {
+    with_invite(|request| {
+        let trying =
+            text(|out| ResponseBuilder::to(request, 100, "Trying").to_tag(b"f").write(out));
+        assert!(trying.contains("\r\nTimestamp: 54\r\n") && !trying.contains("tag=f"));
+        assert!(!trying.contains("Record-Route"));
+    });
+}
+
+#[test]
+fn a_fault_is_answered_with_what_there_is() {
+    let bytes =
+        b"INVITE sip:x SIP/2.0\r\nv: SIP/2.0/UDP a.example;branch=1\r\nt: \"open\r\ni: 7\r\n\r\n";
+    let mut index = Index::new();
+    let request = Message::parse(bytes, &mut index, &Limits::default()).unwrap();
+    let fault = check(&request).unwrap_err();
+    let mut out = Vec::new();
+    ResponseBuilder::to_fault(&request, &fault).to_tag(b"f").write(&mut out);
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "SIP/2.0 400 Missing From Header Field\r\n\
+         Via: SIP/2.0/UDP a.example;branch=1\r\nTo: \"open\r\nCall-ID: 7\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+}
+
+#[test]
+fn ack_and_cancel_belong_to_the_transaction() {
+    with_invite(|invite| {
+        let mut bytes = Vec::new();
+        ResponseBuilder::to(invite, 486, "Busy Here").to_tag(b"f").write(&mut bytes);
+        let mut index = Index::new();
+        let response = Message::parse(&bytes, &mut index, &Limits::default()).unwrap();
+        let rest = |method: &str, tag: &str| {
+            format!(
+                "{method} sip:ford@example.com SIP/2.0\r\n\
+                 Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport\r\n\
+                 Route: <sip:p.example;lr>\r\nMax-Forwards: 70\r\n\
+                 From: <sip:arthur@example.com>;tag=a\r\nTo: <sip:ford@example.com>{tag}\r\n\
+                 Call-ID: 42\r\nCSeq: 42 {method}\r\nContent-Length: 0\r\n\r\n"
+            )
+        };
+        assert_eq!(text(|out| ack_for_non_2xx(invite, &response, out)), rest("ACK", ";tag=f"));
+        assert_eq!(text(|out| cancel_for(invite, out)), rest("CANCEL", ""));
+    });
+}

@@ -9,7 +9,7 @@ use towel_core::contract::{Registry, Roles, audit};
 use towel_core::io::{Listener, ListenerId, Transport};
 use towel_core::proxy::Forking;
 use towel_core::registrar::Durability;
-use towel_core::server::{Mode, Network, Relay, Server};
+use towel_core::server::{Endpoint, Mode, Network, Relay};
 use towel_core::settings::Settings;
 use towel_message::{Index, Limits, Message};
 
@@ -66,7 +66,8 @@ impl Factory for Elements {
             for (at, byte) in long.iter_mut().enumerate() {
                 *byte = (seed.rotate_left(at as u32 * 7) ^ at as u64) as u8;
             }
-            Box::new(Server::new(&settings, registry, long)) as Box<dyn towel_core::io::Machine>
+            Box::new(Endpoint::new(settings.clone(), registry, long))
+                as Box<dyn towel_core::io::Machine>
         });
         Ok(Built { listeners, names, maker, records })
     }
@@ -159,8 +160,7 @@ impl Wanted {
             "trusted" => {
                 for item in list(value) {
                     let (address, prefix) = item.split_once('/').unwrap_or((item, "128"));
-                    let address =
-                        address.parse().map_err(|_| format!("not a network: {item}"))?;
+                    let address = address.parse().map_err(|_| format!("not a network: {item}"))?;
                     server.trusted.push(Network { address, prefix: number(prefix)? });
                 }
             }
@@ -234,10 +234,9 @@ impl Wanted {
                 .filter(|(of, _, _)| of == id)
                 .map(|(_, key, value)| (key.as_str(), value.as_str()))
                 .collect();
-            registry.configure(id, &entries).map_err(|fault| FlowError {
-                line: spec.line,
-                what: format!("{id}: {fault}"),
-            })?;
+            registry
+                .configure(id, &entries)
+                .map_err(|fault| FlowError { line: spec.line, what: format!("{id}: {fault}") })?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@
 
 pub mod agent;
 mod audit;
-// pub mod element;
+pub mod element;
 pub mod flow;
 pub mod ladder;
 pub mod network;

@@ -1,0 +1,52 @@
+//! Every flow of the project in every network that it names, each a line of the output.
+//!
+//! `cargo test -p towel-sim --test flows -- fork` runs those whose name contains `fork`;
+//! `--ladder` draws the plain run of each as well.
+
+use std::path::{Path, PathBuf};
+
+use towel_sim::element::Elements;
+use towel_sim::flow::{Flow, Variant};
+use towel_sim::ladder::Style;
+use towel_sim::run::{Suite, run_flow};
+
+fn find(folder: &Path, out: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let mut entries: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            find(&path, out);
+        } else if path.extension().is_some_and(|e| e == "flow") {
+            out.push(path);
+        }
+    }
+}
+
+fn main() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".."));
+    let mut paths = Vec::new();
+    for folder in ["towel-sim/flows", "towel-guide/flows"] {
+        find(&crates.join(folder), &mut paths);
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let ladder = arguments.iter().any(|a| a == "--ladder");
+    if arguments.iter().any(|a| a == "--list") {
+        return;
+    }
+    let filters: Vec<String> = arguments.into_iter().filter(|a| !a.starts_with('-')).collect();
+    let mut suite = Suite::default();
+    for path in &paths {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let name = path.strip_prefix(crates).unwrap_or(path).display().to_string();
+        if ladder && (filters.is_empty() || filters.iter().any(|f| name.contains(f.as_str()))) {
+            if let Ok(flow) = Flow::parse(&text) {
+                let outcome = run_flow(&flow, &Variant::plain(), &Elements::default());
+                println!("{name}\n\n{}", outcome.ladder.render(Style { messages: true }));
+            }
+        }
+        suite.add(name, text);
+    }
+    let failed = suite.run(&Elements::default(), &filters, &mut |line| println!("{line}"));
+    std::process::exit(i32::from(failed > 0));
+}

@@ -20,7 +20,7 @@ pub use index::{Entry, GUIDE};
 pub use status::{Progress, Proven};
 
 use towel_core::contract::check::{Finding, check};
-use towel_core::contract::{Extension, Registry, Roles};
+use towel_core::contract::{Extension, Registry, Role, Roles};
 
 /// The declarations of the entries that are built, in the Guide's order.
 pub fn extensions() -> Vec<&'static Extension> {
@@ -34,6 +34,14 @@ pub fn extensions() -> Vec<&'static Extension> {
 /// The extensions of the Guide put together for an element that plays these roles.
 pub fn registry(roles: Roles) -> Registry {
     Registry::assemble(&extensions(), roles)
+}
+
+/// The roles of a server: it forwards and registers, and is no party to any call.
+pub const SERVER: Roles = Roles::of(&[Role::Proxy, Role::Registrar]);
+
+/// The extensions of the Guide put together for a server.
+pub fn server() -> Registry {
+    registry(SERVER)
 }
 
 /// Holds the declarations of the Guide against RFC 4485.

@@ -2,7 +2,7 @@
 
 use towel_core::contract::audit::{Breach, audit};
 use towel_core::contract::check::Weight;
-use towel_core::contract::{Cell, Role, Roles};
+use towel_core::contract::{Cell, Roles};
 
 use super::*;
 use crate::testing::{request, response};
@@ -46,10 +46,10 @@ fn the_declarations_follow_rfc_4485() {
 
 #[test]
 fn what_a_server_says_of_itself_is_computed() {
-    let registry = registry(Roles::of(&[Role::Proxy, Role::Registrar]));
+    let registry = server();
     assert_eq!(registry.allow(), "CANCEL, OPTIONS, REGISTER");
     assert_eq!(registry.supported(), "path, pref");
-    assert_eq!((registry.accept(), registry.allow_events()), ("", ""));
+    assert_eq!((registry.accept(), registry.allow_events()), ("application/sdp", ""));
     assert_eq!(registry.accept_encoding(), "identity");
     request("INVITE", "sip:example.com", "Require: path, x\nProxy-Require: y", |message| {
         use towel_core::contract::Verdict::Refuse;

@@ -81,7 +81,9 @@ pub static EXTENSION: Extension = Extension {
         disposition: "session",
         optional: false,
         reason: "a session without its description is none",
-        accepted_by: Roles::UAS,
+        // A proxy that answers OPTIONS itself is no party to a session and takes one for what
+        // section 20.1 says is the default.
+        accepted_by: Roles::of(&[Role::Uas, Role::Proxy]),
     }],
     dispositions: &["render", "session", "icon", "alert"],
     uac: Acts::Does("Sections 8.1, 9.1, 10.2, 11, 13.2, 14.1 and 15.1."),

@@ -53,7 +53,7 @@ impl Echo {
                     server_name: name.first().map(ToString::to_string),
                 });
             }
-            ["close"] => {
+            ["close", ..] => {
                 out.transmit(flow, b"bye");
                 out.outputs.push(Output::Close { connection: flow.connection.unwrap() });
             }
@@ -173,6 +173,15 @@ impl Running {
             if let Some(found) = wanted(&told) {
                 return found;
             }
+        }
+    }
+
+    /// Waits until the counts are so; they are published once a turn.
+    pub fn wait_counted(&self, so: impl Fn(&towel_net::Counts) -> bool) {
+        let end = std::time::Instant::now() + Duration::from_secs(20);
+        while !so(&self.counters.read()) {
+            assert!(std::time::Instant::now() < end, "{:?}", self.counters.read());
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 

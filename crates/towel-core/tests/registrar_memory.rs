@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant as Clock;
 use towel_core::hash::Key;
 use towel_core::io::{Flow, Instant, ListenerId, Now, Outbox, Output, Record, Ticket, Transport};
-use towel_core::registrar::{Durability, Outcome, Registrar, Served, Settings};
+use towel_core::registrar::{Durability, Outcome, Registrar, Request, Served, Settings};
 use towel_message::{Host, Index, Limits, Message};
 
 /// Bytes in use, with what the common allocators add to each piece: eight bytes, then rounded up
@@ -69,7 +69,8 @@ fn register(registrar: &mut Registrar, n: usize, cseq: usize, out: &mut Outbox) 
         remote: "198.51.100.7:5060".parse().unwrap(),
         connection: None,
     };
-    let outcome = registrar.register(&message, flow, None, &Town, NOW, Ticket(n as u64), out);
+    let request = Request { message, flow, user: None, kept: &[] };
+    let outcome = registrar.register(&request, &Town, NOW, Ticket(n as u64), out);
     assert!(matches!(outcome, Outcome::Registered(_)));
 }
 

@@ -13,7 +13,7 @@ mod register;
 pub use aor::{Served, address_of_record};
 pub use binding::{Binding, Bindings};
 pub use location::Location;
-pub use register::{Outcome, Refusal, Registered, Registrar, Stored, TABLE};
+pub use register::{Outcome, Refusal, Registered, Registrar, Request, Stored, TABLE};
 
 /// When the 200 leaves, as against when its bindings are safe on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,10 +6,11 @@ use super::contact::{Asked, Wish, path};
 use super::location::Location;
 use super::pending::Pending;
 use super::{Durability, Settings};
+use crate::contract::Durable;
 use crate::hash::{Hasher, Key};
 use crate::io::{Flow, Instant, Now, Outbox, Output, Record, StoreFault, Ticket};
 use core::time::Duration;
-use towel_message::{Fault, Message, Name, SipUri, date, uri};
+use towel_message::{Fault, Message, Name, Params, SipUri, date, uri};
 
 /// The store's table of bindings.
 pub const TABLE: u8 = 1;
@@ -70,17 +71,56 @@ impl<'a> Registered<'a> {
     /// The header fields that the 200 has for it, in order: a Contact for each binding, with the
     /// interval that is left of it, and Date (step 8). The Path, Service-Route and other fields of
     /// extensions are added by them.
-    pub fn fields(&self, mut each: impl FnMut(Name, &[u8])) {
-        let mut value = Vec::new();
+    ///
+    /// `list` writes the parameters that extensions want beside a contact, from what they attached
+    /// to it; those that the contact came with are told once.
+    pub fn fields(&self, list: impl Fn(&[u8], &mut Vec<u8>), mut each: impl FnMut(Name, &[u8])) {
+        let (mut value, mut more) = (Vec::new(), Vec::new());
         for binding in self.bindings() {
             value.clear();
             binding.write_contact(self.now.unix, &mut value);
+            if !binding.kept.is_empty() {
+                more.clear();
+                list(binding.kept, &mut more);
+                add_params(&more, &binding, &mut value);
+            }
             each(Name::Contact, &value);
         }
         value.clear();
         date::write(self.now.unix, &mut value);
         each(Name::Date, &value);
     }
+}
+
+/// Appends the parameters that a contact does not have yet.
+fn add_params(more: &[u8], binding: &Binding<'_>, value: &mut Vec<u8>) {
+    let given = Params::new(binding.params());
+    for param in Params::new(more).iter() {
+        if given.iter().any(|known| known.name.eq_ignore_ascii_case(param.name)) {
+            continue;
+        }
+        value.push(b';');
+        value.extend_from_slice(param.name);
+        if let Some(text) = param.value {
+            value.push(b'=');
+            value.extend_from_slice(text);
+        }
+    }
+}
+
+/// A REGISTER, and what is known of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a, 'm> {
+    /// The message.
+    pub message: Message<'m>,
+    /// Where it came from.
+    pub flow: Flow,
+    /// The user who has proved to be the sender (step 3); none where nobody has to, and then From
+    /// stands for it.
+    pub user: Option<&'a str>,
+    /// What extensions attach to its contacts, in the order of the message, without a `*`; those
+    /// beyond the end have nothing attached.
+    pub kept: &'a [Durable],
 }
 
 /// How a change came out that waited for the store.
@@ -139,24 +179,18 @@ impl Registrar {
         self.pending.len()
     }
 
-    /// Carries out a REGISTER that came from `flow`.
-    ///
-    /// `user` has proved to be the sender (step 3); none where nobody has to, and then From stands
-    /// for it. The Require header field has been seen to (step 2). `ticket` must be new; it is used
-    /// if the answer says `held`.
-    #[expect(clippy::too_many_arguments, reason = "each is a different thing of the world's")]
+    /// Carries out a REGISTER. The Require header field has been seen to (step 2). `ticket` must be
+    /// new; it is used if the answer says `held`.
     pub fn register(
         &mut self,
-        message: &Message<'_>,
-        flow: Flow,
-        user: Option<&str>,
+        request: &Request<'_, '_>,
         served: &(impl Served + ?Sized),
         now: Now,
         ticket: Ticket,
         out: &mut Outbox,
     ) -> Outcome<'_> {
         self.now = now;
-        let held = match self.carry_out(message, flow, user, served, ticket, out) {
+        let held = match self.carry_out(request, served, ticket, out) {
             Ok(Some(held)) => held,
             Ok(None) => return Outcome::Elsewhere,
             Err(refusal) => return Outcome::Refused(refusal),
@@ -167,17 +201,16 @@ impl Registrar {
 
     fn carry_out(
         &mut self,
-        message: &Message<'_>,
-        flow: Flow,
-        user: Option<&str>,
+        request: &Request<'_, '_>,
         served: &(impl Served + ?Sized),
         ticket: Ticket,
         out: &mut Outbox,
     ) -> Result<Option<bool>, Refusal> {
+        let message = &request.message;
         // Step 1.
         let target = SipUri::parse(message.request_uri()).map_err(Refusal::fault)?;
         let Some(domain) = served.canonical(&target.host, target.port) else { return Ok(None) };
-        self.address(message, user, served, domain)?;
+        self.address(message, request.user, served, domain)?;
 
         let call_id = message.call_id().ok_or(Refusal::fault(Fault::missing(Name::CallId)))?;
         let cseq = message.cseq().map_err(Refusal::fault)?.number;
@@ -216,9 +249,11 @@ impl Registrar {
                     cseq,
                     mark: order.mark,
                     path: &path,
-                    flow,
+                    kept: b"",
+                    flow: request.flow,
                 };
-                update(&self.settings, &mut list, asked, &order, &template, unix, &mut self.fresh)?
+                let with = With { order: &order, template: &template, kept: request.kept, unix };
+                update(&self.settings, &mut list, asked, &with, &mut self.fresh)?
             }
         };
         if list.len() > self.settings.max_contacts.max(before) {
@@ -440,26 +475,34 @@ impl<'a> Kept<'a> {
     }
 }
 
+/// What goes into each binding that a request makes.
+struct With<'a> {
+    order: &'a Order<'a>,
+    template: &'a Binding<'a>,
+    kept: &'a [Durable],
+    unix: u64,
+}
+
 /// Step 7: each contact in turn, on a list that is thrown away if one of them fails. Whether
 /// anything changed.
 fn update<'a>(
     settings: &Settings,
     list: &mut Vec<Kept<'a>>,
     asked: &'a [Asked<'a>],
-    order: &Order<'_>,
-    template: &Binding<'_>,
-    unix: u64,
+    with: &With<'_>,
     fresh: &mut Vec<u8>,
 ) -> Result<bool, Refusal> {
     let mut changed = false;
-    for asked in asked {
+    for (at, asked) in asked.iter().enumerate() {
+        let kept = with.kept.get(at).map(Durable::as_bytes).unwrap_or_default();
         let wanted = asked.expires.unwrap_or(settings.default_expires);
         if wanted > 0 && wanted < NEVER_TOO_BRIEF && wanted < settings.min_expires {
             let min_expires = Some(settings.min_expires);
             return Err(Refusal { min_expires, ..Refusal::new(423, "Interval Too Brief") });
         }
         let known = list.iter().position(|kept| uri::contacts_equivalent(kept.uri, asked.uri));
-        let out_of_order = |at: usize| list.get(at).is_some_and(|kept| kept.is_later_than(order));
+        let out_of_order =
+            |at: usize| list.get(at).is_some_and(|kept| kept.is_later_than(with.order));
         if known.is_some_and(out_of_order) {
             return Err(OUT_OF_ORDER);
         }
@@ -470,7 +513,7 @@ fn update<'a>(
             }
             continue;
         }
-        let end = unix.saturating_add(u64::from(wanted.min(settings.max_expires)));
+        let end = with.unix.saturating_add(u64::from(wanted.min(settings.max_expires)));
         let binding = Binding {
             contact: &asked.contact,
             uri: asked
@@ -479,7 +522,8 @@ fn update<'a>(
                 .unwrap_or_default(),
             q: asked.q,
             expires: u32::try_from(end).unwrap_or(u32::MAX),
-            ..*template
+            kept,
+            ..*with.template
         };
         let start = fresh.len();
         binding.write(fresh).ok_or(Refusal::new(400, "Contact Too Long"))?;

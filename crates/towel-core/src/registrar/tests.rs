@@ -1,4 +1,5 @@
 use super::*;
+use crate::contract::Durable;
 use crate::hash::Key;
 use crate::io::{Instant, Now, Outbox, Output, Record, StoreFault, Ticket};
 use crate::registrar::binding::tests::flow;
@@ -52,12 +53,22 @@ struct Bench {
     out: Outbox,
     /// The branch of the next request, where it is not to be a new one.
     branch: Option<&'static str>,
+    /// Whether an extension attaches something to the first contact.
+    kept: bool,
 }
 
 impl Bench {
     fn with(settings: Settings) -> Self {
         let registrar = Registrar::new(settings, Key(1, 2));
-        Self { registrar, now: 1_000_000, ticket: 0, user: None, out: Outbox::new(), branch: None }
+        Self {
+            registrar,
+            now: 1_000_000,
+            ticket: 0,
+            user: None,
+            out: Outbox::new(),
+            branch: None,
+            kept: false,
+        }
     }
 
     fn new() -> Self {
@@ -99,15 +110,16 @@ impl Bench {
         );
         let mut index = Index::new();
         let message = Message::parse(text.as_bytes(), &mut index, &Limits::default()).unwrap();
-        let outcome = self.registrar.register(
-            &message,
-            flow("198.51.100.7:5060", None),
-            self.user,
-            &Town,
-            at(self.now),
-            Ticket(self.ticket),
-            &mut self.out,
-        );
+        let mut kept = Durable::new();
+        kept.set("made", b";q=0;made=\"here\"");
+        let request = Request {
+            message,
+            flow: flow("198.51.100.7:5060", None),
+            user: self.user,
+            kept: if self.kept { &[kept] } else { &[] },
+        };
+        let ticket = Ticket(self.ticket);
+        let outcome = self.registrar.register(&request, &Town, at(self.now), ticket, &mut self.out);
         match outcome {
             Outcome::Elsewhere => Answer::Elsewhere,
             Outcome::Refused(refusal) => {
@@ -118,7 +130,10 @@ impl Bench {
             Outcome::Registered(registered) => {
                 let mut contacts = Vec::new();
                 let mut dates = 0;
-                registered.fields(|name, value| match name {
+                let list = |kept: &[u8], to: &mut Vec<u8>| {
+                    to.extend_from_slice(crate::contract::state::find(kept, "made").unwrap());
+                };
+                registered.fields(list, |name, value| match name {
                     Name::Contact => contacts.push(String::from_utf8(value.to_vec()).unwrap()),
                     Name::Date => dates += 1,
                     other => panic!("{other:?}"),
@@ -557,6 +572,25 @@ fn path_and_flow_are_kept_with_the_binding() {
     assert_eq!(binding.path, b"<sip:p1.example;lr>,<sip:p2.example;lr>,<sip:p3.example;lr>");
     assert_eq!(binding.flow, flow("198.51.100.7:5060", None));
     assert_eq!((binding.call_id, binding.cseq), (&b"a"[..], 1));
+}
+
+#[test]
+fn what_extensions_attach_is_kept_and_listed() {
+    let mut bench = Bench::new();
+    bench.kept = true;
+    let answer = bench.bob("a", 1, "Contact: <sip:bob@192.0.2.4>;q=0.9, <sip:bob@192.0.2.5>;q=0.1");
+    let told = [
+        "<sip:bob@192.0.2.4>;q=0.9;expires=3600;made=\"here\"",
+        "<sip:bob@192.0.2.5>;q=0.1;expires=3600",
+    ];
+    assert_eq!(answer, ok(&told));
+    let location = bench.registrar.location();
+    let kept: Vec<_> =
+        location.lookup(b"sip:bob@biloxi.com", bench.now).map(|b| b.kept.len()).collect();
+    assert_eq!(kept, [23, 0]);
+    bench.kept = false;
+    let answer = bench.bob("a", 2, "Contact: <sip:bob@192.0.2.4>;q=0.9");
+    assert_eq!(answer, ok(&["<sip:bob@192.0.2.4>;q=0.9;expires=3600", told[1]]));
 }
 
 // Durability.

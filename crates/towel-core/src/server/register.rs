@@ -12,7 +12,7 @@ use super::element::{Inhabited, Server, realm};
 use crate::auth::{Kind, Outcome};
 use crate::contract::{Contacting, Durable, Fields, Register, Registered, Reply, Verdict, Woken};
 use crate::io::{Instant, Now, Outbox, StoreFault, Ticket};
-use crate::registrar::{Outcome as Registration, Stored};
+use crate::registrar::{Outcome as Registration, Request, Stored};
 use crate::stack::{Received, ServerId, Stack};
 use crate::time::TimerId;
 
@@ -90,8 +90,9 @@ impl Server {
                 Outcome::Exempt => return,
             }
         }
+        let mut kept = Vec::new();
         if !woken.is_empty()
-            && let Verdict::Refuse(reply) = self.ask_extensions(now, received, woken)
+            && let Verdict::Refuse(reply) = self.ask_extensions(now, received, woken, &mut kept)
         {
             return self.send_reply(stack, now, out, received, *reply, woken);
         }
@@ -104,15 +105,9 @@ impl Server {
         let ticket = Ticket(self.registering.last);
         let Self { registrar, registry, domains, users, settings, .. } = self;
         let inhabited = Inhabited { domains, users, settings: &settings.server };
-        let outcome = registrar.register(
-            &message,
-            received.flow,
-            user.as_deref(),
-            &inhabited,
-            now,
-            ticket,
-            out,
-        );
+        let request =
+            Request { message, flow: received.flow, user: user.as_deref(), kept: &kept };
+        let outcome = registrar.register(&request, &inhabited, now, ticket, out);
         let registered = match outcome {
             Registration::Elsewhere => {
                 let _ = stack.reply(now, out, id, 404, "Not Found", |writer| writer.end());
@@ -144,7 +139,10 @@ impl Server {
         let options = ResponseOptions { to_tag: Some(&tag), record_route: false, source: None };
         let write = |to: &mut Vec<u8>| {
             let mut writer = ResponseWriter::start(to, &message, 200, "OK", options);
-            registered.fields(|name, value| writer.field(name, value));
+            registered.fields(
+                |kept, to| registry.list_binding(kept, to),
+                |name, value| writer.field(name, value),
+            );
             if let Some(info) = &info {
                 writer.field(Name::AuthenticationInfo, info.as_bytes());
             }
@@ -172,7 +170,14 @@ impl Server {
         realm(&self.settings.server, &self.domains, domain).to_owned()
     }
 
-    fn ask_extensions(&mut self, now: Now, received: &Received<'_>, woken: Woken) -> Verdict {
+    /// Asks the extensions; `kept` is what they attach to each contact.
+    fn ask_extensions(
+        &mut self,
+        now: Now,
+        received: &Received<'_>,
+        woken: Woken,
+        kept: &mut Vec<Durable>,
+    ) -> Verdict {
         let message = received.message;
         let mut contacts: Vec<Contacting<'_>> = message
             .contacts()
@@ -196,7 +201,10 @@ impl Server {
             address_of_record: address.as_deref().unwrap_or_default(),
             contacts: &mut contacts,
         };
-        self.registry.register(woken, crate::contract::Env::new(now, &self.domains), &mut stage)
+        let env = crate::contract::Env::new(now, &self.domains);
+        let verdict = self.registry.register(woken, env, &mut stage);
+        kept.extend(contacts.into_iter().map(|contact| contact.kept));
+        verdict
     }
 
     /// The store has answered.

@@ -56,7 +56,8 @@ fn from_binding(binding: &Binding<'_>, secure: bool) -> Candidate {
         uri.truncate(uri.len());
     }
     let routes = split_path(binding.path);
-    Candidate { uri, q: binding.q, routes, registered: true, ..Candidate::default() }
+    let kept = binding.kept.to_vec();
+    Candidate { uri, q: binding.q, routes, registered: true, kept, ..Candidate::default() }
 }
 
 /// Writes the form of a URI that may stand in a Request-URI: without headers and without a method

@@ -12,6 +12,8 @@ mod endpoint;
 mod register;
 mod settings;
 mod targets;
+#[cfg(test)]
+mod tests;
 mod uas;
 
 pub use domains::Domains;

@@ -1,0 +1,1 @@
+//! Section 16.7 where it is not simple.

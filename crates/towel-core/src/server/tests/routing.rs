@@ -1,0 +1,127 @@
+//! Sections 16.4, 16.6 step 6, 16.11 and 8.3.
+
+use super::rig::{request, requests, statuses};
+use super::{open, register, rig};
+use crate::server::{Mode, Relay};
+
+const A: &str = "198.51.100.1:5060";
+
+fn anybody() -> crate::settings::Settings {
+    let mut settings = open();
+    settings.server.relay = Relay::Anybody;
+    settings
+}
+
+fn ask(method: &str, uri: &str, more: &str) -> String {
+    request(method, uri, "sip:alice@example.org", "sip:bob@example.org", "198.51.100.1", more)
+}
+
+#[test]
+fn our_route_value_is_taken_off_and_the_rest_is_followed() {
+    let mut rig = rig(anybody());
+    let sent = rig.udp(A, &ask("MESSAGE", "sip:x@far.example", "Route: <sip:192.0.2.1;lr>, <sip:198.51.100.8:5070;lr>\nRoute: <sip:198.51.100.9;lr>\n"));
+    let [forwarded] = requests(&sent, "MESSAGE")[..] else { panic!("{sent:?}") };
+    assert_eq!(forwarded.to, "198.51.100.8:5070".parse().unwrap());
+    assert_eq!(forwarded.all("Route"), ["<sip:198.51.100.8:5070;lr>", "<sip:198.51.100.9;lr>"]);
+    assert_eq!(forwarded.uri(), "sip:x@far.example");
+}
+
+#[test]
+fn a_strict_router_gets_what_it_expects() {
+    let mut rig = rig(anybody());
+    let sent = rig.udp(A, &ask("MESSAGE", "sip:x@far.example", "Route: <sip:192.0.2.1;lr>, <sip:198.51.100.8>, <sip:198.51.100.9;lr>\n"));
+    let [forwarded] = requests(&sent, "MESSAGE")[..] else { panic!("{sent:?}") };
+    assert_eq!(forwarded.to, "198.51.100.8:5060".parse().unwrap());
+    assert_eq!(forwarded.uri(), "sip:198.51.100.8");
+    let routes: Vec<_> = forwarded.all("Route").iter().flat_map(|r| r.split(", ")).collect();
+    assert_eq!(routes, ["<sip:198.51.100.9;lr>", "<sip:x@far.example>"]);
+}
+
+#[test]
+fn what_a_strict_router_did_is_undone() {
+    let mut rig = rig(anybody());
+    let sent = rig.udp(A, &ask("MESSAGE", "sip:192.0.2.1;lr", "Route: <sip:198.51.100.8;lr>, <sip:x@far.example>\n"));
+    let [forwarded] = requests(&sent, "MESSAGE")[..] else { panic!("{sent:?}") };
+    assert_eq!((forwarded.uri(), forwarded.all("Route")), ("sip:x@far.example", vec!["<sip:198.51.100.8;lr>"]));
+    assert_eq!(forwarded.to, "198.51.100.8:5060".parse().unwrap());
+}
+
+#[test]
+fn a_maddr_that_means_us_is_stripped() {
+    let mut rig = rig(open());
+    register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
+    let sent = rig.udp(A, &ask("MESSAGE", "sip:bob@192.0.2.1;maddr=192.0.2.1;transport=udp", ""));
+    assert_eq!(requests(&sent, "MESSAGE")[0].uri(), "sip:bob@198.51.100.2");
+}
+
+#[test]
+fn a_foreign_maddr_is_where_it_goes() {
+    let mut rig = rig(anybody());
+    let sent = rig.udp(A, &ask("MESSAGE", "sip:x@192.0.2.1;maddr=198.51.100.6", ""));
+    let [forwarded] = requests(&sent, "MESSAGE")[..] else { panic!("{sent:?}") };
+    assert_eq!(forwarded.to, "198.51.100.6:5060".parse().unwrap());
+    assert_eq!(forwarded.uri(), "sip:x@192.0.2.1;maddr=198.51.100.6");
+}
+
+#[test]
+fn path_is_the_route_to_a_binding() {
+    let mut rig = rig(open());
+    let text = "REGISTER sip:192.0.2.1 SIP/2.0\nVia: SIP/2.0/UDP 198.51.100.5;branch=z9hG4bKp\nPath: <sip:198.51.100.5;lr>\nSupported: path\n\
+                From: <sip:bob@192.0.2.1>;tag=1\nTo: <sip:bob@192.0.2.1>\nCall-ID: p\nCSeq: 1 REGISTER\nContact: <sip:bob@10.0.0.2>\n";
+    assert_eq!(statuses(&rig.udp("198.51.100.5:5060", text)), [200]);
+    let sent = rig.udp(A, &ask("MESSAGE", "sip:bob@192.0.2.1", ""));
+    let [forwarded] = requests(&sent, "MESSAGE")[..] else { panic!("{sent:?}") };
+    assert_eq!((forwarded.uri(), forwarded.field("Route")), ("sip:bob@10.0.0.2", "<sip:198.51.100.5;lr>"));
+    assert_eq!(forwarded.to, "198.51.100.5:5060".parse().unwrap());
+}
+
+#[test]
+fn ipv4_to_ipv6_needs_two_record_routes() {
+    let mut rig = rig(open());
+    register(&mut rig, "bob", &["<sip:bob@[2001:db8::2]>"]);
+    let sent = rig.udp(A, &ask("INVITE", "sip:bob@192.0.2.1", ""));
+    let [forwarded] = requests(&sent, "INVITE")[..] else { panic!("{sent:?}") };
+    let values: Vec<String> = forwarded.all("Record-Route").iter().map(|v| (*v).to_owned()).collect();
+    assert!(values[0].contains("[2001:db8::1]") && values[1].contains("192.0.2.1"), "{values:?}");
+    // Both go when the dialog's next request comes by (RFC 5658 section 5).
+    let bye = format!(
+        "BYE sip:bob@[2001:db8::2] SIP/2.0\nVia: SIP/2.0/UDP 198.51.100.1;branch=z9hG4bKbye\nRoute: {}, {}\nFrom: <sip:alice@example.org>;tag=f198511001\n\
+         To: <sip:bob@example.org>;tag=t\nCall-ID: c198511001\nCSeq: 2 BYE\n",
+        values[1], values[0]
+    );
+    let sent = rig.udp(A, &bye);
+    let [forwarded] = requests(&sent, "BYE")[..] else { panic!("{sent:?}") };
+    assert_eq!((forwarded.field("Route"), forwarded.to), ("", "[2001:db8::2]:5060".parse().unwrap()));
+}
+
+#[test]
+fn a_redirect_server_tells_where() {
+    let mut settings = open();
+    settings.server.mode = Mode::Redirect;
+    let mut rig = rig(settings);
+    register(&mut rig, "bob", &["<sip:bob@198.51.100.2>", "<sip:bob@198.51.100.3>;q=0.5"]);
+    let sent = rig.udp(A, &ask("INVITE", "sip:bob@192.0.2.1", "Require: unheard-of\n"));
+    assert_eq!(statuses(&sent), [302]);
+    assert_eq!(sent[0].all("Contact"), ["<sip:bob@198.51.100.2>", "<sip:bob@198.51.100.3>;q=0.500"]);
+    // It is sent again until it is acknowledged.
+    assert_eq!(statuses(&rig.pass(600)), [302]);
+}
+
+#[test]
+fn a_stateless_proxy_does_the_same_each_time() {
+    let mut settings = open();
+    settings.server.mode = Mode::Stateless;
+    let mut rig = rig(settings);
+    register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
+    let text = ask("INVITE", "sip:bob@192.0.2.1", "");
+    let first = rig.udp(A, &text);
+    let again = rig.udp(A, &text);
+    assert_eq!(first[0].text, again[0].text);
+    assert_eq!(first.len(), 1);
+    let cancel = rig.udp(A, &ask("CANCEL", "sip:bob@192.0.2.1", ""));
+    assert_eq!(cancel[0].method(), "CANCEL");
+    assert_eq!(cancel[0].all("Via")[0], first[0].all("Via")[0]);
+    let sent = rig.udp("198.51.100.2:5060", &first[0].answer(200, ""));
+    assert_eq!((statuses(&sent), sent[0].to), (vec![200], A.parse().unwrap()));
+    assert!(rig.pass(60_000).is_empty());
+}

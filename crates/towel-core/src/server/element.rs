@@ -1,6 +1,6 @@
 //! The element: what becomes of each request (RFC 3261 sections 8.2, 10.3 and 16).
 
-use towel_message::{Host, Message, Method, Name, Uri, check};
+use towel_message::{Host, Message, Method, Name, Uri, check, uri};
 
 use super::admit::{self, Proof};
 use super::{Domains, Mode, Settings, targets, uas};
@@ -453,14 +453,14 @@ impl Server {
             self.targets.push(Candidate { uri, q: 1000, ..Candidate::default() });
             return None;
         }
-        let Ok(Uri::Sip(uri)) = Uri::parse(&self.prepared.uri) else { return None };
+        let Ok(Uri::Sip(asked)) = Uri::parse(&self.prepared.uri) else { return None };
         let inhabited = Inhabited {
             domains: &self.domains,
             users: &self.users,
             settings: &self.settings.server,
         };
         let not_found = || Some(Reply::new(404, "Not Found"));
-        let Some(address) = address_of_record(&uri, &inhabited) else { return not_found() };
+        let Some(address) = address_of_record(&asked, &inhabited) else { return not_found() };
         let found = targets::add_bindings(
             self.registrar.location(),
             &address,
@@ -479,10 +479,10 @@ impl Server {
                     .with("Warning", format!("380 {} \"SIPS Not Allowed\"", self.domains.first())),
             );
         }
-        let at = address.iter().rposition(|b| *b == b'@').unwrap_or(0);
-        let (user, domain) = address.split_at(at);
-        let domain = std::str::from_utf8(domain.get(1..).unwrap_or_default()).unwrap_or_default();
-        let known = !self.users.is_empty() && inhabited.has_user(user, domain);
+        let mut user = Vec::new();
+        uri::unescape(asked.user.unwrap_or_default(), &mut user);
+        let domain = self.domains.canonical(&asked.host, asked.port).unwrap_or_default();
+        let known = !self.users.is_empty() && inhabited.has_user(&user, domain);
         if known { Some(unavailable()) } else { not_found() }
     }
 

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
-use crate::shim::Server;
 use towel_core::auth::User;
 use towel_core::io::{Command, Input, Machine as _};
 use towel_core::registrar::Binding as CoreBinding;
+use towel_core::server::Endpoint;
 use towel_net::{Counters, Handle};
 use towel_store::Store;
 
@@ -28,7 +28,7 @@ pub struct Control {
     /// Users of the store, and all users.
     pub(crate) users: Mutex<(Users, Users)>,
     pub(crate) store: Arc<Store>,
-    pub(crate) jobs: Jobs<Server>,
+    pub(crate) jobs: Jobs<Endpoint>,
     pub(crate) handle: Handle,
     pub(crate) counters: Arc<Counters>,
     pub(crate) events: Events,
@@ -112,7 +112,7 @@ impl Ask for Control {
     fn metrics(&self) -> Result<Metrics, Gone> {
         let mut metrics = Metrics::default();
         let (bindings, records, waiting) = self.jobs.ask(|element, _, _| {
-            let registrar = element.machine().registrar();
+            let registrar = element.machine().server().registrar();
             (registrar.location().bindings(), registrar.location().len(), registrar.waiting())
         })?;
         metrics
@@ -152,7 +152,18 @@ impl Ask for Control {
                 value,
             );
         }
-        for (name, value) in self.jobs.ask(|element, _, _| element.machine().counts())? {
+        let (transactions, contexts) = self.jobs.ask(|element, _, _| {
+            let machine = element.machine();
+            (machine.stack().sizes(), machine.server().contexts())
+        })?;
+        metrics
+            .gauge("towel_server_transactions", "Server transactions.", transactions.0 as u64)
+            .gauge("towel_client_transactions", "Client transactions.", transactions.1 as u64)
+            .gauge("towel_proxied_requests", "Requests under way in the proxy.", contexts as u64);
+        for (name, value) in self
+            .jobs
+            .ask(|element, _, _| element.machine().stack().counters().each().collect::<Vec<_>>())?
+        {
             let labels = vec![("kind", name.to_owned())];
             metrics.labelled("towel_sip_total", "What the core did, by kind.", true, labels, value);
         }
@@ -170,7 +181,7 @@ impl Ask for Control {
         limit: usize,
     ) -> Result<BindingPage, Gone> {
         self.jobs.ask(move |element, now, _| {
-            let location = element.machine().registrar().location();
+            let location = element.machine().server().registrar().location();
             let mut page = BindingPage { total: 0, offset, bindings: Vec::new() };
             let full = page_total(user.as_deref(), location.bindings());
             for (aor, bindings) in location.iter() {
@@ -250,7 +261,8 @@ impl Ask for Control {
             users.0.set(Source::Store, user.clone());
             users.1.set(Source::Store, user.clone());
         }
-        self.jobs.ask(move |element, _, _| element.machine().credentials_mut().insert(user))?;
+        self.jobs
+            .ask(move |element, _, _| element.machine().server_mut().users_mut().insert(user))?;
         self.log.event(
             crate::config::LogLevel::Info,
             "user-changed",
@@ -279,8 +291,9 @@ impl Ask for Control {
             users.1.remove(&name, &realm);
         }
         let text = format!("{name} in realm {realm}");
-        self.jobs
-            .ask(move |element, _, _| element.machine().credentials_mut().remove(&name, &realm))?;
+        self.jobs.ask(move |element, _, _| {
+            element.machine().server_mut().users_mut().remove(&name, &realm)
+        })?;
         self.log.event(crate::config::LogLevel::Info, "user-removed", text);
         Ok(())
     }
@@ -311,16 +324,17 @@ impl Ask for Control {
             .collect();
         let list: Vec<User> = all.iter().map(|entry| entry.user.clone()).collect();
         self.jobs.ask(move |element, now, out| {
-            let server = element.machine();
-            server.set_registry(Arc::new(registry));
-            let credentials = server.credentials_mut();
+            let server = element.machine().server_mut();
+            server.set_registry(registry);
+            let credentials = server.users_mut();
             for (name, realm) in gone {
                 credentials.remove(&name, &realm);
             }
             for user in list {
                 credentials.insert(user);
             }
-            server.handle(now, Input::Command(Command::Reload(Box::new(settings))), out);
+            let reload = Input::Command(Command::Reload(Box::new(settings)));
+            element.machine().handle(now, reload, out);
         })?;
         self.handle.set_tls(Arc::new(tls));
         self.log.set_level(fresh.log.level);

@@ -10,6 +10,5 @@ pub mod persist;
 pub mod run;
 pub mod secret;
 pub mod settings;
-pub mod shim;
 pub mod trace;
 pub mod users;

@@ -27,10 +27,18 @@ pub struct Line {
     pub text: String,
 }
 
+/// What is handed to the thread that writes.
+#[derive(Debug)]
+enum Entry {
+    Line(Line),
+    /// Say when all that came before is written.
+    Flush(SyncSender<()>),
+}
+
 /// A handle of the log.
 #[derive(Debug, Clone)]
 pub struct Log {
-    lines: SyncSender<Line>,
+    lines: SyncSender<Entry>,
     level: Arc<AtomicU8>,
     lost: Arc<AtomicU64>,
 }
@@ -66,8 +74,16 @@ impl Log {
             return;
         }
         let line = Line { at: SystemTime::now(), level, kind, text: text.into() };
-        if self.lines.try_send(line).is_err() {
+        if self.lines.try_send(Entry::Line(line)).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Waits until what was logged is written, but not for ever.
+    pub fn flush(&self) {
+        let (tell, told) = sync_channel(1);
+        if self.lines.send(Entry::Flush(tell)).is_ok() {
+            let _ = told.recv_timeout(std::time::Duration::from_secs(2));
         }
     }
 
@@ -77,14 +93,19 @@ impl Log {
     }
 }
 
-fn write(inbox: &Receiver<Line>, format: LogFormat, colour: bool, lost: &AtomicU64) {
+fn write(inbox: &Receiver<Entry>, format: LogFormat, colour: bool, lost: &AtomicU64) {
     let mut told = 0;
     let mut text = String::new();
     while let Ok(first) = inbox.recv() {
         text.clear();
-        render(&mut text, &first, format, colour);
-        while let Some(line) = inbox.try_recv().ok().filter(|_| text.len() < 1 << 16) {
-            render(&mut text, &line, format, colour);
+        let mut flushes = Vec::new();
+        let mut next = Some(first);
+        while let Some(entry) = next {
+            match entry {
+                Entry::Line(line) => render(&mut text, &line, format, colour),
+                Entry::Flush(tell) => flushes.push(tell),
+            }
+            next = if text.len() < 1 << 16 { inbox.try_recv().ok() } else { None };
         }
         let now = lost.load(Ordering::Relaxed);
         if now > told {
@@ -99,6 +120,9 @@ fn write(inbox: &Receiver<Line>, format: LogFormat, colour: bool, lost: &AtomicU
         }
         // Nobody could be told that the log itself cannot be written.
         let _ = std::io::stderr().write_all(text.as_bytes());
+        for tell in flushes {
+            let _ = tell.send(());
+        }
     }
 }
 

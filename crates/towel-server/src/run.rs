@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::shim::Server;
 use nix::sys::signal::{SigSet, Signal};
 use towel_core::auth::User;
 use towel_core::contract::{Registry, Role, Roles};
 use towel_core::io::{
     Command, Event, Input, Level, Listener, Machine as _, Now, Outbox, Record, Ticket,
 };
+use towel_core::server::Endpoint;
 use towel_net::{Driver, Forget, Handle, Persist};
 
 use crate::config::{Config, Durability, LogLevel, Problem};
@@ -54,7 +54,7 @@ pub struct Started {
 /// The Guide's extensions as a server uses them, with their tables of the configuration.
 pub fn registry(config: &Config) -> Result<Registry, String> {
     let roles = Roles::of(&[Role::Uas, Role::Proxy, Role::Registrar, Role::Transport]);
-    let mut registry = crate::shim::registry(roles);
+    let mut registry = towel_guide::registry(roles);
     for table in &config.extensions {
         let entries: Vec<(&str, &str)> =
             table.entries.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
@@ -134,10 +134,9 @@ pub fn run(
     let handle = driver.handle();
 
     let random = secret::random::<32>().map_err(|e| format!("no random bytes: {e}"))?;
-    let mut server =
-        Server::new(settings::core(&config, kept), Arc::new(registry(&config)?), random);
+    let mut server = Endpoint::new(settings::core(&config, kept), registry(&config)?, random);
     for entry in users.iter() {
-        server.credentials_mut().insert(entry.user.clone());
+        server.server_mut().users_mut().insert(entry.user.clone());
     }
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
     let mut out = Outbox::new();
@@ -202,6 +201,7 @@ pub fn run(
     if config.durability != Durability::Memory {
         let _ = store.put(Vec::new());
     }
+    log.flush();
     done
 }
 

@@ -39,7 +39,10 @@ pub fn core(config: &Config, secret: [u8; 16]) -> Settings {
         domains: config.domains.clone(),
         aliases: config.aliases.clone(),
         addresses: own_addresses(),
+        realm: config.realm.clone(),
         authenticate: config.auth.calls,
+        authenticate_register: config.auth.register,
+        known_users_only: config.register.known_users_only,
         trusted: config.auth.trusted.iter().map(network).collect(),
         relay: match config.proxy.relay {
             Relay::Users => server::Relay::Users,
@@ -53,9 +56,7 @@ pub fn core(config: &Config, secret: [u8; 16]) -> Settings {
         },
         secret: Some(secret),
         server: concat!("towel/", env!("CARGO_PKG_VERSION")).to_owned(),
-        ..server::Settings::default()
     };
-    // REALM
 
     all.proxy = proxy::Settings {
         forking: match config.proxy.forking {

@@ -68,7 +68,8 @@ impl Served for Inhabited<'_> {
 
     fn has_user(&self, user: &[u8], domain: &str) -> bool {
         // Where nobody is known by name everybody may come.
-        self.users.is_empty()
+        !self.settings.known_users_only
+            || self.users.is_empty()
             || self.users.get(user, realm(self.settings, self.domains, domain).as_bytes()).is_some()
     }
 }
@@ -174,6 +175,11 @@ impl Server {
     /// The extensions.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// Other settings of the extensions, or other extensions.
+    pub fn set_registry(&mut self, registry: Registry) {
+        self.registry = registry;
     }
 
     /// What the element is responsible for.

@@ -65,6 +65,8 @@ pub struct Settings {
     pub authenticate: bool,
     /// Whether a REGISTER must prove whose it is (section 10.3 step 3).
     pub authenticate_register: bool,
+    /// Whether only users that exist may be registered, where there are any (section 10.3 step 5).
+    pub known_users_only: bool,
     /// Networks whose requests are believed without proof.
     pub trusted: Vec<Network>,
     /// For whom requests are forwarded to foreign domains.
@@ -87,6 +89,7 @@ impl Default for Settings {
             realm: None,
             authenticate: true,
             authenticate_register: true,
+            known_users_only: true,
             trusted: Vec::new(),
             relay: Relay::default(),
             mode: Mode::default(),

@@ -321,7 +321,7 @@ fn transport(s: &mut Section<'_, '_>, t: &mut TransportSettings) {
 
 /// The tables of the Guide's entries, which declare their keys themselves.
 fn extensions(section: &mut Section<'_, '_>, all: &mut Vec<ExtensionTable>) {
-    let known = crate::shim::extensions();
+    let known = towel_guide::extensions();
     let settable = || known.iter().filter(|one| !one.settings.is_empty());
     for (id, pairs) in section.free_tables("extensions") {
         let Some(extension) = settable().find(|one| one.id == id.value) else {

@@ -100,7 +100,7 @@ fn the_example_names_every_key_and_is_accepted() {
     assert!(missing.is_empty(), "not in the example: {missing:?}");
     let problems = reading.into_problems();
     assert!(problems.is_empty(), "{problems:?}");
-    for extension in crate::shim::extensions() {
+    for extension in towel_guide::extensions() {
         let table = config.extensions.iter().find(|table| table.id == extension.id);
         for setting in extension.settings {
             let section = source.split(&format!("[extensions.{}]", extension.id)).nth(1);
@@ -117,7 +117,7 @@ fn the_example_names_every_key_and_is_accepted() {
 
 #[test]
 fn the_keys_of_extensions_are_known() {
-    let Some(extension) = crate::shim::extensions().into_iter().find(|e| !e.settings.is_empty())
+    let Some(extension) = towel_guide::extensions().into_iter().find(|e| !e.settings.is_empty())
     else {
         return;
     };

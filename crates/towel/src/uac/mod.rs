@@ -117,7 +117,7 @@ impl Uac {
 
     /// One client transaction (RFC 3261 section 17.1.2).
     fn transaction(&mut self, request: &mut Request) -> Result<Outcome> {
-        let branch = request::token()?;
+        let branch = request::branch()?;
         let bytes = request.write(&self.wire, &branch);
         self.send(&bytes)?;
         let end = Instant::now() + self.timeout;

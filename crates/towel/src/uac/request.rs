@@ -147,10 +147,14 @@ impl Request {
     }
 }
 
-/// A random token that also serves as a branch (RFC 3261 section 8.1.1.7).
+/// A random token: a tag, a Call-ID, a cnonce.
 pub(crate) fn token() -> Result<String> {
-    let random = towel_server::secret::token().context("the system gives no random bytes")?;
-    Ok(format!("z9hG4bK{random}"))
+    towel_server::secret::token().context("the system gives no random bytes")
+}
+
+/// A branch (RFC 3261 section 8.1.1.7).
+pub(crate) fn branch() -> Result<String> {
+    Ok(format!("z9hG4bK{}", token()?))
 }
 
 #[cfg(test)]

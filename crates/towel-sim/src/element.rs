@@ -54,6 +54,13 @@ impl Factory for Elements {
             .iter()
             .map(|(name, password)| User::new(name, &realm, password).record())
             .collect();
+        // What its store keeps on a real machine: with the same secret after a restart, it knows
+        // its own Record-Route again.
+        let mut secret = [0; 16];
+        for (to, byte) in secret.iter_mut().zip(spec.name.bytes().cycle()) {
+            *to = byte;
+        }
+        wanted.settings.server.secret = Some(secret);
         let listeners = listeners(spec, &wanted.listen);
         let names = wanted.settings.server.domains.clone();
         let (extensions, spec) = (self.extensions, spec.clone());
@@ -155,7 +162,11 @@ impl Wanted {
         match key {
             "domains" => server.domains = list(value).map(Into::into).collect(),
             "aliases" => server.aliases = list(value).map(Into::into).collect(),
-            "authenticate" => server.authenticate = flag(value)?,
+            "authenticate" => {
+                server.authenticate = flag(value)?;
+                server.authenticate_register = server.authenticate;
+            }
+            "authenticate_register" => server.authenticate_register = flag(value)?,
             "server" => server.server = value.into(),
             "trusted" => {
                 for item in list(value) {

@@ -16,6 +16,17 @@ pub struct Made {
     pub target: Target,
 }
 
+/// Which way a request goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Way {
+    /// Inside the dialog although there is a Request-URI.
+    pub inside: bool,
+    /// Whom to.
+    pub to: Option<Target>,
+    /// By what transport.
+    pub over: Option<Transport>,
+}
+
 /// Stands in a filled template until the body's length is known.
 const LENGTH: &str = "\u{1}";
 
@@ -69,11 +80,11 @@ impl Agent {
         &mut self,
         method: &str,
         uri: Option<&str>,
-        to: Option<Target>,
-        over: Option<Transport>,
+        way: Way,
         template: &Template,
         vars: &Vars,
     ) -> Result<Made, String> {
+        let Way { inside, to, over } = way;
         let hinted = to.map(|t| t.transport).or(over).unwrap_or(self.spec.transport);
         let vars = self.variables(vars, hinted);
         if let Some(whole) = &template.whole {
@@ -93,6 +104,11 @@ impl Agent {
                 (text, to.map_or_else(|| self.default_target(over), Ok)?)
             }
             None => self.inside(method, cseq, &vars, to, over)?,
+            Some(uri) if inside => {
+                let (mut text, target) = self.inside(method, cseq, &vars, to, over)?;
+                text.start = format!("{method} {uri} SIP/2.0");
+                (text, target)
+            }
             Some(uri) => {
                 let text = self.outside(method, &uri, cseq, &vars);
                 (text, to.map_or_else(|| self.default_target(over), Ok)?)
@@ -172,7 +188,8 @@ impl Agent {
         vars: &Vars,
         out: &mut Outbox,
     ) -> Result<(), String> {
-        let Made { text, target } = self.request_from("ACK", None, None, None, template, vars)?;
+        let Made { text, target } =
+            self.request_from("ACK", None, Way::default(), template, vars)?;
         let tag = text.tag("To").unwrap_or_default().to_string();
         let bytes = text.write();
         self.keep_ack(&tag, target, bytes.clone());

@@ -19,7 +19,7 @@ use towel_core::io::{
     Transport,
 };
 
-pub use compose::Made;
+pub use compose::{Made, Way};
 
 use crate::flow::AgentSpec;
 use crate::rng::SimRng;

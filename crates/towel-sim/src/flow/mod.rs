@@ -42,11 +42,11 @@
 //!
 //! # What an agent does
 //!
-//! - `alice sends METHOD [URI] [to NAME|ADDRESS] [over tcp] [as NAME]`. Below it `Field: value` sets
+//! - `alice sends METHOD [URI [inside]] [to NAME|ADDRESS] [over tcp] [as NAME]`. Below it `Field: value` sets
 //!   a header field (a second line of the same name appends), `-Field` leaves it out, `+Field: v`
 //!   appends, `sdp` and `body TYPE` (the body indented beneath) give it a body. Or the whole
 //!   message stands below, from its start line on. Without a URI the request goes inside the
-//!   agent's dialog.
+//!   agent's dialog, and so it does with `inside`.
 //! - `alice sends bytes` with the text beneath: exactly that, once, past every convenience.
 //! - `alice repeats [NAME]`: the same bytes again.
 //! - `alice expects METHOD|200|1xx|4xx|timeout|failure|nothing [for NAME] [as NAME] [within 5s]`, with
@@ -346,6 +346,8 @@ pub enum Action {
         method: String,
         /// The Request-URI; inside the dialog where there is none.
         uri: Option<String>,
+        /// Inside the dialog although there is a Request-URI.
+        inside: bool,
         /// Whom to.
         to: Option<String>,
         /// By what transport.

@@ -318,6 +318,10 @@ fn agent_action(
     let verb = words.remove(0);
     let action = match verb.as_str() {
         "sends" => {
+            let inside = words.last().is_some_and(|w| w == "inside");
+            if inside {
+                words.pop();
+            }
             let name = take(&mut words, "as");
             let to = take(&mut words, "to");
             let over = match take(&mut words, "over") {
@@ -337,12 +341,13 @@ fn agent_action(
                         return err(line, "below it the whole message is wanted");
                     }
                     let method = String::new();
-                    Action::Send { who, method, uri: None, to, over, name, template }
+                    Action::Send { who, method, uri: None, inside: false, to, over, name, template }
                 }
                 [method] | [method, _] => Action::Send {
                     who,
                     method: method.clone(),
                     uri: words.get(1).cloned(),
+                    inside,
                     to,
                     over,
                     name,

@@ -91,7 +91,8 @@ fn is_awaited(arrived: &Arrived, awaited: &Awaited, of: Option<&str>) -> bool {
     match (awaited, arrived.kind) {
         (Awaited::Request(method), Kind::Request) => arrived.text.method() == method,
         (Awaited::Response(low, high), Kind::Response) => {
-            (*low..=*high).contains(&arrived.text.status())
+            let of_cancel = arrived.name.as_deref() == Some("cancel");
+            (of.is_some() || !of_cancel) && (*low..=*high).contains(&arrived.text.status())
         }
         (Awaited::Timeout, Kind::Timeout) | (Awaited::Failure, Kind::Failure) => true,
         _ => false,

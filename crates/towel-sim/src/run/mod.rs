@@ -83,15 +83,15 @@ impl Outcome {
     /// What went wrong, with the ladder; `file` is what stands before the line number.
     pub fn report(&self, file: &str) -> String {
         let mut out = String::new();
-        if let Some(failure) = &self.failure {
-            let _ =
-                writeln!(out, "{file}:{}: {} ({})", failure.line, failure.what, self.variant.name);
-            if !failure.step.is_empty() {
-                let _ = writeln!(out, "    {}", failure.step);
+        let network = &self.variant.name;
+        if let Some(Failure { line, step, what }) = &self.failure {
+            let _ = writeln!(out, "{file}:{line}: [{network}] {what}");
+            if !step.is_empty() {
+                let _ = writeln!(out, "    {step}");
             }
         }
         for complaint in &self.audit {
-            let _ = writeln!(out, "{file}: audit: {complaint} ({})", self.variant.name);
+            let _ = writeln!(out, "{file}: [{network}] audit: {complaint}");
         }
         if !self.passed() {
             let _ = write!(out, "\n{}", self.ladder.render(Style::default()));

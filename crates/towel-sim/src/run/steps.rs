@@ -3,7 +3,7 @@
 use towel_core::io::Transport;
 
 use super::Run;
-use crate::agent::{Agent, Made, Target};
+use crate::agent::{Agent, Made, Target, Way};
 use crate::flow::{Action, Awaited, Between, Fault, Template};
 use crate::network::{NextLost, NodeId, Which};
 
@@ -17,11 +17,12 @@ impl Run {
     pub(super) fn step(&mut self, action: &Action) -> Result<(), Wrong> {
         let plain = |what: String| (0, what);
         match action {
-            Action::Send { who, method, uri, to, over, name, template } => {
+            Action::Send { who, method, uri, inside, to, over, name, template } => {
                 let id = self.id(who)?;
                 let uri = uri.as_deref().map(|uri| self.uri(uri));
-                self.send(id, method, uri.as_deref(), to.as_deref(), *over, name.clone(), template)
-                    .map_err(plain)
+                let to = to.as_deref().map(|to| self.target(id, Some(to), *over)).transpose();
+                let way = Way { inside: *inside, to: to.map_err(plain)?, over: *over };
+                self.send(id, method, uri.as_deref(), way, name.clone(), template).map_err(plain)
             }
             Action::Raw { who, to, over, text } => {
                 let id = self.id(who)?;
@@ -59,7 +60,7 @@ impl Run {
             Action::Register { who, template } => {
                 let id = self.id(who)?;
                 let name = Some("registration".to_string());
-                self.send(id, "REGISTER", None, None, None, name, template).map_err(plain)?;
+                self.send(id, "REGISTER", None, Way::default(), name, template).map_err(plain)?;
                 let ok = Awaited::Response(200, 200);
                 self.expect(who, &ok, Some("registration"), None, REGISTRATION, &[])
             }
@@ -145,22 +146,18 @@ impl Run {
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn send(
         &mut self,
         id: NodeId,
         method: &str,
         uri: Option<&str>,
-        to: Option<&str>,
-        over: Option<Transport>,
+        way: Way,
         name: Option<String>,
         template: &Template,
     ) -> Result<(), String> {
-        let target = to.map(|to| self.target(id, Some(to), over)).transpose()?;
         let vars = self.vars.clone();
         self.drive(id, |agent, out| {
-            let Made { text, target } =
-                agent.request_from(method, uri, target, over, template, &vars)?;
+            let Made { text, target } = agent.request_from(method, uri, way, template, &vars)?;
             agent.send(text, target, name, out);
             Ok(())
         })

@@ -86,13 +86,13 @@ fn a_failed_expectation_says_where_what_and_how_it_came_to_it() {
     let text = "agent a 192.0.2.1\n  via = b\nagent b 192.0.2.2\n\
         a sends OPTIONS b\nb expects OPTIONS\n  Subject: tea\n";
     let report = run(text, 0).report("x.flow");
-    assert!(report.starts_with("x.flow:6: Subject is not there, in\n"), "{report}");
+    assert!(report.starts_with("x.flow:6: [plain] Subject is not there, in\n"), "{report}");
     assert!(report.contains("├────"), "{report}");
     let text = "agent a 192.0.2.1\n  via = b\nagent b 192.0.2.2\na sends OPTIONS b\n\
         b expects OPTIONS\nb replies 404\na expects 200\n";
     let report = run(text, 0).report("x.flow");
     assert!(
-        report.contains("x.flow:7: a got 404 Not Found (OPTIONS) at 0.020 instead"),
+        report.contains("x.flow:7: [plain] a got 404 Not Found (OPTIONS) at 0.020 instead"),
         "{report}"
     );
 }

@@ -4,8 +4,8 @@
 //! Only what an element needs in order to route, match and answer is asked for. All else is left to
 //! whoever reads it: a proxy does not refuse a request for a malformed Date (section 16.3).
 
-use crate::scan::is_word;
-use crate::{Fault, Message, Method, Name, NameAddr, Uri};
+use crate::scan::{cut_at, is_word, offset, trim};
+use crate::{Fault, Message, Method, Name, NameAddr, Span, Uri, Via};
 
 /// Header fields that every message has (section 8.1.1), but for Max-Forwards, which RFC 2543
 /// requests go without.
@@ -77,21 +77,16 @@ pub fn check_contacts(message: &Message<'_>) -> Result<(), Fault> {
 
 /// A list of addresses, each well formed and none empty.
 fn addresses(message: &Message<'_>, name: Name) -> Result<(), Fault> {
-    if !message.has(name) {
-        return Ok(());
-    }
-    no_empty_values(message, name)?;
-    for address in message.name_addrs(name) {
-        let address = address?;
+    each_value(message, name, |bytes, span| {
+        let address = NameAddr::parse_at(bytes, span).map_err(|fault| fault.of(name))?;
         address.check().map_err(|fault| fault.of(name))?;
         // Route is a name-addr always (section 20.34): without brackets a parameter of the URI would
         // read as one of the header field, and a loose router as a strict one.
         if name == Name::Route && !address.bracketed {
-            return Err(Fault::malformed(name, address.span.start as usize));
+            return Err(Fault::malformed(name, span.start as usize));
         }
-        star(message, name, &address)?;
-    }
-    Ok(())
+        star(message, name, &address)
+    })
 }
 
 /// `*` is a Contact, and only alone (section 10.2.2; whether it may be there is for the registrar).
@@ -105,33 +100,38 @@ fn star(message: &Message<'_>, name: Name, address: &NameAddr<'_>) -> Result<(),
     Ok(())
 }
 
-/// The grammar of these lists has no empty element: `Via: a, ,b` and `Via: a,` are malformed
-/// (RFC 4475 section 3.1.2.1).
-fn no_empty_values(message: &Message<'_>, name: Name) -> Result<(), Fault> {
+/// Each value of a list. The grammar of these lists has no empty element: `Via: a, ,b` and `Via: a,`
+/// are malformed (RFC 4475 section 3.1.2.1).
+fn each_value<'a>(
+    message: &Message<'a>,
+    name: Name,
+    mut check: impl FnMut(&'a [u8], Span) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let mut left = message.index().max_values;
     for field in message.fields(name) {
         let mut rest = Some(field.value);
         while let Some(text) = rest {
-            let (element, more) = crate::scan::cut_at(text, b',');
-            if crate::scan::trim(element).is_empty() {
+            let (element, more) = cut_at(text, b',');
+            let value = trim(element);
+            let at = field.span.start as usize + offset(field.value, value);
+            if value.is_empty() {
                 return Err(Fault::malformed(name, field.span.start as usize));
             }
+            left = left.checked_sub(1).ok_or(Fault {
+                status: 513,
+                field: Some(name),
+                reason: "Too Many Values",
+                at,
+            })?;
+            check(value, Span::new(at, at + value.len()))?;
             rest = more;
         }
-    }
-    let most = message.index().max_values;
-    if message.values(name).count() >= most {
-        let at = message.first(name).map_or(0, |f| f.span.start as usize);
-        return Err(Fault { status: 513, field: Some(name), reason: "Too Many Values", at });
     }
     Ok(())
 }
 
 fn vias(message: &Message<'_>) -> Result<(), Fault> {
-    no_empty_values(message, Name::Via)?;
-    for via in message.vias() {
-        via?.check()?;
-    }
-    Ok(())
+    each_value(message, Name::Via, |bytes, span| Via::parse_at(bytes, span)?.check())
 }
 
 fn call_id(message: &Message<'_>) -> Result<(), Fault> {

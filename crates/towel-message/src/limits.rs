@@ -17,8 +17,6 @@ pub struct Limits {
     pub max_body: usize,
     /// Values of one header field, over all its lines.
     pub max_values: usize,
-    /// Parameters of one header field value or URI.
-    pub max_params: usize,
 }
 
 impl Default for Limits {
@@ -31,7 +29,9 @@ impl Default for Limits {
             max_uri: 4 * 1024,
             max_body: 128 * 1024,
             max_values: 256,
-            max_params: 64,
         }
     }
 }
+
+/// Parameters of one header field value or one URI, at most.
+pub(crate) const MAX_PARAMS: usize = 32;

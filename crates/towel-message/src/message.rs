@@ -347,7 +347,14 @@ impl<'a> Iterator for Fields<'a> {
             let position = self.at;
             let slot = self.message.index.slot(position)?;
             self.at += 1;
-            if self.only.is_none_or(|id| id == slot.id) {
+            let Some(id) = self.only else {
+                return Some(self.message.make_field(slot, position));
+            };
+            if id == slot.id {
+                // Of most names there is one line: then the lines after it need no look.
+                if slot.name().is_some_and(|name| !self.message.is_repeated(name)) {
+                    self.at = usize::MAX;
+                }
                 return Some(self.message.make_field(slot, position));
             }
         }

@@ -1,10 +1,13 @@
 //! Parameters of header field values: `;name`, `;name=value`, `;name="value"`.
 
+use crate::Fault;
 use crate::scan::{
     after, cut_at, is_lws, is_token_char, is_value_char, offset, quoted_len, run, split, trim,
     trim_end, trim_start,
 };
-use crate::{Fault, Limits};
+
+/// Parameters of one value, at most.
+const MAX_PARAMS: usize = 32;
 
 /// One parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,7 @@ impl<'a> Params<'a> {
     pub fn check(&self) -> Result<(), Fault> {
         let fault = |at| Fault::new(400, "Malformed Parameter", at);
         let mut rest = trim_start(self.bytes);
+        let mut names: [&[u8]; MAX_PARAMS] = [&[]; MAX_PARAMS];
         let mut count = 0usize;
         while !rest.is_empty() {
             let at = offset(self.bytes, rest);
@@ -81,14 +85,15 @@ impl<'a> Params<'a> {
                 }
                 tail = trim_start(after(value, len));
             }
-            let before = split(self.bytes, at).0;
-            if Params::new(before).iter().any(|p| p.name.eq_ignore_ascii_case(name)) {
+            let before = names.get(..count).unwrap_or(&[]);
+            if before.iter().any(|n| n.eq_ignore_ascii_case(name)) {
                 return Err(Fault::new(400, "Repeated Parameter", at));
             }
-            count += 1;
-            if count > Limits::default().max_params {
-                return Err(Fault::new(400, "Too Many Parameters", at));
+            match names.get_mut(count) {
+                Some(place) => *place = name,
+                None => return Err(Fault::new(400, "Too Many Parameters", at)),
             }
+            count += 1;
             rest = tail;
         }
         Ok(())

@@ -15,6 +15,7 @@ const HOST: u16 = 1 << 7;
 const VALUE: u16 = 1 << 8;
 const LWS: u16 = 1 << 9;
 const WORD: u16 = 1 << 10;
+const MARK: u16 = 1 << 11;
 
 static CLASS: [u16; 256] = classes();
 
@@ -73,58 +74,73 @@ const fn classes() -> [u16; 256] {
         if byte > b' ' && byte != 0x7f {
             class |= WORD;
         }
+        if among(b"\"<>,;", byte) {
+            class |= MARK;
+        }
         table[i] = class;
         i += 1;
     }
     table
 }
 
+#[inline]
 fn is(byte: u8, class: u16) -> bool {
     CLASS.get(usize::from(byte)).is_some_and(|c| c & class != 0)
 }
 
+#[inline]
 pub(crate) fn is_token_char(byte: u8) -> bool {
     is(byte, TOKEN)
 }
 
+#[inline]
 pub(crate) fn is_unreserved(byte: u8) -> bool {
     is(byte, UNRESERVED)
 }
 
+#[inline]
 pub(crate) fn is_user_char(byte: u8) -> bool {
     is(byte, USER)
 }
 
+#[inline]
 pub(crate) fn is_password_char(byte: u8) -> bool {
     is(byte, PASSWORD)
 }
 
+#[inline]
 pub(crate) fn is_param_char(byte: u8) -> bool {
     is(byte, PARAMCHAR)
 }
 
+#[inline]
 pub(crate) fn is_hnv_char(byte: u8) -> bool {
     is(byte, HNV)
 }
 
+#[inline]
 pub(crate) fn is_uri_char(byte: u8) -> bool {
     is(byte, URIC)
 }
 
+#[inline]
 pub(crate) fn is_host_char(byte: u8) -> bool {
     is(byte, HOST)
 }
 
+#[inline]
 pub(crate) fn is_value_char(byte: u8) -> bool {
     is(byte, VALUE)
 }
 
 /// Whether the byte is linear white space inside a header field value.
+#[inline]
 pub fn is_lws(byte: u8) -> bool {
     is(byte, LWS)
 }
 
 /// Whether the bytes are a `token`.
+#[inline]
 pub fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|b| is_token_char(*b))
 }
@@ -136,37 +152,44 @@ pub fn is_word(bytes: &[u8]) -> bool {
 }
 
 /// How many bytes from the start are in a class.
-pub(crate) fn run(bytes: &[u8], class: fn(u8) -> bool) -> usize {
+#[inline]
+pub(crate) fn run(bytes: &[u8], class: impl Fn(u8) -> bool) -> usize {
     bytes.iter().position(|b| !class(*b)).unwrap_or(bytes.len())
 }
 
 /// Splits after `at` bytes; past the end is at the end.
+#[inline]
 pub(crate) fn split(bytes: &[u8], at: usize) -> (&[u8], &[u8]) {
     bytes.split_at(at.min(bytes.len()))
 }
 
 /// The bytes after the first `at`.
+#[inline]
 pub(crate) fn after(bytes: &[u8], at: usize) -> &[u8] {
     bytes.get(at..).unwrap_or(&[])
 }
 
 /// Without white space before it.
+#[inline]
 pub fn trim_start(bytes: &[u8]) -> &[u8] {
     after(bytes, run(bytes, is_lws))
 }
 
 /// Without white space after it.
+#[inline]
 pub fn trim_end(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|b| !is_lws(*b)).map_or(0, |last| last + 1);
     bytes.get(..end).unwrap_or(&[])
 }
 
 /// Without white space around it.
+#[inline]
 pub fn trim(bytes: &[u8]) -> &[u8] {
     trim_end(trim_start(bytes))
 }
 
 /// How far `inner` stands from the start of `outer`, both slices of the same bytes.
+#[inline]
 pub(crate) fn offset(outer: &[u8], inner: &[u8]) -> usize {
     (inner.as_ptr() as usize).saturating_sub(outer.as_ptr() as usize)
 }
@@ -253,14 +276,18 @@ pub fn unfold(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// Cuts the first element off a list at a comma that is outside quotes and angle brackets.
+/// Cuts the first element off a list at a separator (comma or semicolon) that is outside quotes and
+/// angle brackets.
 /// Returns the element, with the white space around it, and the rest after the comma.
 ///
 /// An unterminated quote or bracket takes everything: the view of the element reports the fault.
 pub fn cut_at(bytes: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
     let mut at = 0;
     let mut bracket = false;
-    while let Some(&byte) = bytes.get(at) {
+    debug_assert!(is(separator, MARK));
+    loop {
+        at += run(after(bytes, at), |b| !is(b, MARK));
+        let Some(&byte) = bytes.get(at) else { return (bytes, None) };
         if byte == separator && !bracket {
             return (bytes.get(..at).unwrap_or(&[]), bytes.get(at + 1..));
         }
@@ -279,7 +306,6 @@ pub fn cut_at(bytes: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
         }
         at += 1;
     }
-    (bytes, None)
 }
 
 /// Appends a number in decimal digits.

@@ -41,7 +41,7 @@ pub fn unescape(bytes: &[u8], out: &mut Vec<u8>) {
 /// Whether two escaped texts mean the same bytes. An escaped character is equal to the character
 /// itself only where it is not reserved (RFC 3261 section 19.1.4); `fold` compares without regard
 /// to case.
-pub fn unescaped_eq(a: &[u8], b: &[u8], reserved: fn(u8) -> bool, fold: bool) -> bool {
+pub fn unescaped_eq(a: &[u8], b: &[u8], reserved: impl Fn(u8) -> bool, fold: bool) -> bool {
     let mut a = Unescaped::new(a);
     let mut b = Unescaped::new(b);
     loop {
@@ -84,7 +84,8 @@ pub(crate) fn push_escaped(byte: u8, out: &mut Vec<u8>) {
 }
 
 /// Whether every `%` starts an escape and every other byte is in the class.
-pub(crate) fn is_escaped_text(bytes: &[u8], class: fn(u8) -> bool) -> bool {
+#[inline]
+pub(crate) fn is_escaped_text(bytes: &[u8], class: impl Fn(u8) -> bool) -> bool {
     let mut rest = bytes;
     while let Some((first, tail)) = rest.split_first() {
         rest = tail;

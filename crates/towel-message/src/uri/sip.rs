@@ -167,7 +167,7 @@ impl<'a> UriParams<'a> {
             let (name, value) = split(param, equals);
             let value = value.strip_prefix(b"=");
             !name.is_empty()
-                && count < crate::Limits::default().max_params
+                && count < crate::limits::MAX_PARAMS
                 && is_escaped_text(name, is_param_char)
                 && value.is_none_or(|v| !v.is_empty() && is_escaped_text(v, is_param_char))
         });

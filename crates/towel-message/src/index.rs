@@ -117,6 +117,28 @@ impl Index {
         Ok(())
     }
 
+    /// The index of the same message with the bytes at `span`, which lie in the value of one header
+    /// field, replaced by `len` others that hold no line end: what a Via stamped with `received`
+    /// needs, without a second pass.
+    pub fn splice(&mut self, span: Span, len: usize) {
+        let moved = |at: u32| (at + len as u32).saturating_sub(span.len);
+        let slots = self.fixed.iter_mut().take(self.len).chain(&mut self.spill);
+        for slot in slots {
+            if slot.start > span.start {
+                slot.start = moved(slot.start);
+                slot.value.start = moved(slot.value.start);
+                slot.end = moved(slot.end);
+            } else if slot.end > span.start {
+                slot.value.len = moved(slot.value.len);
+                slot.end = moved(slot.end);
+            }
+        }
+        self.body.start = moved(self.body.start);
+        if let Some(fault) = self.fault.as_mut().filter(|fault| fault.at > span.start as usize) {
+            fault.at = (fault.at + len).saturating_sub(span.len as usize);
+        }
+    }
+
     /// Reads the lines, and returns where the body starts.
     fn lines(&mut self, bytes: &[u8], limits: &Limits) -> Result<usize, ParseError> {
         let mut ends = memchr_iter(b'\n', bytes);
@@ -385,5 +407,37 @@ impl Index {
         }
         // Beyond 255 the exact place is not kept; 255 is then before it.
         self.first.get(name as usize).map(|at| usize::from(*at))
+    }
+}
+
+#[cfg(test)]
+mod splice_tests {
+    use crate::{Index, Limits, Message, Name};
+
+    #[test]
+    fn a_spliced_index_is_that_of_the_spliced_bytes() {
+        let head = "OPTIONS sip:a@b SIP/2.0\r\nf: <sip:a@b>;tag=1\r\nVia: ";
+        for (old, new) in
+            [("SIP/2.0/UDP h", "SIP/2.0/UDP h;received=192.0.2.1"), ("longer", "l"), ("", "x")]
+        {
+            let more = "Subject: x\r\n".repeat(60);
+            let tail = format!(" , SIP/2.0/UDP z\r\n{more}Content-Length: 2\r\n\r\nhi");
+            let (before, after) = (format!("{head}{old}{tail}"), format!("{head}{new}{tail}"));
+            let mut index = Index::new();
+            assert!(Message::parse(before.as_bytes(), &mut index, &Limits::default()).is_ok());
+            index.splice(crate::Span::new(head.len(), head.len() + old.len()), new.len());
+            let spliced = Message::with_index(after.as_bytes(), &index);
+            let mut fresh = Index::new();
+            let parsed = Message::parse(after.as_bytes(), &mut fresh, &Limits::default()).unwrap();
+            let lines = |message: Message<'_>| {
+                message.all().map(|field| (field.line, field.span)).collect::<Vec<_>>()
+            };
+            // Where the value was empty its place is a matter of taste.
+            if !old.is_empty() {
+                assert_eq!(lines(spliced), lines(parsed));
+            }
+            assert_eq!(spliced.body(), b"hi");
+            assert_eq!(spliced.value(Name::ContentLength), Some(&b"2"[..]));
+        }
     }
 }

@@ -131,62 +131,50 @@ impl Stack {
         bytes: &[u8],
     ) {
         let mut index = self.index();
+        let mut stamped = None;
         match Message::parse(bytes, &mut index, &self.transport.limits) {
-            Ok(message) if message.is_request() => {
-                self.read_request(now, out, user, flow, names, message)
-            }
-            Ok(message) => {
-                self.read_response(now, out, user, Received { message, flow, identities: names })
-            }
+            Ok(message) => match message.top_via() {
+                Err(_) => self.counters.dropped_no_via += 1,
+                Ok(via) => {
+                    let received = Received { message, via, flow, identities: names };
+                    if !message.is_request() {
+                        self.read_response(now, out, user, received);
+                    } else if via.needs_received(flow.remote) {
+                        stamped = Some((via.span, self.stamp(&received)));
+                    } else {
+                        self.take_request(now, out, user, received);
+                    }
+                }
+            },
             Err(_) => self.counters.dropped_garbage += 1,
+        }
+        if let Some((span, (bytes, length))) = stamped {
+            index.splice(span, length);
+            let message = Message::with_index(&bytes, &index);
+            match message.top_via() {
+                Ok(via) => {
+                    let request = Received { message, via, flow, identities: names };
+                    self.take_request(now, out, user, request);
+                }
+                Err(_) => self.counters.dropped_unreadable += 1,
+            }
+            self.give_back(bytes);
         }
         self.give_back_index(index);
     }
 
-    fn read_request<U: TransactionUser + ?Sized>(
-        &mut self,
-        now: Now,
-        out: &mut Outbox,
-        user: &mut U,
-        flow: Flow,
-        names: &[String],
-        message: Message<'_>,
-    ) {
-        self.counters.requests_received += 1;
-        let Ok(via) = message.top_via() else {
-            self.counters.dropped_no_via += 1;
-            return;
-        };
-        if via.params.has("alias")
-            && let Some(id) = flow.connection
-        {
-            self.connections.alias(id, via.port.unwrap_or(flow.transport.default_port()));
-        }
-        if !via.needs_received(flow.remote) {
-            return self.take_request(
-                now,
-                out,
-                user,
-                Received { message, flow, identities: names },
-            );
-        }
-        // Sections 18.2.1 and RFC 3581 section 4: everybody above sees the Via as it has to be sent
-        // on and answered.
+    /// The message with `received` and `rport` in its topmost Via (sections 18.2.1 and RFC 3581
+    /// section 4), so that everybody above sees it as it has to be sent on and answered; and the
+    /// length that the Via has now.
+    fn stamp(&mut self, request: &Received<'_>) -> (Vec<u8>, usize) {
         let mut stamped = self.buffer();
-        let bytes = message.bytes();
-        let span = via.span.range();
+        let bytes = request.message.bytes();
+        let span = request.via.span.range();
         stamped.extend_from_slice(bytes.get(..span.start).unwrap_or_default());
-        via.write_received(flow.remote, &mut stamped);
+        request.via.write_received(request.flow.remote, &mut stamped);
+        let length = stamped.len() - span.start;
         stamped.extend_from_slice(bytes.get(span.end..).unwrap_or_default());
-        let mut index = self.index();
-        match Message::parse(&stamped, &mut index, &self.transport.limits) {
-            Ok(message) => {
-                self.take_request(now, out, user, Received { message, flow, identities: names })
-            }
-            Err(_) => self.counters.dropped_unreadable += 1,
-        }
-        self.give_back_index(index);
-        self.give_back(stamped);
+        (stamped, length)
     }
 
     fn take_request<U: TransactionUser + ?Sized>(
@@ -196,8 +184,13 @@ impl Stack {
         user: &mut U,
         request: Received<'_>,
     ) {
-        let message = request.message;
-        let Ok(via) = message.top_via() else { return };
+        self.counters.requests_received += 1;
+        let (message, via) = (request.message, request.via);
+        if via.params.has("alias")
+            && let Some(id) = request.flow.connection
+        {
+            self.connections.alias(id, via.port.unwrap_or(request.flow.transport.default_port()));
+        }
         let method = message.method();
         let method = method.as_bytes();
         if method == b"ACK" {
@@ -249,11 +242,7 @@ impl Stack {
         response: Received<'_>,
     ) {
         self.counters.responses_received += 1;
-        let message = response.message;
-        let Ok(via) = message.top_via() else {
-            self.counters.dropped_no_via += 1;
-            return;
-        };
+        let (message, via) = (response.message, response.via);
         // Section 18.1.2: sent-by has to be what we put there.
         let transport = Transport::from_token(via.transport).unwrap_or(response.flow.transport);
         let ours = self.stations.iter().any(|station| {

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use towel_message::{Index, Message};
+use towel_message::{Index, Message, Via};
 
 use crate::hash::Key;
 use crate::io::{ConnectionId, Flow, Input, Instant, Listener, Now, Outbox, Transport};
@@ -41,6 +41,8 @@ pub struct Received<'a> {
     /// The message. The topmost Via of a request has `received` and `rport` already (RFC 3261
     /// section 18.2.1, RFC 3581 section 4).
     pub message: Message<'a>,
+    /// Its topmost Via.
+    pub via: Via<'a>,
     /// How it came.
     pub flow: Flow,
     /// The names that the peer's certificate was verified for.
@@ -503,7 +505,8 @@ impl Stack {
     }
 
     fn buffer(&mut self) -> Vec<u8> {
-        self.buffers.pop().unwrap_or_default()
+        // Room for a usual message at once, so that it does not grow by halves.
+        self.buffers.pop().unwrap_or_else(|| Vec::with_capacity(1024))
     }
 
     fn give_back(&mut self, mut buffer: Vec<u8>) {

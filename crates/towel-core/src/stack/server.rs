@@ -21,8 +21,7 @@ impl Stack {
         request: &Received<'_>,
         user: u64,
     ) -> Result<ServerId, Refusal> {
-        let message = request.message;
-        let Ok(via) = message.top_via() else { return Err(Refusal::Malformed) };
+        let (message, via) = (request.message, request.via);
         if self.servers.len() >= self.settings.max {
             return Err(Refusal::Full);
         }
@@ -172,7 +171,7 @@ impl Stack {
         reason: &str,
         edit: impl FnOnce(ResponseWriter<'_>),
     ) {
-        let Ok(via) = request.message.top_via() else { return };
+        let via = request.via;
         // An ACK is never answered (section 17).
         if request.message.method().as_bytes() == b"ACK" {
             return;
@@ -221,7 +220,7 @@ impl Stack {
         const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
         let mut hasher = Hasher::new(self.tag_key);
         hasher.field(request.call_id().unwrap_or_default());
-        hasher.field(request.from_tag().unwrap_or_default());
+        hasher.field(request.value(Name::From).unwrap_or_default());
         hasher.bytes(&request.cseq().map_or(0, |cseq| cseq.number).to_le_bytes());
         if let Ok(via) = request.top_via() {
             hasher.folded(via.branch().unwrap_or_default()).folded(via.sent_by);

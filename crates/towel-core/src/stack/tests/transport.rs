@@ -85,7 +85,7 @@ fn a_stream_is_cut_pinged_and_broken() {
 #[test]
 fn what_is_too_large_for_us_gets_513() {
     let mut settings = Settings::default();
-    settings.transport.limits.max_body = 1000;
+    settings.transport.limits.max_message = 1200;
     let mut world = World::with(&settings);
     let connection = world.accept(1, 1, "192.0.2.9:40000");
     world.stream(

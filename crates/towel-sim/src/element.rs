@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use towel_core::auth::User;
-use towel_core::contract::{Registry, Roles, audit};
+use towel_core::contract::{Registry, audit};
 use towel_core::io::{Listener, ListenerId, Transport};
 use towel_core::proxy::Forking;
 use towel_core::registrar::Durability;
@@ -27,7 +27,7 @@ pub struct Elements {
 
 impl Default for Elements {
     fn default() -> Self {
-        Elements { extensions: || towel_guide::registry(Roles::ALL) }
+        Elements { extensions: towel_guide::server }
     }
 }
 

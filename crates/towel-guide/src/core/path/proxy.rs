@@ -32,7 +32,10 @@ pub(super) fn targets(at: &mut ProxyTargets<'_>) -> Verdict {
     for target in at.targets.iter_mut() {
         let Some(kept) = state::find(&target.kept, ID) else { continue };
         let routes: Vec<_> = kept.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
-        target.routes.extend(routes);
+        // A registrar that keeps the way to a binding itself has put it there already.
+        if target.routes != routes {
+            target.routes.extend(routes);
+        }
     }
     Verdict::Pass
 }

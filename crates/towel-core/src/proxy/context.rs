@@ -24,6 +24,26 @@ pub(super) enum Progress {
     Done,
 }
 
+/// What is known of a binding besides its URI: by what way it can be reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Way {
+    /// Where its REGISTER came from.
+    pub(crate) flow: Flow,
+    /// Its Path, each to be one Route value.
+    pub(crate) path: Vec<Vec<u8>>,
+    /// It registered a sips URI, and is asked for by a sip one: TLS it is all the same.
+    pub(crate) tls: bool,
+    /// Only the flow leads there.
+    pub(crate) direct: bool,
+}
+
+impl Way {
+    /// The way of a target, if it is a binding.
+    pub(crate) fn of<'a>(ways: &'a [Way], target: &Candidate) -> Option<&'a Way> {
+        usize::try_from(target.handle).ok()?.checked_sub(1).and_then(|at| ways.get(at))
+    }
+}
+
 /// One copy of the request that was sent.
 #[derive(Clone, Debug)]
 pub(super) struct Branch {
@@ -39,6 +59,8 @@ pub(super) struct Branch {
     pub(super) cancelled: bool,
     /// Whether its client transaction still exists.
     pub(super) alive: bool,
+    /// Whether it went by the flow that its target registered by.
+    pub(super) by_flow: bool,
     /// When a sequential search goes on to the next target, if that is set.
     pub(super) ring: Option<Instant>,
 }
@@ -57,6 +79,7 @@ pub(super) struct Best {
 pub(super) struct Work {
     pub(super) prepared: Prepared,
     pub(super) targets: Vec<Candidate>,
+    pub(super) ways: Vec<Way>,
     /// How many targets were begun.
     pub(super) begun: usize,
     pub(super) best: Option<Best>,
@@ -73,6 +96,7 @@ pub(super) struct Work {
 impl Work {
     pub(super) fn reset(&mut self) {
         self.targets.clear();
+        self.ways.clear();
         self.begun = 0;
         self.best = None;
         self.challenges.clear();

@@ -25,10 +25,11 @@ pub(super) struct Copying<'a, 'm> {
 }
 
 impl Copying<'_, '_> {
-    /// The URI to locate; a sips one where the Request-URI is (section 16.6 step 7).
-    pub(super) fn destination(&self) -> Vec<u8> {
+    /// The URI to locate; a sips one where the Request-URI is (section 16.6 step 7), or TLS is
+    /// wanted for another reason.
+    pub(super) fn destination(&self, tls: bool) -> Vec<u8> {
         let uri = &self.hop.uri;
-        if self.hop.secure
+        if (self.hop.secure || tls)
             && !is_sips(uri)
             && uri.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"sip:"))
         {

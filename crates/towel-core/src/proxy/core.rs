@@ -3,7 +3,7 @@
 use towel_message::{Edits, Index, Limits, Message, Method, Name};
 
 use super::breadth::Breadth;
-use super::context::{self, Branch, Context, Progress, Work};
+use super::context::{self, Branch, Context, Progress, Way, Work};
 use super::copying::Copying;
 use super::mark::Marks;
 use super::record_route;
@@ -39,6 +39,8 @@ impl<'a> Around<'a> {
 pub(crate) struct Plan<'a> {
     pub(crate) prepared: &'a mut Prepared,
     pub(crate) targets: &'a mut Vec<Candidate>,
+    /// The ways of those targets that are bindings.
+    pub(crate) ways: &'a mut Vec<Way>,
     pub(crate) directives: Directives,
     pub(crate) woken: Woken,
     pub(crate) slots: Slots,
@@ -93,6 +95,7 @@ impl Proxy {
         let mut work = self.spare.pop().unwrap_or_default();
         std::mem::swap(&mut work.prepared, plan.prepared);
         std::mem::swap(&mut work.targets, plan.targets);
+        std::mem::swap(&mut work.ways, plan.ways);
         work.directives = plan.directives;
         work.woken = plan.woken;
         work.slots = plan.slots;
@@ -185,7 +188,7 @@ impl Proxy {
     ) {
         while let Some(at) = self.contexts.0.get(id).and_then(|context| context.next(&work)) {
             work.begun += 1;
-            self.begin_branch(around, stack, out, id, &mut work, message, at);
+            self.begin_branch(around, stack, out, id, &mut work, message, at, false);
         }
         self.finish_if_over(around, stack, out, id, work);
     }
@@ -221,9 +224,12 @@ impl Proxy {
         work: &mut Work,
         message: &Message<'_>,
         at: usize,
+        by_flow: bool,
     ) {
         let Some(context) = self.contexts.0.get_mut(id) else { return };
         let Some(target) = work.targets.get(at) else { return };
+        let way = Way::of(&work.ways, target).filter(|_| target.routes.is_empty());
+        let by_flow = by_flow || way.is_some_and(|way| way.direct);
         let share = context.breadth.take(Context::companions(work, at));
         let source = context.source;
         next_hop(message, &work.prepared, &target.uri, &target.routes, &mut self.hop);
@@ -240,16 +246,14 @@ impl Proxy {
             woken: work.woken,
         };
         let (edits, values, slots) = (&mut self.edits, &mut self.values, &mut work.slots);
-        let secured = copy.destination();
-        let client = stack.client_transaction(
-            around.now,
-            out,
-            Destination::Uri(&secured),
-            id.number(),
-            |stamp, to| {
-                copy.write(stamp, edits, values, Some(slots), to);
-            },
-        );
+        let uri = copy.destination(way.is_some_and(|way| way.tls));
+        let to = match way {
+            Some(way) if by_flow => Destination::Flow(way.flow),
+            _ => Destination::Uri(&uri),
+        };
+        let client = stack.client_transaction(around.now, out, to, id.number(), |stamp, to| {
+            copy.write(stamp, edits, values, Some(slots), to);
+        });
         let now = around.now.at;
         let invite = context.invite;
         match client {
@@ -261,6 +265,7 @@ impl Proxy {
                 timer_c: now + context::timer_c(around.settings.timer_c),
                 cancelled: false,
                 alive: true,
+                by_flow,
                 ring: around
                     .settings
                     .ring
@@ -384,6 +389,46 @@ impl Proxy {
         self.advance(around, stack, out, id);
     }
 
+    /// A binding whose URI leads nowhere may still be reached by the connection that it registered
+    /// on, as a client behind a NAT is. Says whether that is tried.
+    fn retry_by_flow(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        id: ContextId,
+        client: ClientId,
+    ) -> bool {
+        let Some(context) = self.contexts.0.get_mut(id) else { return false };
+        let failed = context.branches.iter().position(|branch| branch.client == client);
+        let Some(at) = failed.filter(|_| context.stopped.is_none() && context.answered.is_none())
+        else {
+            return false;
+        };
+        let Some(branch) = context.branches.get(at) else { return false };
+        let (target, by_flow) = (branch.target as usize, branch.by_flow);
+        let Some(mut work) = self.take_work(id) else { return false };
+        let connected = work.targets.get(target).is_some_and(|target| {
+            target.routes.is_empty()
+                && Way::of(&work.ways, target).is_some_and(|way| way.flow.connection.is_some())
+        });
+        let server = self.contexts.0.get(id).map(|context| context.server);
+        let bytes = server.and_then(|server| stack.request(server)).map(<[u8]>::to_vec);
+        let mut index = Box::new(Index::new());
+        let message =
+            bytes.as_deref().and_then(|b| Message::parse(b, &mut index, around.limits).ok());
+        let (true, false, Some(message)) = (connected, by_flow, message) else {
+            self.put_work(id, work);
+            return false;
+        };
+        if let Some(context) = self.contexts.0.get_mut(id) {
+            context.done(at);
+        }
+        self.begin_branch(around, stack, out, id, &mut work, &message, target, true);
+        self.finish_if_over(around, stack, out, id, work);
+        true
+    }
+
     /// A request of ours has come to nothing.
     pub(crate) fn failed(
         &mut self,
@@ -395,6 +440,11 @@ impl Proxy {
         why: Failure,
     ) {
         let Some(id) = self.find(number) else { return };
+        if matches!(why, Failure::Transport | Failure::NotLocated(_))
+            && self.retry_by_flow(around, stack, out, id, client)
+        {
+            return;
+        }
         let status = match why {
             Failure::TimedOut => 408,
             Failure::Transport | Failure::NotLocated(_) => 503,

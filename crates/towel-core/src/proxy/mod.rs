@@ -18,6 +18,7 @@ pub mod route;
 mod settings;
 mod stateless;
 
+pub(crate) use context::Way;
 pub use mark::{BranchMark, Marks, Visits};
 pub use route::Prepared;
 pub use settings::{Forking, Settings};

@@ -3,6 +3,7 @@
 
 use towel_message::{Draft, Message, Name};
 
+use super::context::Way;
 use super::copying::Copying;
 use super::core::{Around, Proxy};
 use super::route::{Prepared, next_hop};
@@ -21,6 +22,7 @@ impl Proxy {
         received: &Received<'_>,
         prepared: &Prepared,
         target: &Candidate,
+        way: Option<&Way>,
         woken: Woken,
     ) {
         let message = &received.message;
@@ -39,12 +41,16 @@ impl Proxy {
             woken,
         };
         let seed = around.marks.stateless_seed(message);
-        let to = copy.destination();
+        let way = way.filter(|_| target.routes.is_empty());
+        let uri = copy.destination(way.is_some_and(|way| way.tls));
+        let to = match way {
+            Some(way) if way.direct => Destination::Flow(way.flow),
+            _ => Destination::Uri(&uri),
+        };
         let (edits, values) = (&mut self.edits, &mut self.values);
-        let _ =
-            stack.send_stateless(around.now, out, Destination::Uri(&to), &seed, |stamp, buffer| {
-                copy.write(stamp, edits, values, None, buffer);
-            });
+        let _ = stack.send_stateless(around.now, out, to, &seed, |stamp, buffer| {
+            copy.write(stamp, edits, values, None, buffer);
+        });
     }
 
     /// A response that belongs to no transaction. It is forwarded if it is to a request that was

@@ -13,7 +13,7 @@ use crate::contract::{
 use crate::hash::Key;
 use crate::io::{Listener, Now, Outbox, Record};
 use crate::proxy::core::{Around, Plan, Proxy};
-use crate::proxy::{Marks, Prepared, Visits, route};
+use crate::proxy::{Marks, Prepared, Visits, Way, route};
 use crate::registrar::{Registrar, Served, address_of_record};
 use crate::stack::{ClientId, Failure, Received, ServerId, Stack, TransactionUser};
 
@@ -33,6 +33,7 @@ pub struct Server {
     // Reused.
     prepared: Prepared,
     targets: Vec<Candidate>,
+    ways: Vec<Way>,
 }
 
 impl std::fmt::Debug for Server {
@@ -110,6 +111,7 @@ impl Server {
             draining: false,
             prepared: Prepared::default(),
             targets: Vec::new(),
+            ways: Vec::new(),
             settings,
         }
     }
@@ -297,6 +299,7 @@ impl Server {
         };
         let verdict = self.registry.proxy_targets(woken, self.env(now), &mut stage);
         self.targets = candidates;
+        self.follow_paths();
         if let Verdict::Refuse(reply) = verdict {
             return Course::Reply(*reply);
         }
@@ -454,6 +457,7 @@ impl Server {
     /// Section 16.5.
     fn find_targets(&mut self, now: Now, ours: bool) -> Option<Reply> {
         self.targets.clear();
+        self.ways.clear();
         if !ours {
             let uri = self.prepared.uri.clone();
             self.targets.push(Candidate { uri, q: 1000, ..Candidate::default() });
@@ -474,6 +478,7 @@ impl Server {
             now.unix,
             self.settings.proxy.max_targets,
             &mut self.targets,
+            &mut self.ways,
         );
         if found.usable > 0 {
             return None;
@@ -490,6 +495,18 @@ impl Server {
         let domain = self.domains.canonical(&asked.host, asked.port).unwrap_or_default();
         let known = !self.users.is_empty() && inhabited.has_user(&user, domain);
         if known { Some(unavailable()) } else { not_found() }
+    }
+
+    /// The Path of a binding is the Route to it (RFC 3327 section 5.4), where no extension has made
+    /// one already.
+    fn follow_paths(&mut self) {
+        for target in &mut self.targets {
+            if target.routes.is_empty()
+                && let Some(way) = Way::of(&self.ways, target)
+            {
+                target.routes.clone_from(&way.path);
+            }
+        }
     }
 
     /// Section 8.3: where the user is, but never the very URI that was asked for.
@@ -621,18 +638,23 @@ impl Server {
     ) {
         let (mut prepared, mut candidates) =
             (std::mem::take(&mut self.prepared), std::mem::take(&mut self.targets));
+        let mut ways = std::mem::take(&mut self.ways);
         let stateless = self.settings.server.mode == Mode::Stateless;
         let (proxy, around) = self.parts(now);
         let mut refused = false;
         if stateless {
             // One target, and the same each time (section 16.11): that which stands first.
             if let Some(target) = candidates.first() {
-                proxy.forward_stateless(&around, stack, out, received, &prepared, target, woken);
+                let way = Way::of(&ways, target);
+                proxy.forward_stateless(
+                    &around, stack, out, received, &prepared, target, way, woken,
+                );
             }
         } else {
             let plan = Plan {
                 prepared: &mut prepared,
                 targets: &mut candidates,
+                ways: &mut ways,
                 directives,
                 woken,
                 slots,
@@ -641,7 +663,8 @@ impl Server {
             refused = proxy.begin(&around, stack, out, received, plan).is_err();
         }
         candidates.clear();
-        (self.prepared, self.targets) = (prepared, candidates);
+        ways.clear();
+        (self.prepared, self.targets, self.ways) = (prepared, candidates, ways);
         if refused {
             let seconds = self.settings.transaction.retry_after.to_string();
             let reply = Reply::new(503, "Too Many Requests Under Way").with("Retry-After", seconds);
@@ -687,7 +710,9 @@ impl Server {
         if !ours && proof != Proof::None && !known {
             return false;
         }
-        self.find_targets(now, ours).is_none() && !self.targets.is_empty()
+        let found = self.find_targets(now, ours).is_none() && !self.targets.is_empty();
+        self.follow_paths();
+        found
     }
 
     fn forward_first(
@@ -700,11 +725,13 @@ impl Server {
         let woken = self.registry.woken(&received.message);
         let (prepared, candidates) =
             (std::mem::take(&mut self.prepared), std::mem::take(&mut self.targets));
+        let ways = std::mem::take(&mut self.ways);
         let (proxy, around) = self.parts(now);
         if let Some(target) = candidates.first() {
-            proxy.forward_stateless(&around, stack, out, received, &prepared, target, woken);
+            let way = Way::of(&ways, target);
+            proxy.forward_stateless(&around, stack, out, received, &prepared, target, way, woken);
         }
-        (self.prepared, self.targets) = (prepared, candidates);
+        (self.prepared, self.targets, self.ways) = (prepared, candidates, ways);
     }
 }
 

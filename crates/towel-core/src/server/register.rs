@@ -105,8 +105,7 @@ impl Server {
         let ticket = Ticket(self.registering.last);
         let Self { registrar, registry, domains, users, settings, .. } = self;
         let inhabited = Inhabited { domains, users, settings: &settings.server };
-        let request =
-            Request { message, flow: received.flow, user: user.as_deref(), kept: &kept };
+        let request = Request { message, flow: received.flow, user: user.as_deref(), kept: &kept };
         let outcome = registrar.register(&request, &inhabited, now, ticket, out);
         let registered = match outcome {
             Registration::Elsewhere => {

@@ -1,9 +1,13 @@
 //! The target set of a request for a user of ours (RFC 3261 section 16.5), from the location
 //! service.
 
-use towel_message::{SipUri, Uri, uri};
+use std::net::{IpAddr, Ipv4Addr};
+
+use towel_message::{Host, SipUri, Uri, uri};
 
 use crate::contract::Candidate;
+use crate::io::{Flow, Transport};
+use crate::proxy::Way;
 use crate::proxy::route::is_sips;
 use crate::registrar::{Binding, Location};
 
@@ -24,6 +28,7 @@ pub(super) fn add_bindings(
     unix: u64,
     most: usize,
     targets: &mut Vec<Candidate>,
+    ways: &mut Vec<Way>,
 ) -> Found {
     let mut found = Found::default();
     let secure = is_sips(request_uri);
@@ -35,29 +40,57 @@ pub(super) fn add_bindings(
             found.insecure += 1;
             continue;
         }
-        let candidate = from_binding(&binding, secure);
-        if targets.iter().any(|target| {
-            same_target(&target.uri, &candidate.uri) && target.routes == candidate.routes
-        }) {
+        let (mut candidate, way) = from_binding(&binding, secure);
+        let known = |target: &Candidate| {
+            let path = Way::of(ways, target).map(|way| &way.path);
+            same_target(&target.uri, &candidate.uri) && path == Some(&way.path)
+        };
+        if targets.iter().any(known) {
             continue;
         }
         found.usable += 1;
+        ways.push(way);
+        candidate.handle = ways.len() as u64;
         targets.push(candidate);
     }
     found
 }
 
-fn from_binding(binding: &Binding<'_>, secure: bool) -> Candidate {
+fn from_binding(binding: &Binding<'_>, secure: bool) -> (Candidate, Way) {
     let mut uri = Vec::with_capacity(binding.uri.len());
     write_request_uri(binding.uri, &mut uri);
-    // A sip request does not become a sips request on its way (RFC 5630 section 5.3).
-    if !secure && is_sips(&uri) {
+    // A sip request does not become a sips request on its way, but goes by TLS all the same
+    // (RFC 5630 section 5.3).
+    let tls = !secure && is_sips(&uri);
+    if tls {
         uri.drain(3..4);
-        uri.truncate(uri.len());
     }
-    let routes = split_path(binding.path);
+    let direct = is_unreachable(&uri, &binding.flow);
+    let way = Way { flow: binding.flow, path: split_path(binding.path), tls, direct };
     let kept = binding.kept.to_vec();
-    Candidate { uri, q: binding.q, routes, registered: true, kept, ..Candidate::default() }
+    (Candidate { uri, q: binding.q, registered: true, kept, ..Candidate::default() }, way)
+}
+
+/// Whether a contact cannot be reached by its URI, so that the flow which it registered by is the
+/// only way: a WebSocket client (RFC 7118 section 5), a name that means nothing (RFC 2606), or a
+/// private address behind another one.
+fn is_unreachable(uri: &[u8], flow: &Flow) -> bool {
+    let Ok(Uri::Sip(sip)) = Uri::parse(uri) else { return false };
+    if matches!(flow.transport, Transport::Ws | Transport::Wss) {
+        return true;
+    }
+    match sip.host {
+        Host::Name(name) => name.to_ascii_lowercase().ends_with(b".invalid"),
+        Host::V4(contact) => match flow.remote.ip().to_canonical() {
+            IpAddr::V4(source) => {
+                let hidden =
+                    |ip: Ipv4Addr| ip.is_private() || ip.is_loopback() || ip.is_link_local();
+                contact != source && hidden(contact) && !hidden(source)
+            }
+            IpAddr::V6(_) => false,
+        },
+        Host::V6(_) => false,
+    }
 }
 
 /// Writes the form of a URI that may stand in a Request-URI: without headers and without a method

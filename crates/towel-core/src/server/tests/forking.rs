@@ -6,11 +6,22 @@ use super::{open, register, rig};
 const A: &str = "198.51.100.1:5060";
 
 fn invite(more: &str) -> String {
-    request("INVITE", "sip:bob@192.0.2.1", "sip:alice@example.org", "sip:bob@192.0.2.1", "198.51.100.1", more)
+    request(
+        "INVITE",
+        "sip:bob@192.0.2.1",
+        "sip:alice@example.org",
+        "sip:bob@192.0.2.1",
+        "198.51.100.1",
+        more,
+    )
 }
 
 fn three(rig: &mut super::Rig<crate::server::Endpoint>) {
-    register(rig, "bob", &["<sip:bob@198.51.100.2>", "<sip:bob@198.51.100.3>", "<sip:bob@198.51.100.4>"]);
+    register(
+        rig,
+        "bob",
+        &["<sip:bob@198.51.100.2>", "<sip:bob@198.51.100.3>", "<sip:bob@198.51.100.4>"],
+    );
 }
 
 #[test]
@@ -20,7 +31,8 @@ fn equal_q_rings_everywhere_and_the_first_wins() {
     let sent = rig.udp(A, &invite(""));
     let branches: Vec<_> = requests(&sent, "INVITE").into_iter().cloned().collect();
     assert_eq!(branches.len(), 3);
-    let breadth: Vec<u32> = branches.iter().map(|b| b.field("Max-Breadth").parse().unwrap()).collect();
+    let breadth: Vec<u32> =
+        branches.iter().map(|b| b.field("Max-Breadth").parse().unwrap()).collect();
     assert_eq!(breadth.iter().sum::<u32>(), 60);
     let vias: std::collections::HashSet<_> = branches.iter().map(|b| b.all("Via")[0]).collect();
     assert_eq!(vias.len(), 3);
@@ -74,7 +86,9 @@ fn the_best_response_waits_for_all_and_a_decline_cancels() {
     let sent = rig.udp(A, &invite(""));
     let branches: Vec<_> = requests(&sent, "INVITE").into_iter().cloned().collect();
     rig.udp(&branches[2].to.to_string(), &branches[2].answer(180, ""));
-    assert!(statuses(&rig.udp(&branches[0].to.to_string(), &branches[0].answer(404, ""))).is_empty());
+    assert!(
+        statuses(&rig.udp(&branches[0].to.to_string(), &branches[0].answer(404, ""))).is_empty()
+    );
     let sent = rig.udp(&branches[1].to.to_string(), &branches[1].answer(603, ""));
     assert!(statuses(&sent).is_empty());
     assert_eq!(requests(&sent, "CANCEL").len(), 1);
@@ -89,10 +103,18 @@ fn challenges_are_collected() {
     let sent = rig.udp(A, &invite(""));
     let branches: Vec<_> = requests(&sent, "INVITE").into_iter().cloned().collect();
     let at = |n: usize| branches[n].to.to_string();
-    rig.udp(&at(0), &branches[0].answer(401, "WWW-Authenticate: Digest realm=\"a\", nonce=\"1\"\n"));
-    rig.udp(&at(1), &branches[1].answer(407, "Proxy-Authenticate: Digest realm=\"b\", nonce=\"2\"\n"));
+    rig.udp(
+        &at(0),
+        &branches[0].answer(401, "WWW-Authenticate: Digest realm=\"a\", nonce=\"1\"\n"),
+    );
+    rig.udp(
+        &at(1),
+        &branches[1].answer(407, "Proxy-Authenticate: Digest realm=\"b\", nonce=\"2\"\n"),
+    );
     let sent = rig.udp(&at(2), &branches[2].answer(404, ""));
-    let [response] = sent.iter().filter(|s| s.status() > 200).collect::<Vec<_>>()[..] else { panic!("{sent:?}") };
+    let [response] = sent.iter().filter(|s| s.status() > 200).collect::<Vec<_>>()[..] else {
+        panic!("{sent:?}")
+    };
     assert_eq!(response.status(), 401);
     assert_eq!(response.all("WWW-Authenticate").len(), 1);
     assert_eq!(response.all("Proxy-Authenticate"), ["Digest realm=\"b\", nonce=\"2\""]);
@@ -108,7 +130,17 @@ fn little_breadth_makes_the_search_sequential_and_none_refuses_it() {
     assert_eq!(first.field("Max-Breadth"), "1");
     let sent = rig.udp(&first.to.to_string(), &first.answer(486, ""));
     assert_eq!(requests(&sent, "INVITE").len(), 1);
-    let sent = rig.udp(A, &request("INVITE", "sip:bob@192.0.2.1", "sip:alice@example.org", "sip:bob@192.0.2.1", "198.51.100.1:5070", "Max-Breadth: 0\n"));
+    let sent = rig.udp(
+        A,
+        &request(
+            "INVITE",
+            "sip:bob@192.0.2.1",
+            "sip:alice@example.org",
+            "sip:bob@192.0.2.1",
+            "198.51.100.1:5070",
+            "Max-Breadth: 0\n",
+        ),
+    );
     assert_eq!(statuses(&sent), [440]);
 }
 
@@ -120,7 +152,10 @@ fn a_redirect_is_followed_where_asked() {
     register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
     let sent = rig.udp(A, &invite(""));
     let first = requests(&sent, "INVITE")[0].clone();
-    let sent = rig.udp("198.51.100.2:5060", &first.answer(302, "Contact: <sip:bob@198.51.100.7>, <mailto:b@h>\n"));
+    let sent = rig.udp(
+        "198.51.100.2:5060",
+        &first.answer(302, "Contact: <sip:bob@198.51.100.7>, <mailto:b@h>\n"),
+    );
     let second = requests(&sent, "INVITE")[0].clone();
     assert_eq!(second.uri(), "sip:bob@198.51.100.7");
     let sent = rig.udp("198.51.100.7:5060", &second.answer(486, ""));
@@ -134,7 +169,8 @@ fn a_redirect_goes_back_as_it_is_by_default() {
     register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
     let sent = rig.udp(A, &invite(""));
     let first = requests(&sent, "INVITE")[0].clone();
-    let sent = rig.udp("198.51.100.2:5060", &first.answer(302, "Contact: <sip:bob@198.51.100.7>\n"));
+    let sent =
+        rig.udp("198.51.100.2:5060", &first.answer(302, "Contact: <sip:bob@198.51.100.7>\n"));
     assert_eq!(statuses(&sent), [302]);
 }
 

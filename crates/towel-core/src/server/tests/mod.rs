@@ -54,9 +54,11 @@ fn closed() -> Settings {
 }
 
 fn rig(settings: Settings) -> Rig<Endpoint> {
-    let registry = Registry::assemble(&[&SIP], Roles::of(&[Role::Uas, Role::Proxy, Role::Registrar]));
+    let registry =
+        Registry::assemble(&[&SIP], Roles::of(&[Role::Uas, Role::Proxy, Role::Registrar]));
     let mut rig = Rig::new(Endpoint::new(settings, registry, [7; 32]));
-    let realm = if rig.element.server().domains().first() == "localhost" { "towel" } else { "example.com" };
+    let realm =
+        if rig.element.server().domains().first() == "localhost" { "towel" } else { "example.com" };
     for name in ["alice", "bob", "carol"] {
         rig.element.server_mut().users_mut().insert(User::new(name, realm, "secret"));
     }

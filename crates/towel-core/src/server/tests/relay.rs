@@ -10,7 +10,14 @@ const B: &str = "198.51.100.2:5060";
 fn a_call_goes_through_and_ends() {
     let mut rig = rig(open());
     register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
-    let invite = request("INVITE", "sip:bob@192.0.2.1", "sip:alice@example.org", "sip:bob@192.0.2.1", "198.51.100.1", "Max-Forwards: 10\nX-Strange: \"kept,  as it is\"\n\nbody");
+    let invite = request(
+        "INVITE",
+        "sip:bob@192.0.2.1",
+        "sip:alice@example.org",
+        "sip:bob@192.0.2.1",
+        "198.51.100.1",
+        "Max-Forwards: 10\nX-Strange: \"kept,  as it is\"\n\nbody",
+    );
     let sent = rig.udp(A, &invite);
     let [forwarded] = requests(&sent, "INVITE")[..] else { panic!("{sent:?}") };
     assert_eq!(forwarded.to, B.parse().unwrap());
@@ -74,7 +81,17 @@ fn every_byte_that_need_not_change_stays() {
 fn an_unknown_method_is_forwarded() {
     let mut rig = rig(open());
     register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
-    let sent = rig.udp(A, &request("WEIRD", "sip:bob@192.0.2.1", "sip:alice@example.org", "sip:bob@192.0.2.1", "198.51.100.1", ""));
+    let sent = rig.udp(
+        A,
+        &request(
+            "WEIRD",
+            "sip:bob@192.0.2.1",
+            "sip:alice@example.org",
+            "sip:bob@192.0.2.1",
+            "198.51.100.1",
+            "",
+        ),
+    );
     let [weird] = requests(&sent, "WEIRD")[..] else { panic!("{sent:?}") };
     assert!(weird.field("Record-Route").contains("lr"));
     assert_eq!(statuses(&rig.udp(B, &weird.answer(202, ""))), [202]);
@@ -85,9 +102,22 @@ fn trying_comes_within_200_milliseconds_and_only_for_invite() {
     let mut rig = rig(open());
     register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
     let from = "sip:alice@example.org";
-    rig.udp(A, &request("INVITE", "sip:bob@192.0.2.1", from, "sip:bob@192.0.2.1", "198.51.100.1", ""));
+    rig.udp(
+        A,
+        &request("INVITE", "sip:bob@192.0.2.1", from, "sip:bob@192.0.2.1", "198.51.100.1", ""),
+    );
     assert!(statuses(&rig.pass(200)).contains(&100));
-    rig.udp(A, &request("MESSAGE", "sip:bob@192.0.2.1", from, "sip:bob@192.0.2.1", "198.51.100.1:5070", ""));
+    rig.udp(
+        A,
+        &request(
+            "MESSAGE",
+            "sip:bob@192.0.2.1",
+            from,
+            "sip:bob@192.0.2.1",
+            "198.51.100.1:5070",
+            "",
+        ),
+    );
     assert!(statuses(&rig.pass(400)).is_empty());
 }
 
@@ -95,7 +125,17 @@ fn trying_comes_within_200_milliseconds_and_only_for_invite() {
 fn a_100_from_downstream_stays_here() {
     let mut rig = rig(open());
     register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
-    let sent = rig.udp(A, &request("INVITE", "sip:bob@192.0.2.1", "sip:alice@example.org", "sip:bob@192.0.2.1", "198.51.100.1", ""));
+    let sent = rig.udp(
+        A,
+        &request(
+            "INVITE",
+            "sip:bob@192.0.2.1",
+            "sip:alice@example.org",
+            "sip:bob@192.0.2.1",
+            "198.51.100.1",
+            "",
+        ),
+    );
     let [invite] = requests(&sent, "INVITE")[..] else { panic!("{sent:?}") };
     assert!(rig.udp(B, &invite.answer(100, "")).is_empty());
 }
@@ -105,12 +145,29 @@ fn an_invite_that_nobody_answers_gets_408_and_a_message_nothing() {
     let mut rig = rig(open());
     register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
     let from = "sip:alice@example.org";
-    rig.udp(A, &request("INVITE", "sip:bob@192.0.2.1", from, "sip:bob@192.0.2.1", "198.51.100.1", ""));
+    rig.udp(
+        A,
+        &request("INVITE", "sip:bob@192.0.2.1", from, "sip:bob@192.0.2.1", "198.51.100.1", ""),
+    );
     let sent = rig.pass(33_000);
     assert!(statuses(&sent).contains(&408), "{:?}", statuses(&sent));
-    rig.udp(A, &request("MESSAGE", "sip:bob@192.0.2.1", from, "sip:bob@192.0.2.1", "198.51.100.1:5070", ""));
+    rig.udp(
+        A,
+        &request(
+            "MESSAGE",
+            "sip:bob@192.0.2.1",
+            from,
+            "sip:bob@192.0.2.1",
+            "198.51.100.1:5070",
+            "",
+        ),
+    );
     let sent = rig.pass(40_000);
-    assert!(statuses(&sent).iter().all(|status| *status < 200 || *status == 408), "{:?}", statuses(&sent));
+    assert!(
+        statuses(&sent).iter().all(|status| *status < 200 || *status == 408),
+        "{:?}",
+        statuses(&sent)
+    );
     assert!(!sent.iter().any(|s| s.status() == 408 && s.field("CSeq").contains("MESSAGE")));
 }
 
@@ -118,7 +175,16 @@ fn an_invite_that_nobody_answers_gets_408_and_a_message_nothing() {
 fn a_caller_gives_up() {
     let mut rig = rig(open());
     register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
-    let make = |method: &str| request(method, "sip:bob@192.0.2.1", "sip:alice@example.org", "sip:bob@192.0.2.1", "198.51.100.1", "");
+    let make = |method: &str| {
+        request(
+            method,
+            "sip:bob@192.0.2.1",
+            "sip:alice@example.org",
+            "sip:bob@192.0.2.1",
+            "198.51.100.1",
+            "",
+        )
+    };
     let sent = rig.udp(A, &make("INVITE"));
     let invite = requests(&sent, "INVITE")[0].clone();
     // Before any provisional response no CANCEL goes on (section 9.1).
@@ -139,7 +205,17 @@ fn a_caller_gives_up() {
 fn a_503_becomes_a_500() {
     let mut rig = rig(open());
     register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
-    let sent = rig.udp(A, &request("INVITE", "sip:bob@192.0.2.1", "sip:alice@example.org", "sip:bob@192.0.2.1", "198.51.100.1", ""));
+    let sent = rig.udp(
+        A,
+        &request(
+            "INVITE",
+            "sip:bob@192.0.2.1",
+            "sip:alice@example.org",
+            "sip:bob@192.0.2.1",
+            "198.51.100.1",
+            "",
+        ),
+    );
     let invite = requests(&sent, "INVITE")[0].clone();
     let sent = rig.udp(B, &invite.answer(503, "Retry-After: 10\n"));
     assert_eq!(statuses(&sent), [500]);
@@ -157,9 +233,19 @@ fn stray_responses_go_nowhere() {
 fn a_stream_gets_a_content_length_and_double_record_route() {
     let mut rig = rig(open());
     register(&mut rig, "bob", &["<sip:bob@198.51.100.2:5070;transport=tcp>"]);
-    let invite = request("INVITE", "sip:bob@192.0.2.1", "sip:alice@example.org", "sip:bob@192.0.2.1", "198.51.100.1", "");
+    let invite = request(
+        "INVITE",
+        "sip:bob@192.0.2.1",
+        "sip:alice@example.org",
+        "sip:bob@192.0.2.1",
+        "198.51.100.1",
+        "",
+    );
     let bytes = wire(&invite);
-    let text = String::from_utf8(bytes).unwrap().replace("Content-Length: 0\r\n", "").replace("\r\n", "\n");
+    let text = String::from_utf8(bytes)
+        .unwrap()
+        .replace("Content-Length: 0\r\n", "")
+        .replace("\r\n", "\n");
     let sent = rig.raw_udp(A, text.replace('\n', "\r\n").as_bytes());
     let invites = requests(&sent, "INVITE");
     let [forwarded] = invites[..] else { panic!("{sent:?}") };

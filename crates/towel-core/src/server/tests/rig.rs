@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::io::{ConnectionId, Flow, Input, Instant, Listener, ListenerId, Machine, Now, Outbox, Output, Transport};
+use crate::io::{
+    ConnectionId, Flow, Input, Instant, Listener, ListenerId, Machine, Now, Outbox, Output,
+    Transport,
+};
 
 /// A message that the element sent.
 #[derive(Clone, Debug)]
@@ -58,8 +61,16 @@ impl Sent {
             }
         }
         let to = self.field("To");
-        let tag = if to.contains(";tag=") || status == 100 { String::new() } else { format!(";tag=callee-{}", self.to.port()) };
-        text += &format!("To: {to}{tag}\nCall-ID: {}\nCSeq: {}\n{more}", self.field("Call-ID"), self.field("CSeq"));
+        let tag = if to.contains(";tag=") || status == 100 {
+            String::new()
+        } else {
+            format!(";tag=callee-{}", self.to.port())
+        };
+        text += &format!(
+            "To: {to}{tag}\nCall-ID: {}\nCSeq: {}\n{more}",
+            self.field("Call-ID"),
+            self.field("CSeq")
+        );
         text
     }
 }
@@ -70,6 +81,8 @@ pub(super) struct Rig<M> {
     pub(super) now: Now,
     out: Outbox,
     accepted: u64,
+    /// Whether connections that the element asks for are refused.
+    pub(super) refuse: bool,
 }
 
 pub(super) const UDP: ListenerId = ListenerId(0);
@@ -79,14 +92,15 @@ pub(super) const SIX: ListenerId = ListenerId(2);
 impl<M: Machine> Rig<M> {
     pub(super) fn new(element: M) -> Self {
         let now = Now { at: Instant(1_000_000), unix: 1_800_000_000 };
-        let mut rig = Self { element, now, out: Outbox::new(), accepted: 0 };
+        let mut rig = Self { element, now, out: Outbox::new(), accepted: 0, refuse: false };
         for (id, transport, local) in [
             (UDP, Transport::Udp, "192.0.2.1:5060"),
             (TCP, Transport::Tcp, "192.0.2.1:5060"),
             (SIX, Transport::Udp, "[2001:db8::1]:5060"),
         ] {
             let local = local.parse().unwrap();
-            let sent = rig.input(Input::Listening(Listener { id, transport, local, advertised: None }));
+            let sent =
+                rig.input(Input::Listening(Listener { id, transport, local, advertised: None }));
             assert!(sent.is_empty());
         }
         rig
@@ -113,7 +127,16 @@ impl<M: Machine> Rig<M> {
                     }),
                     Output::Open { connection, transport, remote, .. } => {
                         let local = "192.0.2.1:40000".parse().unwrap();
-                        inputs.push((connection, Flow { transport, listener: TCP, local, remote, connection: Some(connection) }));
+                        inputs.push((
+                            connection,
+                            Flow {
+                                transport,
+                                listener: TCP,
+                                local,
+                                remote,
+                                connection: Some(connection),
+                            },
+                        ));
                     }
                     _ => {}
                 }
@@ -122,7 +145,12 @@ impl<M: Machine> Rig<M> {
                 return sent;
             }
             for (connection, flow) in inputs {
-                self.element.handle(self.now, Input::Opened { connection, flow, identities: Vec::new() }, &mut self.out);
+                let input = if self.refuse {
+                    Input::Closed { connection, why: crate::io::CloseReason::Refused }
+                } else {
+                    Input::Opened { connection, flow, identities: Vec::new() }
+                };
+                self.element.handle(self.now, input, &mut self.out);
             }
         }
     }
@@ -193,7 +221,14 @@ pub(super) fn wire(text: &str) -> Vec<u8> {
 }
 
 /// A request of a client at `host:port`.
-pub(super) fn request(method: &str, uri: &str, from: &str, to: &str, via: &str, more: &str) -> String {
+pub(super) fn request(
+    method: &str,
+    uri: &str,
+    from: &str,
+    to: &str,
+    via: &str,
+    more: &str,
+) -> String {
     let unique: String = via.chars().filter(char::is_ascii_alphanumeric).collect();
     format!(
         "{method} {uri} SIP/2.0\nVia: SIP/2.0/UDP {via};branch=z9hG4bK{unique}{}\n\

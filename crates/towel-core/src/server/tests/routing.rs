@@ -19,7 +19,14 @@ fn ask(method: &str, uri: &str, more: &str) -> String {
 #[test]
 fn our_route_value_is_taken_off_and_the_rest_is_followed() {
     let mut rig = rig(anybody());
-    let sent = rig.udp(A, &ask("MESSAGE", "sip:x@far.example", "Route: <sip:192.0.2.1;lr>, <sip:198.51.100.8:5070;lr>\nRoute: <sip:198.51.100.9;lr>\n"));
+    let sent = rig.udp(
+        A,
+        &ask(
+            "MESSAGE",
+            "sip:x@far.example",
+            "Route: <sip:192.0.2.1;lr>, <sip:198.51.100.8:5070;lr>\nRoute: <sip:198.51.100.9;lr>\n",
+        ),
+    );
     let [forwarded] = requests(&sent, "MESSAGE")[..] else { panic!("{sent:?}") };
     assert_eq!(forwarded.to, "198.51.100.8:5070".parse().unwrap());
     assert_eq!(forwarded.all("Route"), ["<sip:198.51.100.8:5070;lr>", "<sip:198.51.100.9;lr>"]);
@@ -29,7 +36,14 @@ fn our_route_value_is_taken_off_and_the_rest_is_followed() {
 #[test]
 fn a_strict_router_gets_what_it_expects() {
     let mut rig = rig(anybody());
-    let sent = rig.udp(A, &ask("MESSAGE", "sip:x@far.example", "Route: <sip:192.0.2.1;lr>, <sip:198.51.100.8>, <sip:198.51.100.9;lr>\n"));
+    let sent = rig.udp(
+        A,
+        &ask(
+            "MESSAGE",
+            "sip:x@far.example",
+            "Route: <sip:192.0.2.1;lr>, <sip:198.51.100.8>, <sip:198.51.100.9;lr>\n",
+        ),
+    );
     let [forwarded] = requests(&sent, "MESSAGE")[..] else { panic!("{sent:?}") };
     assert_eq!(forwarded.to, "198.51.100.8:5060".parse().unwrap());
     assert_eq!(forwarded.uri(), "sip:198.51.100.8");
@@ -40,9 +54,15 @@ fn a_strict_router_gets_what_it_expects() {
 #[test]
 fn what_a_strict_router_did_is_undone() {
     let mut rig = rig(anybody());
-    let sent = rig.udp(A, &ask("MESSAGE", "sip:192.0.2.1;lr", "Route: <sip:198.51.100.8;lr>, <sip:x@far.example>\n"));
+    let sent = rig.udp(
+        A,
+        &ask("MESSAGE", "sip:192.0.2.1;lr", "Route: <sip:198.51.100.8;lr>, <sip:x@far.example>\n"),
+    );
     let [forwarded] = requests(&sent, "MESSAGE")[..] else { panic!("{sent:?}") };
-    assert_eq!((forwarded.uri(), forwarded.all("Route")), ("sip:x@far.example", vec!["<sip:198.51.100.8;lr>"]));
+    assert_eq!(
+        (forwarded.uri(), forwarded.all("Route")),
+        ("sip:x@far.example", vec!["<sip:198.51.100.8;lr>"])
+    );
     assert_eq!(forwarded.to, "198.51.100.8:5060".parse().unwrap());
 }
 
@@ -71,7 +91,10 @@ fn path_is_the_route_to_a_binding() {
     assert_eq!(statuses(&rig.udp("198.51.100.5:5060", text)), [200]);
     let sent = rig.udp(A, &ask("MESSAGE", "sip:bob@192.0.2.1", ""));
     let [forwarded] = requests(&sent, "MESSAGE")[..] else { panic!("{sent:?}") };
-    assert_eq!((forwarded.uri(), forwarded.field("Route")), ("sip:bob@10.0.0.2", "<sip:198.51.100.5;lr>"));
+    assert_eq!(
+        (forwarded.uri(), forwarded.field("Route")),
+        ("sip:bob@10.0.0.2", "<sip:198.51.100.5;lr>")
+    );
     assert_eq!(forwarded.to, "198.51.100.5:5060".parse().unwrap());
 }
 
@@ -81,7 +104,8 @@ fn ipv4_to_ipv6_needs_two_record_routes() {
     register(&mut rig, "bob", &["<sip:bob@[2001:db8::2]>"]);
     let sent = rig.udp(A, &ask("INVITE", "sip:bob@192.0.2.1", ""));
     let [forwarded] = requests(&sent, "INVITE")[..] else { panic!("{sent:?}") };
-    let values: Vec<String> = forwarded.all("Record-Route").iter().map(|v| (*v).to_owned()).collect();
+    let values: Vec<String> =
+        forwarded.all("Record-Route").iter().map(|v| (*v).to_owned()).collect();
     assert!(values[0].contains("[2001:db8::1]") && values[1].contains("192.0.2.1"), "{values:?}");
     // Both go when the dialog's next request comes by (RFC 5658 section 5).
     let bye = format!(
@@ -91,7 +115,10 @@ fn ipv4_to_ipv6_needs_two_record_routes() {
     );
     let sent = rig.udp(A, &bye);
     let [forwarded] = requests(&sent, "BYE")[..] else { panic!("{sent:?}") };
-    assert_eq!((forwarded.field("Route"), forwarded.to), ("", "[2001:db8::2]:5060".parse().unwrap()));
+    assert_eq!(
+        (forwarded.field("Route"), forwarded.to),
+        ("", "[2001:db8::2]:5060".parse().unwrap())
+    );
 }
 
 #[test]
@@ -102,7 +129,10 @@ fn a_redirect_server_tells_where() {
     register(&mut rig, "bob", &["<sip:bob@198.51.100.2>", "<sip:bob@198.51.100.3>;q=0.5"]);
     let sent = rig.udp(A, &ask("INVITE", "sip:bob@192.0.2.1", "Require: unheard-of\n"));
     assert_eq!(statuses(&sent), [302]);
-    assert_eq!(sent[0].all("Contact"), ["<sip:bob@198.51.100.2>", "<sip:bob@198.51.100.3>;q=0.500"]);
+    assert_eq!(
+        sent[0].all("Contact"),
+        ["<sip:bob@198.51.100.2>", "<sip:bob@198.51.100.3>;q=0.500"]
+    );
     // It is sent again until it is acknowledged.
     assert_eq!(statuses(&rig.pass(600)), [302]);
 }

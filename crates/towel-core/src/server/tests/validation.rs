@@ -47,7 +47,8 @@ fn the_server_answers_for_itself() {
     let message = one(ask("MESSAGE", "sip:192.0.2.1", ""));
     assert_eq!((message.status(), message.field("Allow").is_empty()), (405, false));
     assert_eq!(one(ask("OPTIONS", "sip:192.0.2.1", "Require: foo\n")).field("Unsupported"), "foo");
-    let stray = ask("BYE", "sip:192.0.2.1", "").replace("To: <sip:192.0.2.1>", "To: <sip:192.0.2.1>;tag=x");
+    let stray =
+        ask("BYE", "sip:192.0.2.1", "").replace("To: <sip:192.0.2.1>", "To: <sip:192.0.2.1>;tag=x");
     assert_eq!(one(stray).status(), 481);
     assert_eq!(one(ask("CANCEL", "sip:192.0.2.1", "")).status(), 481);
     assert!(rig.udp(A, &ask("ACK", "sip:192.0.2.1", "")).is_empty());
@@ -66,8 +67,14 @@ fn a_loop_is_found_and_a_spiral_passes() {
     assert_eq!(forwarded.uri(), "sip:carol@198.51.100.4");
     assert_eq!(forwarded.all("Via").len(), 3);
     // The same request once more, as somebody downstream would send it back to where it began.
-    let looped = spiral.text.replace("MESSAGE sip:carol@192.0.2.1", "MESSAGE sip:bob@192.0.2.1").replacen("branch=z9hG4bK", "branch=z9hG4bKagain", 0);
-    let looped = format!("MESSAGE sip:bob@192.0.2.1 SIP/2.0\nVia: SIP/2.0/UDP 198.51.100.9;branch=z9hG4bKelse\n{}", looped.split_once('\n').unwrap().1);
+    let looped = spiral
+        .text
+        .replace("MESSAGE sip:carol@192.0.2.1", "MESSAGE sip:bob@192.0.2.1")
+        .replacen("branch=z9hG4bK", "branch=z9hG4bKagain", 0);
+    let looped = format!(
+        "MESSAGE sip:bob@192.0.2.1 SIP/2.0\nVia: SIP/2.0/UDP 198.51.100.9;branch=z9hG4bKelse\n{}",
+        looped.split_once('\n').unwrap().1
+    );
     let sent = rig.udp("198.51.100.9:5060", &looped);
     assert_eq!(statuses(&sent), [482]);
 }
@@ -76,17 +83,38 @@ fn a_loop_is_found_and_a_spiral_passes() {
 fn who_claims_to_be_ours_must_prove_it() {
     let mut rig = rig(closed());
     register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
-    let text = request("INVITE", "sip:bob@example.com", "sip:alice@example.com", "sip:bob@example.com", "198.51.100.1", "");
+    let text = request(
+        "INVITE",
+        "sip:bob@example.com",
+        "sip:alice@example.com",
+        "sip:bob@example.com",
+        "198.51.100.1",
+        "",
+    );
     let sent = rig.udp(A, &text);
     assert_eq!(statuses(&sent), [407]);
     assert!(sent[0].field("Proxy-Authenticate").contains("realm=\"example.com\""));
     // Its ACK goes no further.
     let tag = sent[0].field("To").to_owned();
-    let ack = request("ACK", "sip:bob@example.com", "sip:alice@example.com", "sip:bob@example.com", "198.51.100.1", "")
-        .replace("To: <sip:bob@example.com>", &format!("To: {tag}"));
+    let ack = request(
+        "ACK",
+        "sip:bob@example.com",
+        "sip:alice@example.com",
+        "sip:bob@example.com",
+        "198.51.100.1",
+        "",
+    )
+    .replace("To: <sip:bob@example.com>", &format!("To: {tag}"));
     assert!(rig.udp(A, &ack).is_empty());
     // A stranger reaches our user.
-    let text = request("INVITE", "sip:bob@example.com", "sip:zaphod@example.org", "sip:bob@example.com", "198.51.100.9", "");
+    let text = request(
+        "INVITE",
+        "sip:bob@example.com",
+        "sip:zaphod@example.org",
+        "sip:bob@example.com",
+        "198.51.100.9",
+        "",
+    );
     assert_eq!(requests(&rig.udp("198.51.100.9:5060", &text), "INVITE").len(), 1);
 }
 
@@ -94,21 +122,40 @@ fn who_claims_to_be_ours_must_prove_it() {
 fn proved_credentials_pass_and_end_here() {
     let mut rig = rig(closed());
     let text = |more: &str, cseq: u32| {
-        request("MESSAGE", "sip:x@198.51.100.8", "sip:alice@example.com", "sip:x@198.51.100.8", "198.51.100.1", more)
-            .replace("CSeq: 1", &format!("CSeq: {cseq}"))
-            .replace("branch=z9hG4bK", &format!("branch=z9hG4bK{cseq}"))
+        request(
+            "MESSAGE",
+            "sip:x@198.51.100.8",
+            "sip:alice@example.com",
+            "sip:x@198.51.100.8",
+            "198.51.100.1",
+            more,
+        )
+        .replace("CSeq: 1", &format!("CSeq: {cseq}"))
+        .replace("branch=z9hG4bK", &format!("branch=z9hG4bK{cseq}"))
     };
     let sent = rig.udp(A, &text("", 1));
     assert_eq!(statuses(&sent), [407]);
-    let challenge = sent[0].all("Proxy-Authenticate").into_iter().find(|c| c.contains("algorithm=MD5")).unwrap().to_owned();
+    let challenge = sent[0]
+        .all("Proxy-Authenticate")
+        .into_iter()
+        .find(|c| c.contains("algorithm=MD5"))
+        .unwrap()
+        .to_owned();
     let nonce = challenge.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
     use md5::{Digest, Md5};
-    let hex = |text: String| Md5::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let hex = |text: String| {
+        Md5::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect::<String>()
+    };
     let answer = |user: &'static str| {
-        let (one, two) = (hex(format!("{user}:example.com:secret")), hex("MESSAGE:sip:x@198.51.100.8".to_owned()));
+        let (one, two) = (
+            hex(format!("{user}:example.com:secret")),
+            hex("MESSAGE:sip:x@198.51.100.8".to_owned()),
+        );
         move |count: u32| {
             let response = hex(format!("{one}:{nonce}:{count:08x}:c:auth:{two}"));
-            format!("Proxy-Authorization: Digest username=\"{user}\", realm=\"example.com\", nonce=\"{nonce}\", uri=\"sip:x@198.51.100.8\", response=\"{response}\", algorithm=MD5, qop=auth, nc={count:08x}, cnonce=\"c\"\n")
+            format!(
+                "Proxy-Authorization: Digest username=\"{user}\", realm=\"example.com\", nonce=\"{nonce}\", uri=\"sip:x@198.51.100.8\", response=\"{response}\", algorithm=MD5, qop=auth, nc={count:08x}, cnonce=\"c\"\n"
+            )
         }
     };
     let others = "Proxy-Authorization: Digest username=\"z\", realm=\"other\", nonce=\"n\", uri=\"sip:x\", response=\"r\"\n";
@@ -124,9 +171,18 @@ fn proved_credentials_pass_and_end_here() {
 #[test]
 fn a_forged_route_opens_no_relay() {
     let mut rig = rig(closed());
-    let text = request("MESSAGE", "sip:x@198.51.100.8", "sip:z@example.org", "sip:x@198.51.100.8", "198.51.100.1", "Route: <sip:192.0.2.1;lr>\n");
+    let text = request(
+        "MESSAGE",
+        "sip:x@198.51.100.8",
+        "sip:z@example.org",
+        "sip:x@198.51.100.8",
+        "198.51.100.1",
+        "Route: <sip:192.0.2.1;lr>\n",
+    );
     let text = text.replace("To: <sip:x@198.51.100.8>", "To: <sip:x@198.51.100.8>;tag=1");
     assert_eq!(statuses(&rig.udp(A, &text)), [403]);
-    let text = text.replace("<sip:192.0.2.1;lr>", "<sip:rr-0123456789abcdef@192.0.2.1;lr>").replace("z9hG4bK", "z9hG4bKother");
+    let text = text
+        .replace("<sip:192.0.2.1;lr>", "<sip:rr-0123456789abcdef@192.0.2.1;lr>")
+        .replace("z9hG4bK", "z9hG4bKother");
     assert_eq!(statuses(&rig.udp(A, &text)), [403]);
 }

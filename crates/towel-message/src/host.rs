@@ -21,20 +21,32 @@ impl<'a> Host<'a> {
         if let Some(inner) = bytes.strip_prefix(b"[") {
             return v6(inner.strip_suffix(b"]")?).map(Self::V6);
         }
-        if bytes.is_empty() || bytes.len() > 255 || !bytes.iter().all(|b| is_host_char(*b)) {
+        let name = bytes.strip_suffix(b".").unwrap_or(bytes);
+        if name.is_empty() || bytes.len() > 255 {
             return None;
         }
-        let name = bytes.strip_suffix(b".").unwrap_or(bytes);
-        let mut last: &[u8] = b"";
-        for label in name.split(|b| *b == b'.') {
-            let dash = label.first() == Some(&b'-') || label.last() == Some(&b'-');
-            if label.is_empty() || dash {
-                return None;
+        // Labels are not empty, and a dash neither starts nor ends one.
+        let mut before = b'.';
+        let mut digits = true;
+        for &byte in name {
+            if byte == b'.' {
+                if matches!(before, b'.' | b'-') {
+                    return None;
+                }
+                digits = true;
+            } else {
+                if !is_host_char(byte) || (byte == b'-' && before == b'.') {
+                    return None;
+                }
+                digits &= byte.is_ascii_digit();
             }
-            last = label;
+            before = byte;
+        }
+        if matches!(before, b'.' | b'-') {
+            return None;
         }
         // A name does not end in a label of digits; what does is an IPv4 address or nothing.
-        if last.iter().all(u8::is_ascii_digit) {
+        if digits {
             return v4(bytes).map(Self::V4);
         }
         Some(Self::Name(bytes))

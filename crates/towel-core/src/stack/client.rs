@@ -164,9 +164,10 @@ impl Stack {
         self.clients.get(id).map(|client| client.user)
     }
 
-    /// The request as it was last sent.
+    /// The request as it was last sent; no more once the final response has been told.
     pub fn sent(&self, id: ClientId) -> Option<&[u8]> {
-        self.clients.get(id).map(|client| client.request.as_slice())
+        let client = self.clients.get(id).filter(|client| !client.compact)?;
+        Some(client.request.as_slice())
     }
 
     /// How it was last sent.
@@ -393,12 +394,13 @@ impl Stack {
     }
 
     fn set_client_timer(&mut self, now: Now, id: ClientId, timer: Timer) {
+        let count = self.clients.len();
         let Some(client) = self.clients.get_mut(id) else { return };
         let interval = if timer == Timer::E && client.machine.is_proceeding() {
             // Section 17.1.2.2: once a provisional response has come, at T2.
             self.settings.t2
         } else {
-            self.settings.interval(timer, client.round)
+            self.settings.interval_among(count, timer, client.round)
         };
         let due = self.wheel.set(now.at + interval, Due::Client(id, timer));
         let old = if timer.repeats() {
@@ -745,7 +747,23 @@ impl Stack {
             && client.cancel.is_none()
         {
             self.send_cancel(now, out, id);
+        } else if !client.machine.needs_request() && !client.compact {
+            self.compact_client(id);
         }
+    }
+
+    /// The final response has come: the method is all that is still looked at, and the ACK if
+    /// there is one.
+    fn compact_client(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.compact = true;
+        let request = std::mem::take(&mut client.request);
+        let method = request.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let kept = self.kept(&[method]);
+        if let Some(client) = self.clients.get_mut(id) {
+            client.request = kept;
+        }
+        self.give_back(request);
     }
 
     fn send_ack(
@@ -816,6 +834,7 @@ fn new_client(user: u64, transport: Transport, listener: ListenerId) -> Client {
         cancel: None,
         cancelling: None,
         silent: false,
+        compact: false,
         written: (transport, listener, 0),
         repeat: TimerId::NONE,
         end: TimerId::NONE,

@@ -242,6 +242,7 @@ enum Pending {
     ClientTransport(ClientId),
     ClientWithdrawn(ClientId),
     ServerEnded(ServerId),
+    ServerOver(ServerId),
 }
 
 /// Transport, transactions and locating.
@@ -264,8 +265,8 @@ pub struct Stack {
     user_timers: usize,
     connection_timers: usize,
     counters: Counters,
-    // Reused.
-    buffers: Vec<Vec<u8>>,
+    // Reused: buffers that hold at least as much as `ROOM` says, by its index.
+    buffers: [Vec<Vec<u8>>; ROOM.len()],
     indexes: Vec<Box<Index>>,
 }
 
@@ -304,7 +305,7 @@ impl Stack {
             user_timers: 0,
             connection_timers: 0,
             counters: Counters::default(),
-            buffers: Vec::new(),
+            buffers: Default::default(),
             indexes: Vec::new(),
         }
     }
@@ -399,6 +400,7 @@ impl Stack {
                 Pending::ClientTransport(id) => self.client_transport_failed(now, out, user, id),
                 Pending::ClientWithdrawn(id) => self.client_withdrawn(now, out, user, id),
                 Pending::ServerTransport(id) => self.server_transport_failed(now, out, user, id),
+                Pending::ServerOver(id) => self.compact_server(id),
                 Pending::ServerEnded(id) => self.end_server(now, out, user, id),
             }
         }
@@ -506,14 +508,35 @@ impl Stack {
 
     fn buffer(&mut self) -> Vec<u8> {
         // Room for a usual message at once, so that it does not grow by halves.
-        self.buffers.pop().unwrap_or_else(|| Vec::with_capacity(1024))
+        self.with_room(USUAL)
+    }
+
+    /// A buffer that just holds `bytes`, for as long as a transaction lingers.
+    fn kept(&mut self, bytes: &[&[u8]]) -> Vec<u8> {
+        let mut buffer = self.with_room(bytes.iter().map(|part| part.len()).sum());
+        for part in bytes {
+            buffer.extend_from_slice(part);
+        }
+        buffer
+    }
+
+    fn with_room(&mut self, length: usize) -> Vec<u8> {
+        match ROOM.iter().position(|room| *room >= length) {
+            Some(at) => self.buffers[at].pop().unwrap_or_else(|| Vec::with_capacity(ROOM[at])),
+            None => Vec::with_capacity(length),
+        }
     }
 
     fn give_back(&mut self, mut buffer: Vec<u8>) {
         // One great message is not to keep its memory for ever, nor is one burst.
-        if buffer.capacity() > 0 && buffer.capacity() <= 8192 && self.buffers.len() < 1024 {
+        let capacity = buffer.capacity();
+        let pool =
+            ROOM.iter().rposition(|room| *room <= capacity).filter(|_| capacity <= 8 * USUAL);
+        if let Some(pool) = pool.map(|at| &mut self.buffers[at])
+            && pool.len() < 4096
+        {
             buffer.clear();
-            self.buffers.push(buffer);
+            pool.push(buffer);
         }
     }
 
@@ -525,6 +548,11 @@ impl Stack {
         self.indexes.push(index);
     }
 }
+
+/// The room that a message is given at first.
+const USUAL: usize = 1024;
+/// The sizes of buffers: what a request is matched by, a kept response, a message.
+const ROOM: [usize; 3] = [160, 512, USUAL];
 
 fn no_names() -> Arc<[String]> {
     Arc::from([])

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use towel_message::build::{ResponseOptions, ResponseWriter};
-use towel_message::{Index, Message, Name, Via};
+use towel_message::{Index, Message, Name, Span, Via};
 
 use super::{Due, Pending, Received, Refusal, ServerId, Stack, TransactionUser};
 use crate::hash::Hasher;
@@ -41,6 +41,7 @@ impl Stack {
             port: via.port.unwrap_or(request.flow.transport.default_port()),
             reply: response_flow(&via, request.flow),
             request: bytes,
+            compact: false,
             via: via.span,
             response: self.buffer(),
             hash: question.hash,
@@ -74,9 +75,11 @@ impl Stack {
         }
     }
 
-    /// The request that a transaction was made for, as it was told.
+    /// The request that a transaction was made for, as it was told; no more once the final response
+    /// has been given and the call in which that was done is over.
     pub fn request(&self, id: ServerId) -> Option<&[u8]> {
-        self.servers.get(id).map(|server| server.request.as_slice())
+        let server = self.servers.get(id).filter(|server| !server.compact)?;
+        Some(server.request.as_slice())
     }
 
     /// Where that request came from.
@@ -138,6 +141,9 @@ impl Stack {
         edit: impl FnOnce(ResponseWriter<'_>),
     ) -> Result<(), Refusal> {
         let Some(server) = self.servers.get_mut(id) else { return Err(Refusal::Stale) };
+        if server.compact {
+            return Err(Refusal::State);
+        }
         let request = std::mem::take(&mut server.request);
         let mut index = self.index();
         let mut written = Err(Refusal::Malformed);
@@ -375,6 +381,7 @@ impl Stack {
         let mut response = response;
         let Some(server) = self.servers.get_mut(id) else { return Err(Refusal::Stale) };
         let reliable = server.reply.transport.reliable();
+        let opened = server.machine.is_open();
         let Some(actions) = server.machine.step(event, reliable) else {
             if let Some(response) = response {
                 self.counters.responses_refused += 1;
@@ -417,15 +424,46 @@ impl Stack {
         }
         if ended {
             self.pending.push(Pending::ServerEnded(id));
+        } else if opened && self.servers.get(id).is_some_and(|server| !server.machine.is_open()) {
+            self.pending.push(Pending::ServerOver(id));
         }
         Ok(())
     }
 
+    /// The final response has been given: what is kept for as long as repetitions may come is what
+    /// they are matched by and what they are answered with.
+    pub(super) fn compact_server(&mut self, id: ServerId) {
+        let Some(server) = self.servers.get_mut(id) else { return };
+        let span = server.via;
+        // The rules for old peers need the whole request.
+        let by_branch =
+            Via::parse(span.of(&server.request)).is_ok_and(|via| via.unique_branch().is_some());
+        if server.compact || !by_branch {
+            return;
+        }
+        // Only the user sends a 2xx to an INVITE again (RFC 6026).
+        let repeats = !server.machine.is_accepted();
+        let request = std::mem::take(&mut server.request);
+        let response = std::mem::take(&mut server.response);
+        let method = request.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let kept = self.kept(&[method, b" ", span.of(&request)]);
+        let kept_response = if repeats { self.kept(&[&response]) } else { Vec::new() };
+        if let Some(server) = self.servers.get_mut(id) {
+            server.compact = true;
+            server.via = Span::new(method.len() + 1, kept.len());
+            server.request = kept;
+            server.response = kept_response;
+        }
+        self.give_back(request);
+        self.give_back(response);
+    }
+
     fn set_server_timer(&mut self, now: Now, id: ServerId, timer: Timer) {
+        let count = self.servers.len();
         let Some(server) = self.servers.get_mut(id) else { return };
         let interval = match (timer, server.machine) {
             (Timer::Trying, Machine::Invite(_)) => self.settings.trying_after.unwrap_or_default(),
-            _ => self.settings.interval(timer, server.round),
+            _ => self.settings.interval_among(count, timer, server.round),
         };
         let due = self.wheel.set(now.at + interval, Due::Server(id, timer));
         let old = if timer.repeats() {

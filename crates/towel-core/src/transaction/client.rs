@@ -32,6 +32,8 @@ pub struct Client {
     /// A CANCEL is wanted as soon as one may be sent, with this Reason.
     pub(crate) cancelling: Option<Vec<u8>>,
     pub(crate) silent: bool,
+    /// The request has been cut down to its method.
+    pub(crate) compact: bool,
     /// What the Via says that stands in the request now.
     pub(crate) written: (Transport, ListenerId, u8),
     pub(crate) repeat: TimerId,
@@ -141,6 +143,11 @@ impl Machine {
             Machine::Invite(invite_client::State::Calling)
                 | Machine::Other(non_invite_client::State::Trying)
         )
+    }
+
+    /// Whether the request may still be sent, or made an ACK or CANCEL of.
+    pub(crate) fn needs_request(self) -> bool {
+        self == Machine::Once || self.is_unanswered() || self.is_proceeding()
     }
 
     /// Whether only provisional responses have been heard.

@@ -36,7 +36,12 @@ pub struct Settings {
     /// How many transactions at most, of servers and of clients each; beyond it requests are
     /// answered 503 without state.
     pub max: usize,
-    /// What Retry-After says then, in seconds.
+    /// Above this many transactions, those that are over and only absorb what comes again (Timers
+    /// D, J, L and M) do so for T4 instead of 64*T1: at great load, half a minute of memory for
+    /// each call would be the first thing to run out, and what is still in the network after T4 is
+    /// next to nothing.
+    pub crowded: usize,
+    /// What Retry-After says when the table is full, in seconds.
     pub retry_after: u32,
 }
 
@@ -49,6 +54,7 @@ impl Default for Settings {
             timer_d: Duration::from_secs(32),
             trying_after: Some(Duration::from_millis(150)),
             max: 500_000,
+            crowded: 100_000,
             retry_after: 5,
         }
     }
@@ -67,6 +73,13 @@ impl Settings {
             Timer::I | Timer::K => self.t4,
             Timer::Trying => self.until_t2(),
         }
+    }
+
+    /// The same in a table that holds `count` transactions.
+    pub fn interval_among(&self, count: usize, timer: Timer, round: u32) -> Duration {
+        let interval = self.interval(timer, round);
+        let absorbs = matches!(timer, Timer::D | Timer::J | Timer::L | Timer::M);
+        if absorbs && count > self.crowded { interval.min(self.t4) } else { interval }
     }
 
     /// When a client's Timer E, set at T1 and doubled, comes to be set to T2 (RFC 4320 section 4.1).

@@ -20,6 +20,8 @@ pub struct Server {
     /// Where responses go.
     pub(crate) reply: Flow,
     pub(crate) request: Vec<u8>,
+    /// The request has been cut down to what it is matched by: the method and the topmost Via.
+    pub(crate) compact: bool,
     /// Where the topmost Via value stands in the request.
     pub(crate) via: Span,
     /// The last response.

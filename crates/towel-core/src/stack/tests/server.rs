@@ -54,10 +54,14 @@ fn after_a_2xx_invites_are_absorbed_and_acks_go_up() {
     world.told();
     // RFC 6026: the user sends the 2xx again.
     let id = world.user.servers[0];
+    let ok = answer(&request("INVITE", "z9hG4bK1"), 200);
     world
-        .call(|stack, now, out| stack.reply(now, out, id, 200, "OK", |writer| writer.end()))
+        .call(|stack, now, out| {
+            stack.respond(now, out, id, |to| to.extend_from_slice(ok.as_bytes()))
+        })
         .unwrap();
     assert_eq!(world.lines().len(), 1);
+    assert_eq!(world.stack.request(id), None);
     let refused =
         world.call(|stack, now, out| stack.reply(now, out, id, 486, "No", |writer| writer.end()));
     assert_eq!(refused, Err(Refusal::State));
@@ -226,5 +230,21 @@ fn a_full_table_answers_503() {
     // An ACK is never answered.
     world.datagram(PEER, &request("ACK", "z9hG4bK9"));
     assert_eq!(world.sent.len(), 1);
+    world.drained();
+}
+
+#[test]
+fn in_a_crowd_what_is_over_lingers_less() {
+    let mut settings = Settings::default();
+    settings.transaction.crowded = 1;
+    let mut world = World::with(&settings);
+    world.user.answer = Some(200);
+    for number in 0..3 {
+        world.datagram(PEER, &request("MESSAGE", &format!("z9hG4bK{number}")));
+    }
+    world.pass(ms(5000));
+    assert_eq!(world.stack.sizes().0, 1, "the first one came before the crowd");
+    world.datagram(PEER, &request("MESSAGE", "z9hG4bK0"));
+    assert_eq!(world.lines().len(), 4);
     world.drained();
 }

@@ -5,9 +5,9 @@ use super::*;
 #[test]
 fn received_and_rport_are_set_and_used() {
     let mut world = World::new();
-    world.user.answer = Some(200);
+    world.user.answer = Some(180);
     // No rport: to the source address at the port of sent-by (section 18.2.2).
-    world.datagram("198.51.100.4:4444", &request("OPTIONS", "z9hG4bK1"));
+    world.datagram("198.51.100.4:4444", &request("INVITE", "z9hG4bK1"));
     let (_, flow, text) = world.sent.remove(0);
     assert_eq!(flow.remote, addr("198.51.100.4:5070"));
     assert_eq!(
@@ -15,7 +15,7 @@ fn received_and_rport_are_set_and_used() {
         "SIP/2.0/UDP 192.0.2.9:5070;branch=z9hG4bK1;received=198.51.100.4"
     );
     // RFC 3581: to the source port.
-    world.datagram("198.51.100.4:4444", &request("OPTIONS", "z9hG4bK2;rport"));
+    world.datagram("198.51.100.4:4444", &request("INVITE", "z9hG4bK2;rport"));
     let (_, flow, text) = world.sent.remove(0);
     assert_eq!(flow.remote, addr("198.51.100.4:4444"));
     assert!(
@@ -30,8 +30,11 @@ fn received_and_rport_are_set_and_used() {
             .is_some_and(|bytes| String::from_utf8_lossy(bytes).contains("rport=4444"))
     );
     // maddr beats both.
-    world.datagram("198.51.100.4:4444", &request("OPTIONS", "z9hG4bK3;maddr=192.0.2.77"));
+    world.datagram("198.51.100.4:4444", &request("INVITE", "z9hG4bK3;maddr=192.0.2.77"));
     assert_eq!(world.sent.remove(0).1.remote, addr("192.0.2.77:5070"));
+    for id in std::mem::take(&mut world.user.servers) {
+        world.call(|stack, now, out| stack.drop_server(now, out, id));
+    }
     world.drained();
 }
 

@@ -7,6 +7,7 @@
 
 pub mod core;
 pub mod family;
+pub mod flows;
 mod index;
 pub mod infrastructure;
 pub mod json;

@@ -47,6 +47,13 @@ fn main() {
         }
         suite.add(name, text);
     }
+    for path in paths.iter().filter(|path| path.starts_with(crates.join("towel-guide"))) {
+        let name = path.file_stem().and_then(|n| n.to_str()).unwrap_or_default();
+        if towel_guide::flows::flow(name).is_none() {
+            println!("{name} is not listed in crates/towel-guide/src/flows.rs ... FAILED");
+            std::process::exit(1);
+        }
+    }
     let failed = suite.run(&Elements::default(), &filters, &mut |line| println!("{line}"));
     std::process::exit(i32::from(failed > 0));
 }

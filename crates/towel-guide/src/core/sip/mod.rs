@@ -12,10 +12,11 @@
 mod codes;
 mod fields;
 mod methods;
+mod proofs;
 
 use towel_core::contract::{
-    Acts, BodyType, Category, Extension, FieldParameter, FlowKind, FlowReference, Interactions,
-    Proof, Role, Roles, Rule, Section, UriParameter,
+    Acts, BodyType, Category, Extension, FieldParameter, Interactions, Role, Roles, Section,
+    UriParameter,
 };
 
 const PARAMETERS: &str = "RFC 3261 section 25.1";
@@ -95,60 +96,7 @@ pub static EXTENSION: Extension = Extension {
     registrar: Acts::Does("Section 10.3: keeps bindings between addresses-of-record and contacts."),
     implements: Roles::of(&[Role::Proxy, Role::Registrar]),
     partly: Roles::UA,
-    rules: RULES,
-    flows: FLOWS,
+    rules: proofs::RULES,
+    flows: proofs::FLOWS,
     ..Extension::EMPTY
 };
-
-const fn common(name: &'static str, roles: Roles) -> FlowReference {
-    FlowReference { name, kind: FlowKind::Common, roles }
-}
-
-const fn failure(name: &'static str, roles: Roles) -> FlowReference {
-    FlowReference { name, kind: FlowKind::Failure, roles }
-}
-
-const FLOWS: &[FlowReference] = &[
-    common("register", Roles::REGISTRAR),
-    failure("register-interval-too-brief", Roles::REGISTRAR),
-    common("call", Roles::PROXY),
-    failure("call-busy", Roles::PROXY),
-    failure("call-cancelled", Roles::PROXY),
-];
-
-const fn rule(section: &'static str, roles: Roles, text: &'static str, flow: &'static str) -> Rule {
-    Rule { section, roles, text, proof: Proof::Flow(flow) }
-}
-
-const RULES: &[Rule] = &[
-    rule(
-        "3261 10.3",
-        Roles::REGISTRAR,
-        "bindings are kept with their expiry and all of them listed in the 200",
-        "register",
-    ),
-    rule(
-        "3261 10.3",
-        Roles::REGISTRAR,
-        "an expiry that is too short is refused with 423 and Min-Expires",
-        "register-interval-too-brief",
-    ),
-    rule(
-        "3261 16.6",
-        Roles::PROXY,
-        "each target gets a copy with its own Via, one hop less and the target as Request-URI",
-        "call",
-    ),
-    rule(
-        "3261 16.7",
-        Roles::PROXY,
-        "of the final responses the best one is forwarded",
-        "call-busy",
-    ),
-    rule(
-        "3261 16.10",
-        Roles::PROXY,
-        "a CANCEL is answered and cancels every branch",
-        "call-cancelled",
-    ),
-];

@@ -112,31 +112,39 @@ impl Connection {
         self.queue.len() - self.sent
     }
 
-    /// Sends, or queues what cannot be sent now. The bound is the caller's to watch.
-    pub(crate) fn send(&mut self, bytes: &[u8], now: Instant) -> io::Result<usize> {
+    /// Queues bytes, to be sent by [`Connection::flush`] at the end of the turn: what one turn has
+    /// for one peer then takes one call. `buffer` is used if there is none yet.
+    pub(crate) fn put(
+        &mut self,
+        bytes: &[u8],
+        buffer: &mut Vec<Vec<u8>>,
+        now: Instant,
+    ) -> io::Result<()> {
         self.active = now;
-        if let Some(session) = &mut self.session {
-            session.writer().write_all(bytes)?;
-            return self.flush(now);
-        }
-        if self.state == State::Connecting || self.queued() > 0 {
-            self.put(bytes, now);
-            return Ok(0);
-        }
-        let written = write_some(&mut self.stream, bytes)?;
-        if let Some(rest) = bytes.get(written..).filter(|r| !r.is_empty()) {
-            self.put(rest, now);
-        }
-        Ok(written)
-    }
-
-    fn put(&mut self, bytes: &[u8], now: Instant) {
         if self.queued() == 0 {
             self.queue.clear();
             self.sent = 0;
             self.stalled = now;
         }
-        self.queue.extend_from_slice(bytes);
+        if self.queue.capacity() == 0 {
+            self.queue = buffer.pop().unwrap_or_default();
+        }
+        match &mut self.session {
+            Some(session) => {
+                session.writer().write_all(bytes)?;
+                while self.state == State::Open && session.wants_write() {
+                    session.write_tls(&mut self.queue)?;
+                }
+            }
+            None => self.queue.extend_from_slice(bytes),
+        }
+        Ok(())
+    }
+
+    /// Gives up the buffer if nothing is in it, since an idle connection needs none.
+    pub(crate) fn give_back(&mut self) -> Option<Vec<u8>> {
+        let idle = self.queue.is_empty() && self.queue.capacity() > 0;
+        idle.then(|| std::mem::take(&mut self.queue))
     }
 
     /// Sends of what waits as much as the kernel takes. Gives how many bytes that were.
@@ -167,10 +175,8 @@ impl Connection {
             self.stalled = now;
             total += written;
         }
-        // An idle connection holds no buffer, and a queue that moves does not grow at its front.
-        if self.queue.is_empty() {
-            self.queue = Vec::new();
-        } else if self.sent > self.queue.len() / 2 {
+        // A queue that moves does not grow at its front.
+        if self.sent > self.queue.len() / 2 {
             self.queue.drain(..self.sent);
             self.sent = 0;
         }
@@ -259,12 +265,15 @@ impl Connection {
     }
 
     /// Says that nothing more comes from us.
-    pub(crate) fn say_goodbye(&mut self, now: Instant) -> io::Result<()> {
+    pub(crate) fn say_goodbye(&mut self) {
         if let Some(session) = &mut self.session {
             session.send_close_notify();
-            self.flush(now)?;
         }
-        Ok(())
+    }
+
+    /// Whether TLS has something to say of its own.
+    pub(crate) fn wants_flush(&self) -> bool {
+        self.session.as_ref().is_some_and(|s| s.wants_write())
     }
 
     pub(crate) fn shut(&mut self) {

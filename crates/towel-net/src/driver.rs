@@ -491,10 +491,11 @@ impl Shard<'_> {
         }
     }
 
-    /// Sends every datagram that waits, and tells the machine what could not be sent.
+    /// Sends everything that waits, and tells the machine what could not be sent.
     fn flush<M: Machine + ?Sized>(&mut self, machine: &mut M) {
-        while !self.waiting.is_empty() || !self.lost.is_empty() {
+        while !self.waiting.is_empty() || !self.lost.is_empty() || self.streams.is_dirty() {
             self.send_waiting();
+            self.streams.flush_all(&self.epoll, self.now.at, &mut self.counts);
             self.settle(machine);
         }
     }

@@ -55,7 +55,16 @@ pub(crate) struct Streams {
     spare: Option<File>,
     pub(crate) happened: VecDeque<Happened>,
     pub(crate) cipher: Vec<u8>,
+    /// Connections on which this turn has put something.
+    dirty: Vec<(u32, u32)>,
+    /// Send buffers that nobody needs now.
+    buffers: Vec<Vec<u8>>,
 }
+
+/// How much one turn may put on a connection before it is sent at once.
+const FLUSH: usize = 16 << 10;
+/// How many send buffers are kept for the next ones who need one.
+const BUFFERS: usize = 64;
 
 const CONNECT: usize = 0;
 const HANDSHAKE: usize = 1;
@@ -78,6 +87,8 @@ impl Streams {
             spare: File::open("/dev/null").ok(),
             happened: VecDeque::new(),
             cipher: vec![0; CIPHERTEXT],
+            dirty: Vec::new(),
+            buffers: Vec::new(),
         }
     }
 
@@ -162,7 +173,10 @@ impl Streams {
             (false, _) => None,
             (true, Some(config)) => {
                 let session = ServerConnection::new(config).map_err(io::Error::other)?;
-                Some(Session::from(session))
+                let mut session = Session::from(session);
+                // What waits for the end of the handshake has the same bound as what waits after.
+                session.set_buffer_limit(Some(self.limits.max_queue));
+                Some(session)
             }
             (true, None) => return Err(ErrorKind::Unsupported.into()),
         };
@@ -289,9 +303,10 @@ impl Streams {
             Some(name) => ServerName::try_from(name.to_string()).map_err(|_| CloseReason::Tls)?,
             None => ServerName::from(remote.ip()),
         };
-        ClientConnection::new(tls.client.clone(), name)
-            .map(Session::from)
-            .map_err(|_| CloseReason::Tls)
+        let session = ClientConnection::new(tls.client.clone(), name);
+        let mut session = Session::from(session.map_err(|_| CloseReason::Tls)?);
+        session.set_buffer_limit(Some(self.limits.max_queue));
+        Ok(session)
     }
 
     /// Sends on a connection. One that takes no more is closed.
@@ -318,12 +333,57 @@ impl Streams {
             self.drop_slot(epoll, slot, CloseReason::Slow, counts);
             return;
         }
-        match connection.send(bytes, now) {
+        let clean = connection.queued() == 0;
+        let place = self.slots.get_mut(slot as usize).and_then(|s| s.connection.as_deref_mut());
+        let Some(connection) = place else { return };
+        if let Err(e) = connection.put(bytes, &mut self.buffers, now) {
+            self.drop_slot(epoll, slot, reason(&e), counts);
+            return;
+        }
+        if connection.queued() >= FLUSH {
+            self.flush(epoll, slot, now, counts);
+        } else if clean {
+            let generation = self.generation(slot);
+            self.dirty.push((slot, generation));
+        }
+    }
+
+    /// Whether something waits for [`Streams::flush_all`].
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Sends what this turn has put on connections.
+    pub(crate) fn flush_all(&mut self, epoll: &Epoll, now: Instant, counts: &mut Counts) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for (slot, generation) in dirty.drain(..) {
+            if self.generation(slot) == generation {
+                self.flush(epoll, slot, now, counts);
+            }
+        }
+        self.dirty = dirty;
+    }
+
+    /// Sends what waits as far as the kernel takes it. Says whether the connection still is.
+    fn flush(&mut self, epoll: &Epoll, slot: u32, now: Instant, counts: &mut Counts) -> bool {
+        let Some(connection) = self.get(slot) else { return false };
+        match connection.flush(now) {
             Ok(written) => {
                 counts.stream_bytes_out += written as u64;
+                if let Some(buffer) = connection.give_back()
+                    && self.buffers.len() < BUFFERS
+                    && buffer.capacity() <= 4 * FLUSH
+                {
+                    self.buffers.push(buffer);
+                }
+                self.farewell(slot);
                 self.watch(epoll, slot);
+                true
             }
-            Err(e) => self.drop_slot(epoll, slot, reason(&e), counts),
+            Err(e) => {
+                self.drop_slot(epoll, slot, reason(&e), counts);
+                false
+            }
         }
     }
 
@@ -346,13 +406,9 @@ impl Streams {
             State::Open => {}
         }
         connection.state = State::Closing;
-        if connection.say_goodbye(now).is_err() {
-            self.drop_slot(epoll, slot, CloseReason::Ours, counts);
-            return;
-        }
+        connection.say_goodbye();
         self.until(FAREWELL, now + LINGER, slot);
-        self.farewell(slot);
-        self.watch(epoll, slot);
+        self.flush(epoll, slot, now, counts);
     }
 
     /// The last byte is with the kernel: say so to the peer, and wait for its end.
@@ -398,15 +454,9 @@ impl Streams {
             }
         }
         // With TLS a connect has its first words to say now.
-        match self.get(slot)?.flush(now) {
-            Ok(written) => counts.stream_bytes_out += written as u64,
-            Err(e) => {
-                self.drop_slot(epoll, slot, reason(&e), counts);
-                return None;
-            }
+        if !self.flush(epoll, slot, now, counts) {
+            return None;
         }
-        self.farewell(slot);
-        self.watch(epoll, slot);
         let readable = EpollFlags::EPOLLIN
             | EpollFlags::EPOLLRDHUP
             | EpollFlags::EPOLLHUP
@@ -447,14 +497,9 @@ impl Streams {
                     self.happened.push_back(Happened::Opened { id, flow, identities });
                 }
                 // A handshake answers as it goes.
-                match self.get(slot)?.flush(now) {
-                    Ok(written) => counts.stream_bytes_out += written as u64,
-                    Err(e) => {
-                        self.drop_slot(epoll, slot, reason(&e), counts);
-                        return None;
-                    }
+                if self.get(slot)?.wants_flush() && !self.flush(epoll, slot, now, counts) {
+                    return None;
                 }
-                self.watch(epoll, slot);
                 let open = self.get(slot)?.state == State::Open;
                 Some(if open { count } else { 0 })
             }

@@ -169,6 +169,10 @@ fn echo_over_both_families() {
         got += client.read(&mut buffer).unwrap();
     }
     assert_eq!(got, long.len());
+    // More at once than a record, or rustls' own buffer, holds.
+    client.write_all(b"flood 500000").unwrap();
+    let mut flood = vec![0; 500_000];
+    client.read_exact(&mut flood).unwrap();
     client.conn.send_close_notify();
     client.flush().unwrap();
     assert_eq!(running.wait_closed(), CloseReason::Peer);

@@ -83,6 +83,7 @@ fn memory_and_loading() {
     let mut kept = registrar(Durability::Memory);
     for n in 1..=100_000 {
         register(&mut kept, n, 1, &mut out);
+        out.clear();
         if n >= 1_000 {
             worst = worst.max((IN_USE.load(Ordering::Relaxed) - before) / n);
         }
@@ -95,6 +96,7 @@ fn memory_and_loading() {
     let full = IN_USE.load(Ordering::Relaxed);
     for n in 1..=1_000 {
         register(&mut kept, n, 2, &mut out);
+        assert!(out.is_empty());
     }
     assert_eq!(IN_USE.load(Ordering::Relaxed), full);
     // And what has ended gives back all but the empty slots.

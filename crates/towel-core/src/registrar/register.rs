@@ -8,7 +8,7 @@ use super::pending::Pending;
 use super::{Durability, Settings};
 use crate::contract::Durable;
 use crate::hash::{Hasher, Key};
-use crate::io::{Flow, Instant, Now, Outbox, Output, Record, StoreFault, Ticket};
+use crate::io::{Flow, Instant, Level, Now, Outbox, Output, Record, StoreFault, Ticket};
 use core::time::Duration;
 use towel_message::{Fault, Message, Name, Params, SipUri, date, uri};
 
@@ -339,7 +339,8 @@ impl Registrar {
             }
             Durability::Memory => {}
         }
-        if self.location.put(&self.aor, &self.answer) { Ok(false) } else { Err(FAILED) }
+        let good = put(&mut self.location, &self.aor, &self.answer, out);
+        if good { Ok(false) } else { Err(FAILED) }
     }
 
     /// The store has answered; none where the ticket is not of this registrar.
@@ -352,7 +353,7 @@ impl Registrar {
         let verdict = self.pending.answered(ticket, result.is_ok())?;
         let mut good = verdict.good;
         if let Some(value) = verdict.commit {
-            good = self.location.put(&verdict.aor, &value);
+            good = put(&mut self.location, &verdict.aor, &value, out);
         }
         if verdict.restore || good != verdict.good {
             let value = self.location.value(&verdict.aor).map(<[u8]>::to_vec);
@@ -390,6 +391,7 @@ impl Registrar {
         self.now = now;
         let (pending, memory) = (&self.pending, self.settings.durability == Durability::Memory);
         self.location.expire(now.unix, |aor| {
+            out.event(Level::Info, "expired", String::from_utf8_lossy(aor).into_owned());
             // A change that waits has been written already and must not be undone.
             if !memory && !pending.is_waiting(aor) {
                 let record = Record { table: TABLE, key: aor.to_vec(), value: None };
@@ -414,6 +416,27 @@ impl Registrar {
         }
         self.location.remove(aor)
     }
+}
+
+/// Makes bindings visible, and tells when somebody comes or goes.
+fn put(location: &mut Location, aor: &[u8], value: &[u8], out: &mut Outbox) -> bool {
+    let known = location.value(aor).is_some();
+    if !location.put(aor, value) {
+        return false;
+    }
+    let first = Bindings::trusted(value).next();
+    let kind = match (known, &first) {
+        (false, Some(_)) => "registered",
+        (true, None) => "unregistered",
+        // A refresh is no news.
+        _ => return true,
+    };
+    let mut text = String::from_utf8_lossy(aor).into_owned();
+    if let Some(Binding { flow, .. }) = first {
+        text.push_str(&format!(" from {} over {}", flow.remote, flow.transport));
+    }
+    out.event(Level::Info, kind, text);
+    true
 }
 
 /// Section 10.3, step 7 names 500 for a request whose updates cannot all be made.

@@ -617,6 +617,15 @@ impl Server {
         realm: &str,
         stale: bool,
     ) {
+        // RFC 7616 section 3.4: a login that fails is worth a line in the log. The name is not told:
+        // people type passwords there.
+        let offered = received.message.fields(kind.credentials()).any(|field| {
+            crate::auth::field::realm_of(field.value).is_some_and(|of| of == realm.as_bytes())
+        });
+        if offered && !stale {
+            let text = format!("credentials for {realm} refused, from {}", received.flow.remote);
+            out.event(crate::io::Level::Info, "login-failed", text);
+        }
         let authenticator = &mut self.authenticator;
         stack.respond_stateless(now, out, received, kind.status(), kind.reason(), |mut writer| {
             authenticator

@@ -36,11 +36,21 @@ pub struct StreamFramer {
     buffer: Vec<u8>,
     /// Where in the buffer the next message starts.
     start: usize,
-    /// How far after `start` an end of the head has been looked for.
-    scanned: usize,
+    /// What is known of the message that starts there.
+    progress: Progress,
     /// One line end was just seen between messages.
     half_ping: bool,
     broken: bool,
+}
+
+/// What is known of a message that is not whole yet, so that no byte of it is looked at again each
+/// time that a piece comes.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    /// How far an end of the head has been looked for.
+    scanned: usize,
+    /// How long the message is, once its head is there.
+    whole: Option<usize>,
 }
 
 /// What stands at the start of some bytes.
@@ -54,7 +64,14 @@ enum Next {
 impl StreamFramer {
     /// A framer of a new stream.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, buffer: Vec::new(), start: 0, scanned: 0, half_ping: false, broken: false }
+        Self {
+            limits,
+            buffer: Vec::new(),
+            start: 0,
+            progress: Progress::default(),
+            half_ping: false,
+            broken: false,
+        }
     }
 
     /// Takes bytes from the stream, and calls `each` for all that they complete. Messages that lie
@@ -64,7 +81,7 @@ impl StreamFramer {
             return;
         }
         if self.is_idle() {
-            self.scanned = 0;
+            self.progress = Progress::default();
             let used = self.run(bytes, &mut each);
             if !self.broken {
                 self.buffer.extend_from_slice(bytes.get(used..).unwrap_or(&[]));
@@ -95,7 +112,7 @@ impl StreamFramer {
         let start = self.start;
         let next = {
             let rest = self.buffer.get(start..).unwrap_or(&[]);
-            scan(rest, &mut self.scanned, &self.limits)
+            scan(rest, &mut self.progress, &self.limits)
         };
         match next {
             Next::More => None,
@@ -105,7 +122,7 @@ impl StreamFramer {
             }
             Next::Message(len) => {
                 self.start += len;
-                self.scanned = 0;
+                self.progress = Progress::default();
                 self.half_ping = false;
                 self.buffer.get(start..start + len).map(Framed::Message)
             }
@@ -151,7 +168,7 @@ impl StreamFramer {
     fn run(&mut self, bytes: &[u8], each: &mut impl FnMut(Framed<'_>)) -> usize {
         let mut used = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {
-            match scan(rest, &mut self.scanned, &self.limits) {
+            match scan(rest, &mut self.progress, &self.limits) {
                 Next::More => break,
                 Next::Crlf(len) => {
                     used += len;
@@ -160,7 +177,7 @@ impl StreamFramer {
                 }
                 Next::Message(len) => {
                     used += len;
-                    self.scanned = 0;
+                    self.progress = Progress::default();
                     self.half_ping = false;
                     each(Framed::Message(rest.get(..len).unwrap_or(rest)));
                 }
@@ -175,7 +192,10 @@ impl StreamFramer {
     }
 }
 
-fn scan(bytes: &[u8], scanned: &mut usize, limits: &Limits) -> Next {
+fn scan(bytes: &[u8], progress: &mut Progress, limits: &Limits) -> Next {
+    if let Some(whole) = progress.whole {
+        return if bytes.len() < whole { Next::More } else { Next::Message(whole) };
+    }
     match bytes {
         [b'\r', b'\n', ..] => return Next::Crlf(2),
         [b'\n', ..] => return Next::Crlf(1),
@@ -183,17 +203,15 @@ fn scan(bytes: &[u8], scanned: &mut usize, limits: &Limits) -> Next {
         _ => {}
     }
     // Three bytes back, as an end of the head may lie across what was looked at.
-    let from = scanned.saturating_sub(3).min(bytes.len());
+    let from = progress.scanned.saturating_sub(3).min(bytes.len());
     let found = memmem::find(crate::scan::after(bytes, from), b"\r\n\r\n");
     let Some(head) = found.map(|at| from + at + 4) else {
-        *scanned = bytes.len();
+        progress.scanned = bytes.len();
         if bytes.len() > limits.max_head {
             return Next::Broken(bytes.len(), Fault::new(513, "Header Fields Too Large", 0));
         }
         return Next::More;
     };
-    // So that the end is found again, at once, when the body is not whole yet.
-    *scanned = head - 1;
     if head > limits.max_head {
         return Next::Broken(head, Fault::new(513, "Header Fields Too Large", 0));
     }
@@ -209,7 +227,9 @@ fn scan(bytes: &[u8], scanned: &mut usize, limits: &Limits) -> Next {
     if head + length > limits.max_message {
         return Next::Broken(head, Fault::new(513, "Message Too Large", head));
     }
-    if bytes.len() < head + length { Next::More } else { Next::Message(head + length) }
+    let whole = head + length;
+    progress.whole = Some(whole);
+    if bytes.len() < whole { Next::More } else { Next::Message(whole) }
 }
 
 /// The Content-Length of a head: `None` where there is none, a fault where it is repeated or no

@@ -402,3 +402,6 @@ impl<'a> Iterator for Values<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //! 20.44; RFC 7616, RFC 8760).
 
 use crate::Fault;
+use crate::limits::MAX_PARAMS;
 use crate::scan::{
     after, cut_at, is_lws, is_token, is_token_char, quoted_len, run, split, strip_quotes, trim,
     trim_start, unquote,
@@ -117,10 +118,15 @@ impl<'a> AuthParams<'a> {
         let fault =
             |at: &[u8]| Fault::new(400, "Malformed Parameter", crate::scan::offset(self.bytes, at));
         let mut rest = Some(self.bytes);
+        let mut count = 0;
         while let Some(text) = rest {
             let (element, more) = cut_at(text, b',');
             rest = more;
             let element = trim(element);
+            count += 1;
+            if count > MAX_PARAMS {
+                return Err(Fault::new(400, "Too Many Parameters", 0));
+            }
             let (name, value) = split(element, run(element, is_token_char));
             let value = trim_start(value).strip_prefix(b"=").map(trim_start);
             let Some(value) = value.filter(|_| !name.is_empty()) else {
@@ -131,7 +137,9 @@ impl<'a> AuthParams<'a> {
                 // A URI or base64 without quotes is more than a token, and is sent.
                 _ => is_token(value) || (!value.is_empty() && !value.iter().any(|b| is_lws(*b))),
             };
-            let twice = self.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).count() > 1;
+            // Those before this one, and it, are few: they are counted above.
+            let named = self.iter().take(count).filter(|(n, _)| n.eq_ignore_ascii_case(name));
+            let twice = named.count() > 1;
             if !whole || twice {
                 return Err(fault(element));
             }

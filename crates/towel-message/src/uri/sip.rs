@@ -200,11 +200,12 @@ impl<'a> UriHeaders<'a> {
 
     fn are_well_formed(&self) -> bool {
         self.bytes.is_empty()
-            || after(self.bytes, 1).split(|b| *b == b'&').all(|header| {
+            || after(self.bytes, 1).split(|b| *b == b'&').enumerate().all(|(count, header)| {
                 let Some(equals) = header.iter().position(|b| *b == b'=') else { return false };
                 let (name, value) = (split(header, equals).0, after(header, equals + 1));
                 // '=' and ';' are not in the grammar of a header's value, but are written there.
-                !name.is_empty()
+                count < crate::limits::MAX_PARAMS
+                    && !name.is_empty()
                     && is_escaped_text(name, is_hnv_char)
                     && is_escaped_text(value, |b| is_hnv_char(b) || matches!(b, b'=' | b';' | b'@'))
             })

@@ -42,10 +42,11 @@ impl<'a> TelUri<'a> {
         };
         let uri = Self { global, number, params, bytes };
         let fine = params.is_empty()
-            || after(params, 1).split(|b| *b == b';').all(|param| {
+            || after(params, 1).split(|b| *b == b';').enumerate().all(|(count, param)| {
                 let equals = param.iter().position(|b| *b == b'=').unwrap_or(param.len());
                 let (name, value) = split(param, equals);
-                !name.is_empty()
+                count < crate::limits::MAX_PARAMS
+                    && !name.is_empty()
                     && name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
                     && value
                         .strip_prefix(b"=")

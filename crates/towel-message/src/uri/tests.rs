@@ -179,3 +179,12 @@ fn one_key_for_all_spellings_of_an_address_of_record() {
     assert_eq!(key("tel:7-0;phone-context=Example.com"), "tel:70;phone-context=example.com");
     assert_eq!(key("PRES:a@Example.com"), "pres:a@example.com");
 }
+
+#[test]
+fn parameters_and_headers_are_bounded() {
+    for (start, one) in [("sip:a@h", ";p"), ("sip:a@h?a=b", "&c=d"), ("tel:7", ";p=v")] {
+        // A few are fine; comparing thousands with thousands would be for an attacker only.
+        assert!(Uri::parse(format!("{start}{}", one.repeat(20)).as_bytes()).is_ok());
+        assert!(Uri::parse(format!("{start}{}", one.repeat(33)).as_bytes()).is_err());
+    }
+}

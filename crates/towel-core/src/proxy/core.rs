@@ -269,7 +269,7 @@ impl Proxy {
                 ring: around
                     .settings
                     .ring
-                    .filter(|_| invite && at + 1 < work.targets.len())
+                    .filter(|_| invite && work.targets.iter().any(|t| t.group > target.group))
                     .map(|ring| now + ring),
             }),
             Err(_) => {

@@ -98,11 +98,16 @@ impl Marks {
     /// Neither the method nor the To tag count: CANCEL and the ACK for a non-2xx response must get
     /// the branch of their INVITE where they are forwarded statelessly.
     pub fn branch(&self, message: &Message<'_>) -> BranchMark {
-        let mut text = Vec::with_capacity(BRANCH_DIGITS + 1);
-        text.push(BRANCH_LEAD);
-        write_hex(self.loop_hash(message), LOOP_DIGITS, &mut text);
-        write_hex(self.origin_hash(message), ORIGIN_DIGITS, &mut text);
-        BranchMark { text: text.try_into().unwrap_or([BRANCH_LEAD; BRANCH_DIGITS + 1]) }
+        let mut text = [BRANCH_LEAD; BRANCH_DIGITS + 1];
+        let (looped, origin) = (self.loop_hash(message), self.origin_hash(message));
+        for (at, place) in text.iter_mut().skip(1).enumerate() {
+            let (hash, left) = match LOOP_DIGITS.checked_sub(at + 1) {
+                Some(left) => (looped, left),
+                None => (origin, BRANCH_DIGITS - at - 1),
+            };
+            *place = digit(hash >> (4 * left));
+        }
+        BranchMark { text }
     }
 
     fn loop_hash(&self, message: &Message<'_>) -> u64 {
@@ -213,9 +218,14 @@ fn low(value: u64, digits: usize) -> u64 {
 /// Writes the low `digits` hexadecimal digits, a spelling that any element copies unharmed even
 /// where it folds the case of tokens.
 fn write_hex(value: u64, digits: usize, out: &mut Vec<u8>) {
-    for at in (0..digits).rev() {
-        let nibble = ((value >> (4 * at)) & 15) as u8;
-        out.push(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });
+    out.extend((0..digits).rev().map(|at| digit(value >> (4 * at))));
+}
+
+/// The lowest hexadecimal digit.
+fn digit(value: u64) -> u8 {
+    match (value & 15) as u8 {
+        nibble @ 0..10 => b'0' + nibble,
+        nibble => b'a' - 10 + nibble,
     }
 }
 

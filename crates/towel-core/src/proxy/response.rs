@@ -38,11 +38,17 @@ impl Proxy {
                 if let Some(branch) = context.branches.get_mut(at) {
                     branch.timer_c = around.now.at + timer_c(around.settings.timer_c);
                 }
-                if context.answered.is_none() {
+                let goes_on = response.message.values(Name::Via).nth(1).is_some();
+                if context.answered.is_none() && goes_on {
                     self.forward(around, stack, out, id, response);
                 }
             }
             return;
+        }
+        if response.message.values(Name::Via).nth(1).is_none() {
+            // Step 3: without another Via it was meant for us and must not be forwarded. Nothing of
+            // ours waits for it, so the branch is as good as failed.
+            return self.branch_failed(around, stack, out, id, client, 500);
         }
         let first = context.done(at);
         let (invite, answered) = (context.invite, context.answered);

@@ -13,7 +13,7 @@ pub(super) fn answer(registry: &Registry, message: &Message<'_>) -> Reply {
     // one that is known is not allowed for this resource (section 21.4.6).
     let known = registry.method(name).is_some() || method.is_known();
     if !known {
-        return Reply::new(501, "Not Implemented").with("Allow", registry.allow());
+        return Reply::new(501, "Not Implemented").with("Allow", allow(registry));
     }
     // A request inside a dialog: the server itself never had one (section 12.2.2).
     if message.to_tag().is_some() && method != Method::Register {
@@ -33,14 +33,21 @@ pub(super) fn answer(registry: &Registry, message: &Message<'_>) -> Reply {
     }
 }
 
+/// The methods that this server takes for itself. A session is none of its business: INVITE, ACK
+/// and BYE are for its users' devices.
+fn allow(registry: &Registry) -> String {
+    let own = |method: &&str| !matches!(*method, "INVITE" | "ACK" | "BYE");
+    registry.allow().split(", ").filter(own).collect::<Vec<_>>().join(", ")
+}
+
 fn not_allowed(registry: &Registry) -> Reply {
-    Reply::new(405, "Method Not Allowed").with("Allow", registry.allow())
+    Reply::new(405, "Method Not Allowed").with("Allow", allow(registry))
 }
 
 /// Section 11.2: what we can do.
 fn options(registry: &Registry) -> Reply {
     let mut reply = Reply::new(200, "OK")
-        .with("Allow", registry.allow())
+        .with("Allow", allow(registry))
         .with("Accept", registry.accept())
         .with("Accept-Encoding", registry.accept_encoding())
         .with("Accept-Language", registry.accept_language())

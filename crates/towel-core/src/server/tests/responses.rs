@@ -70,3 +70,49 @@ fn a_sips_binding_is_asked_for_by_tls_and_keeps_the_scheme_that_was_asked() {
     assert!(requests(&sent, "MESSAGE").is_empty(), "{sent:?}");
     assert_eq!(statuses(&sent), [500]);
 }
+
+#[test]
+fn a_response_without_a_second_via_goes_no_further() {
+    let mut rig = rig(open());
+    super::register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
+    let sent = rig.udp(A, &ask("INVITE"));
+    let invite = requests(&sent, "INVITE")[0].clone();
+    let caller = invite.all("Via")[1].to_owned();
+    let alone = |status| invite.answer(status, "").replace(&format!("Via: {caller}\n"), "");
+    assert!(rig.udp("198.51.100.2:5060", &alone(180)).is_empty());
+    assert_eq!(statuses(&rig.udp("198.51.100.2:5060", &alone(200))), [500]);
+}
+
+#[test]
+fn merged_requests_are_both_forwarded() {
+    let mut rig = rig(open());
+    super::register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
+    assert_eq!(requests(&rig.udp(A, &ask("MESSAGE")), "MESSAGE").len(), 1);
+    let other = ask("MESSAGE").replace("branch=z9hG4bK", "branch=z9hG4bKother");
+    assert_eq!(requests(&rig.udp(A, &other), "MESSAGE").len(), 1);
+}
+
+#[test]
+fn a_cancelled_search_goes_no_further() {
+    let mut rig = rig(open());
+    super::register(
+        &mut rig,
+        "bob",
+        &["<sip:bob@198.51.100.2>;q=0.9", "<sip:bob@198.51.100.3>;q=0.1"],
+    );
+    let sent = rig.udp(A, &ask("INVITE"));
+    let invite = requests(&sent, "INVITE")[0].clone();
+    rig.udp("198.51.100.2:5060", &invite.answer(180, ""));
+    rig.udp(A, &ask("CANCEL"));
+    let sent = rig.udp("198.51.100.2:5060", &invite.answer(487, ""));
+    assert_eq!((statuses(&sent), requests(&sent, "INVITE").len()), (vec![487], 0));
+}
+
+#[test]
+fn an_invite_that_was_cancelled_and_never_heard_of_ends_as_487() {
+    let mut rig = rig(open());
+    super::register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
+    rig.udp(A, &ask("INVITE"));
+    rig.udp(A, &ask("CANCEL"));
+    assert!(statuses(&rig.pass(33_000)).contains(&487));
+}

@@ -14,6 +14,7 @@ use towel_core::settings::Settings;
 use towel_message::{Index, Limits, Message};
 
 use crate::flow::{FlowError, ServerSpec};
+use crate::phone::{Phone, Plan};
 use crate::run::{Built, Factory};
 
 /// Makes a registry: with what extensions a server is put together.
@@ -73,8 +74,11 @@ impl Factory for Elements {
             for (at, byte) in long.iter_mut().enumerate() {
                 *byte = (seed.rotate_left(at as u32 * 7) ^ at as u64) as u8;
             }
-            Box::new(Endpoint::new(settings.clone(), registry, long))
-                as Box<dyn towel_core::io::Machine>
+            match &wanted.phone {
+                Some(plan) => Box::new(Phone::new(&settings, registry, long, plan.clone()))
+                    as Box<dyn towel_core::io::Machine>,
+                None => Box::new(Endpoint::new(settings.clone(), registry, long)),
+            }
         });
         Ok(Built { listeners, names, maker, records })
     }
@@ -112,6 +116,8 @@ struct Wanted {
     users: Vec<(String, String)>,
     listen: Vec<Transport>,
     extensions: Vec<(String, String, String)>,
+    /// It is no server but our user agent client.
+    phone: Option<Plan>,
 }
 
 impl Default for Wanted {
@@ -121,6 +127,7 @@ impl Default for Wanted {
             users: Vec::new(),
             listen: vec![Transport::Udp, Transport::Tcp, Transport::Tls],
             extensions: Vec::new(),
+            phone: None,
         }
     }
 }
@@ -148,6 +155,16 @@ fn span(value: &str) -> Result<Duration, String> {
 
 impl Wanted {
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        if let ("phone" | "proxy" | "password" | "ask", value) = (key, value.to_owned()) {
+            let plan = self.phone.get_or_insert_default();
+            match key {
+                "phone" => plan.address = value,
+                "proxy" => plan.proxy = Some(value),
+                "password" => plan.password = Some(value),
+                _ => plan.ask(&value)?,
+            }
+            return Ok(());
+        }
         let server = &mut self.settings.server;
         let proxy = &mut self.settings.proxy;
         let registrar = &mut self.settings.registrar;

@@ -17,6 +17,7 @@ pub mod flow;
 pub mod ladder;
 pub mod network;
 pub mod pattern;
+mod phone;
 pub mod rng;
 pub mod run;
 pub mod text;

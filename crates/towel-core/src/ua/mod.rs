@@ -1,6 +1,7 @@
 //! A small user agent (RFC 3261 sections 8, 10.2, 22): sends one request after another, answers
 //! challenges, and hands back what came. For the command line and for tests; it makes no calls.
 
+mod extensions;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ use std::collections::VecDeque;
 use towel_message::{Message, Name};
 
 use crate::auth::client::Session;
+use crate::contract::{Registry, Slots};
 use crate::io::{Input, Instant, Machine, Now, Outbox};
 use crate::settings::Settings;
 use crate::stack::{ClientId, Destination, Failure, Received, Refusal, Stack, TransactionUser};
@@ -75,6 +77,11 @@ struct Inner {
     /// What others sent to us.
     inbox: VecDeque<Vec<u8>>,
     last: u64,
+    /// What takes part in requests and responses, and what it keeps from one to the next.
+    registry: Option<Registry>,
+    slots: Slots,
+    /// What extensions found worth telling.
+    notes: VecDeque<(RequestId, String)>,
 }
 
 /// The user agent.
@@ -94,13 +101,26 @@ impl Agent {
         Agent { stack: Stack::new(settings, seed), inner: Inner { account, ..Inner::default() } }
     }
 
+    /// The same agent with extensions that take part in what it sends and receives.
+    #[must_use]
+    pub fn with_extensions(mut self, registry: Registry) -> Agent {
+        self.inner.registry = Some(registry);
+        self
+    }
+
+    /// What an extension found worth telling of a response.
+    pub fn next_note(&mut self) -> Option<(RequestId, String)> {
+        self.inner.notes.pop_front()
+    }
+
     /// Sends a request. Listeners have to be up ([`Input::Listening`]).
     pub fn send(
         &mut self,
         now: Now,
         out: &mut Outbox,
-        request: Request,
+        mut request: Request,
     ) -> Result<RequestId, Refusal> {
+        self.inner.extend_request(now, &mut request);
         self.inner.last += 1;
         let id = RequestId(self.inner.last);
         let rng = self.stack.rng();
@@ -281,6 +301,7 @@ impl TransactionUser for Inner {
             return;
         }
         let bytes = message.bytes().to_vec();
+        self.read_response(now, RequestId(user), &message);
         if message.status() < 200 {
             self.outcomes.push_back((RequestId(user), Outcome::Provisional(bytes)));
             return;

@@ -21,6 +21,8 @@ pub struct Request {
     pub to: Vec<u8>,
     /// The user part of the Contact to put in; none without.
     pub contact: Option<String>,
+    /// Parameters of that Contact, each with its semicolon.
+    pub contact_parameters: Vec<u8>,
     /// Further header fields.
     pub fields: Vec<(String, Vec<u8>)>,
     /// Content-Type and body; none if the type is empty.
@@ -103,6 +105,7 @@ impl Request {
                 contact.extend_from_slice(via.transport().uri_token().as_bytes());
             }
             contact.push(b'>');
+            contact.extend_from_slice(&self.contact_parameters);
             builder = builder.contact(&contact);
         }
         for (name, value) in &self.fields {

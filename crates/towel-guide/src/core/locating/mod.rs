@@ -75,8 +75,11 @@ pub static EXTENSION: Extension = Extension {
         },
     ],
     flows: &[
-        FlowReference { name: "locating", kind: FlowKind::Common, roles: WHO },
-        FlowReference { name: "locating-failover", kind: FlowKind::Failure, roles: WHO },
+        FlowReference { name: "locating", kind: FlowKind::Common, roles: Roles::PROXY },
+        FlowReference { name: "locating-failover", kind: FlowKind::Failure, roles: Roles::PROXY },
+        FlowReference { name: "locating-dead-host", kind: FlowKind::Failure, roles: Roles::PROXY },
+        FlowReference { name: "locating-nothing", kind: FlowKind::Failure, roles: Roles::PROXY },
+        FlowReference { name: "locating-phone", kind: FlowKind::Failure, roles: Roles::UAC },
     ],
     ..Extension::EMPTY
 };

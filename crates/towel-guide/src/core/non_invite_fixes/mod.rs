@@ -92,8 +92,13 @@ pub static EXTENSION: Extension = Extension {
         },
     ],
     flows: &[
-        FlowReference { name: "non-invite-no-early-100", kind: FlowKind::Common, roles: WHO },
-        FlowReference { name: "non-invite-timeout", kind: FlowKind::Failure, roles: WHO },
+        FlowReference {
+            name: "non-invite-no-early-100",
+            kind: FlowKind::Common,
+            roles: Roles::PROXY,
+        },
+        FlowReference { name: "non-invite-timeout", kind: FlowKind::Failure, roles: Roles::PROXY },
+        FlowReference { name: "non-invite-phone", kind: FlowKind::Failure, roles: Roles::UA },
         FlowReference {
             name: "non-invite-late-response",
             kind: FlowKind::Failure,

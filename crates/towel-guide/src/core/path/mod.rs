@@ -158,6 +158,11 @@ pub static EXTENSION: Extension = Extension {
             roles: Roles::of(&[Role::Proxy, Role::Registrar]),
         },
         FlowReference {
+            name: "path-insert",
+            kind: FlowKind::Common,
+            roles: Roles::of(&[Role::Proxy, Role::Registrar]),
+        },
+        FlowReference {
             name: "path-unsupported",
             kind: FlowKind::Failure,
             roles: Roles::REGISTRAR,
@@ -183,7 +188,7 @@ const RULES: &[Rule] = &[
         section: "3327 5.2",
         roles: Roles::PROXY,
         text: "a proxy that wants to be on the way writes its URI, with lr, on top of Path",
-        proof: Proof::Test("core::path::tests::a_proxy_goes_on_top"),
+        proof: Proof::Flow("path-insert"),
     },
     Rule {
         section: "3327 5.2",

@@ -57,7 +57,7 @@ pub static EXTENSION: Extension = Extension {
             section: "3581 3",
             roles: Roles::of(&[Role::Uac, Role::Proxy]),
             text: "the request's topmost Via may carry rport without a value",
-            proof: Proof::Flow("symmetric-response"),
+            proof: Proof::Flow("symmetric-response-phone"),
         },
         Rule {
             section: "3581 4",
@@ -73,7 +73,16 @@ pub static EXTENSION: Extension = Extension {
         },
     ],
     flows: &[
-        FlowReference { name: "symmetric-response", kind: FlowKind::Common, roles: WHO },
+        FlowReference {
+            name: "symmetric-response",
+            kind: FlowKind::Common,
+            roles: Roles::of(&[Role::Uas, Role::Proxy]),
+        },
+        FlowReference {
+            name: "symmetric-response-phone",
+            kind: FlowKind::Common,
+            roles: Roles::of(&[Role::Uac, Role::Proxy]),
+        },
         FlowReference {
             name: "symmetric-response-without",
             kind: FlowKind::Failure,

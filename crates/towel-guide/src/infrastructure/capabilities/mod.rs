@@ -24,7 +24,6 @@ use towel_message::Params;
 
 /// The id, under which a binding keeps its feature parameters.
 pub const ID: &str = "capabilities";
-const WHO: Roles = Roles::of(&[Role::Uac, Role::Uas, Role::Registrar]);
 
 /// What we ourselves can do when we are a user agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -140,7 +139,8 @@ pub static EXTENSION: Extension = Extension {
         "Stores the feature parameters of each binding and puts all of them into the Contact of \
          every 200; answers to Require: pref by doing so.",
     ),
-    implements: WHO,
+    implements: Roles::of(&[Role::Uac, Role::Registrar]),
+    partly: Roles::UAS,
     rules: &[
         Rule {
             section: "3840 6",
@@ -170,7 +170,8 @@ pub static EXTENSION: Extension = Extension {
         },
     ],
     flows: &[
-        FlowReference { name: "capabilities", kind: FlowKind::Common, roles: WHO },
+        FlowReference { name: "capabilities", kind: FlowKind::Common, roles: Roles::REGISTRAR },
+        FlowReference { name: "capabilities-phone", kind: FlowKind::Common, roles: Roles::UAC },
         FlowReference {
             name: "capabilities-refreshed-without",
             kind: FlowKind::Failure,

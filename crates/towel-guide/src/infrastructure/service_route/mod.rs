@@ -151,8 +151,13 @@ pub static EXTENSION: Extension = Extension {
         },
     ],
     flows: &[
-        FlowReference { name: "service-route", kind: FlowKind::Common, roles: WHO },
-        FlowReference { name: "service-route-refused", kind: FlowKind::Failure, roles: WHO },
+        FlowReference { name: "service-route", kind: FlowKind::Common, roles: Roles::REGISTRAR },
+        FlowReference { name: "service-route-phone", kind: FlowKind::Common, roles: WHO },
+        FlowReference {
+            name: "service-route-refused",
+            kind: FlowKind::Failure,
+            roles: Roles::REGISTRAR,
+        },
     ],
     wake: &[Wake::Method("REGISTER"), Wake::Always],
     settings: &[Setting {

@@ -157,8 +157,12 @@ pub static EXTENSION: Extension = Extension {
         },
     ],
     flows: &[
-        FlowReference { name: "hop-limit-trace", kind: FlowKind::Common, roles: WHO },
-        FlowReference { name: "hop-limit-diagnostics", kind: FlowKind::Failure, roles: WHO },
+        FlowReference { name: "hop-limit-trace", kind: FlowKind::Common, roles: Roles::PROXY },
+        FlowReference {
+            name: "hop-limit-diagnostics",
+            kind: FlowKind::Failure,
+            roles: Roles::PROXY,
+        },
     ],
     wake: &[Wake::Status(483), Wake::Status(482), Wake::Status(440)],
     settings: &[Setting {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use towel_message::Via;
 use towel_message::frame::StreamFramer;
 
-use super::{Due, Stack, TransactionUser};
+use super::{ClientId, Due, Pending, Stack, TransactionUser};
 use crate::io::{CloseReason, ConnectionId, Flow, ListenerId, Now, Outbox, Output, Transport};
 use crate::transport::connections::Connection;
 
@@ -167,11 +167,7 @@ impl Stack {
         // After an orderly end the peer may still answer by a connection of its own (18.2.2).
         if !connection.opened || why != CloseReason::Peer {
             for client in connection.take_waiters() {
-                let waits = self.clients.get(client).is_some_and(|client| {
-                    client.machine.is_unanswered()
-                        && client.flow.and_then(|flow| flow.connection) == Some(id)
-                });
-                if waits {
+                if self.waits_on(client, id) {
                     self.client_transport_failed(now, out, user, client);
                 }
             }
@@ -181,11 +177,27 @@ impl Stack {
         }
     }
 
-    /// Closes a connection of our own will.
+    /// Whether a request went out on a connection and nothing has come back.
+    fn waits_on(&self, client: ClientId, id: ConnectionId) -> bool {
+        self.clients.get(client).is_some_and(|client| {
+            client.machine.is_unanswered()
+                && client.flow.and_then(|flow| flow.connection) == Some(id)
+        })
+    }
+
+    /// Closes a connection of our own will. What was sent on it goes out before; what still comes
+    /// in by it is nobody's.
     pub(super) fn close(&mut self, out: &mut Outbox, id: ConnectionId) {
-        // It stays in the table until the driver says that it is gone, so that nothing is lost
-        // that was sent on it just now; but nothing is found through it any more.
+        let Some(mut connection) = self.connections.remove(id) else { return };
         out.outputs.push(Output::Close { connection: id });
+        for client in connection.take_waiters() {
+            if self.waits_on(client, id) {
+                self.pending.push(Pending::ClientTransport(client));
+            }
+        }
+        if connection.opened {
+            self.pending.push(Pending::Closed(id));
+        }
     }
 
     pub(super) fn idle_due(&mut self, now: Now, out: &mut Outbox, id: ConnectionId) {

@@ -243,6 +243,7 @@ enum Pending {
     ClientWithdrawn(ClientId),
     ServerEnded(ServerId),
     ServerOver(ServerId),
+    Closed(ConnectionId),
 }
 
 /// Transport, transactions and locating.
@@ -400,6 +401,7 @@ impl Stack {
                 Pending::ClientTransport(id) => self.client_transport_failed(now, out, user, id),
                 Pending::ClientWithdrawn(id) => self.client_withdrawn(now, out, user, id),
                 Pending::ServerTransport(id) => self.server_transport_failed(now, out, user, id),
+                Pending::Closed(id) => user.closed(self, now, out, id),
                 Pending::ServerOver(id) => self.compact_server(id),
                 Pending::ServerEnded(id) => self.end_server(now, out, user, id),
             }

@@ -18,7 +18,8 @@ const ONCE: [Name; 6] =
 /// Whether the message is well formed as far as every element needs it. The fault of a request
 /// tells what to answer; a response with a fault is dropped.
 ///
-/// Contact is looked at in a REGISTER only ([`check_contacts`]): elsewhere it is for the far end.
+/// Contact is looked at where it makes a binding or a dialog; elsewhere it is for the far end
+/// ([`check_contacts`]).
 pub fn check(message: &Message<'_>) -> Result<(), Fault> {
     if let Some(fault) = message.index_fault() {
         return Err(fault);
@@ -62,15 +63,16 @@ pub fn check(message: &Message<'_>) -> Result<(), Fault> {
         }
         message.max_forwards()?;
         addresses(message, Name::Route)?;
-        if method == Method::Register {
+        // With these it is what the request is about: a binding, or the place where a dialog's other
+        // end will be (RFC 4475 section 3.1.2.1 has any element refuse it).
+        if matches!(method, Method::Register | Method::Invite | Method::Subscribe | Method::Refer) {
             check_contacts(message)?;
         }
     }
     Ok(())
 }
 
-/// Whether every Contact value is well formed: a fault of a REGISTER, and of any request for the UAS
-/// that it makes a dialog with.
+/// Whether every Contact value is well formed.
 pub fn check_contacts(message: &Message<'_>) -> Result<(), Fault> {
     addresses(message, Name::Contact)
 }

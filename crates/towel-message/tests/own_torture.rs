@@ -394,6 +394,12 @@ fn routes_and_contacts_of_a_register() {
     ] {
         assert_eq!(register(contact), "400 Contact", "{contact}");
     }
+    for method in ["INVITE", "SUBSCRIBE", "REFER", "MESSAGE"] {
+        let start = format!("!{method} sip:ford@example.com SIP/2.0");
+        let cseq = format!("CSeq: 1 {method}");
+        let bad = outcome(&request(&[&start, &cseq, "Contact: <sip:joe@example.org>;;"]));
+        assert_eq!(bad, if method == "MESSAGE" { "accept" } else { "400 Contact" }, "{method}");
+    }
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(crate) enum Happened {
 
 /// For how long a closed connection may still deliver what it was given.
 const LINGER: Duration = Duration::from_secs(3);
+/// The grain of deadlines, in microseconds.
+const GRAIN: u64 = 100_000;
 /// How often all connections are looked at for those that have been idle or stuck.
 const SWEEP: Duration = Duration::from_secs(5);
 /// How many connections one turn accepts from a listener before others have theirs.
@@ -225,6 +227,8 @@ impl Streams {
     }
 
     fn until(&mut self, kind: usize, at: Instant, slot: u32) {
+        // Rounded up, so that a thousand deadlines are ten wake-ups a second and not a thousand.
+        let at = Instant(at.0.div_ceil(GRAIN).saturating_mul(GRAIN));
         let generation = self.generation(slot);
         let slots = &self.slots;
         if let Some(queue) = self.deadlines.get_mut(kind) {
@@ -484,6 +488,9 @@ impl Streams {
             Taken::End(why) => {
                 if connection.state == State::Handshaking {
                     counts.handshakes_failed += 1;
+                } else if let Ok(written) = connection.flush(now) {
+                    // A peer that has said its last word may still listen for the answer.
+                    counts.stream_bytes_out += written as u64;
                 }
                 self.drop_slot(epoll, slot, why, counts);
                 None

@@ -56,6 +56,20 @@ fn echo_over_both_families_and_the_end_is_told() {
 }
 
 #[test]
+fn who_half_closes_after_a_question_still_gets_the_answer() {
+    let running = start(Limits::default());
+    for length in [1, 100, 20_000, 60_000] {
+        let mut stream = connect(running.addr(0));
+        let text = "h".repeat(length);
+        stream.write_all(text.as_bytes()).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        assert!(all == text.as_bytes(), "{} of {length}", all.len());
+    }
+}
+
+#[test]
 fn large_amounts_pass_in_pieces() {
     let running = start(Limits { max_queue: 64 << 20, ..Limits::default() });
     let mut stream = connect(running.addr(0));

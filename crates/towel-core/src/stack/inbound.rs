@@ -186,8 +186,9 @@ impl Stack {
     ) {
         self.counters.requests_received += 1;
         let (message, via) = (request.message, request.via);
-        if via.params.has("alias")
+        if request.flow.transport.secure()
             && let Some(id) = request.flow.connection
+            && via.params.has("alias")
         {
             self.connections.alias(id, via.port.unwrap_or(request.flow.transport.default_port()));
         }

@@ -68,3 +68,42 @@ proptest! {
         prop_assert_eq!(world.stack.sizes(), (0, 0, 0));
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #[test]
+    fn nothing_that_comes_in_does_harm(
+        method in prop::sample::select(vec!["INVITE", "ACK", "CANCEL", "OPTIONS", "REGISTER"]),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12),
+        cut in any::<prop::sample::Index>(),
+        as_answer in any::<bool>(),
+    ) {
+        let mut world = World::new();
+        world.user.answer = Some(486);
+        world.send("INVITE");
+        let sent = world.sent.remove(0).2;
+        let text = if as_answer { answer(&sent, 180) } else { request(method, "z9hG4bK1;rport") };
+        let mut bytes = text.into_bytes();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        bytes.truncate(1 + cut.index(2 * bytes.len()));
+        let remote = addr("192.0.2.9:5070");
+        for _ in 0..2 {
+            world.handle(Input::Datagram { listener: UDP, remote, bytes: &bytes });
+        }
+        let connection = world.accept(1, 1, "192.0.2.9:40000");
+        for chunk in bytes.chunks(7) {
+            world.handle(Input::Stream { connection, bytes: chunk });
+        }
+        world.closed(connection, CloseReason::Reset);
+        world.pass(Duration::from_secs(40));
+        for id in std::mem::take(&mut world.user.servers) {
+            world.call(|stack, now, out| stack.drop_server(now, out, id));
+        }
+        world.stack.clients.ids().collect::<Vec<_>>().into_iter().for_each(|id| world.stack.withdraw(id));
+        world.pass(Duration::from_secs(100));
+        prop_assert!(world.stack.is_drained(), "{:?}", world.stack);
+    }
+}

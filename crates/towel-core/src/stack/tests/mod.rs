@@ -182,7 +182,7 @@ impl World {
         for output in std::mem::take(&mut self.out.outputs) {
             match output {
                 Output::Transmit { flow, bytes } => {
-                    let text = String::from_utf8(self.out.bytes(&bytes).to_vec()).unwrap();
+                    let text = String::from_utf8_lossy(self.out.bytes(&bytes)).into_owned();
                     self.sent.push(((self.now.at.0 - 1_000_000_000) / 1000, flow, text));
                 }
                 other => self.wanted.push(other),

@@ -6,15 +6,18 @@
 //! forwarded by [`crate::proxy`].
 
 mod admit;
+mod decide;
 mod domains;
 mod element;
 mod endpoint;
 mod register;
+mod reply;
 mod settings;
 mod targets;
 #[cfg(test)]
 mod tests;
 mod uas;
+mod user;
 
 pub use domains::Domains;
 pub use element::Server;

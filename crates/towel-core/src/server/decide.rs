@@ -1,0 +1,325 @@
+//! What becomes of a request: RFC 3261 sections 16.3 to 16.5, and 22.3 between them.
+
+use towel_message::{Message, Method, Name, Uri, uri};
+
+use super::admit::{self, Proof};
+use super::element::{Inhabited, Server, realm};
+use super::{Domains, Mode, targets};
+use crate::auth::{Kind, Outcome};
+use crate::contract::{
+    Candidate, Directives, ProxyPreprocess, ProxyTargets, ProxyValidate, Reply, Slots, Verdict,
+    Woken,
+};
+use crate::io::Now;
+use crate::proxy::{Prepared, Visits, Way, route};
+use crate::registrar::{Served, address_of_record};
+use crate::stack::{Received, Stack};
+
+/// What is done with a request.
+pub(super) enum Course {
+    /// It is answered so.
+    Reply(Reply),
+    /// Credentials are asked for.
+    Challenge { kind: Kind, stale: bool },
+    /// It is forwarded, or redirected.
+    Forward { ours: bool, directives: Directives, slots: Slots },
+}
+
+impl Server {
+    /// Sections 16.3 to 16.5, and 8.2 for what is for the server itself.
+    pub(super) fn decide(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        received: &Received<'_>,
+        woken: Woken,
+    ) -> Course {
+        let message = received.message;
+        // 16.3 step 2: a scheme that neither we nor an extension can make anything of.
+        let uri = Uri::parse(message.request_uri());
+        match &uri {
+            Ok(Uri::Sip(_)) => {}
+            Ok(other) if self.registry.knows_scheme(other.scheme()) => {}
+            _ => return Course::Reply(Reply::new(416, "Unsupported URI Scheme")),
+        }
+        route::preprocess(&message, &received.flow, &self.domains, &self.marks, &mut self.prepared);
+        let itself = is_for_itself(&message, &self.prepared, &self.domains);
+        let redirects = self.settings.server.mode == Mode::Redirect;
+        let visits = self.marks.visits(&message);
+        if !itself {
+            // 16.3 step 3.
+            if message.max_forwards() == Ok(Some(0)) {
+                return Course::Reply(Reply::new(483, "Too Many Hops"));
+            }
+            // 16.3 step 4, RFC 5393 section 4.2.2.
+            if visits.looped {
+                return Course::Reply(Reply::new(482, "Loop Detected"));
+            }
+        }
+        // 16.3 step 5; a redirect server ignores what it does not understand (section 8.3).
+        if !redirects && let Verdict::Refuse(reply) = self.registry.check_proxy_require(&message) {
+            return Course::Reply(*reply);
+        }
+        let mut stage = ProxyValidate { request: message, source: received.flow };
+        if let Verdict::Refuse(reply) =
+            self.registry.proxy_validate(woken, self.env(now), &mut stage)
+        {
+            return Course::Reply(*reply);
+        }
+        if itself {
+            return Course::Reply(self.answer_itself(now, received, woken));
+        }
+        if self.draining && message.to_tag().is_none() && !visits.spiral {
+            return Course::Reply(Reply::new(503, "Shutting Down"));
+        }
+        // 16.3 step 6.
+        let foreign =
+            matches!(&Uri::parse(&self.prepared.uri), Ok(Uri::Sip(uri)) if !self.is_ours(uri));
+        if let Some(course) = self.admit(stack, now, received, visits, foreign) {
+            return course;
+        }
+        if let Some(course) = self.preprocess_by_extensions(now, received, woken, foreign, visits) {
+            return course;
+        }
+        let ours =
+            matches!(&Uri::parse(&self.prepared.uri), Ok(Uri::Sip(uri)) if self.is_ours(uri));
+        if let Some(reply) = self.find_targets(now, ours) {
+            return Course::Reply(reply);
+        }
+        let (mut directives, mut slots) = (Directives::default(), Slots::new());
+        let mut candidates = std::mem::take(&mut self.targets);
+        let mut stage = ProxyTargets {
+            request: message,
+            source: received.flow,
+            user: self.prepared.user.as_deref(),
+            targets: &mut candidates,
+            directives: &mut directives,
+            slots: &mut slots,
+        };
+        let verdict = self.registry.proxy_targets(woken, self.env(now), &mut stage);
+        self.targets = candidates;
+        self.follow_paths();
+        if let Verdict::Refuse(reply) = verdict {
+            return Course::Reply(*reply);
+        }
+        if self.targets.is_empty() {
+            return Course::Reply(unavailable());
+        }
+        if directives.redirect.unwrap_or(redirects) && ours {
+            return Course::Reply(self.redirect());
+        }
+        let breadth: Option<u32> =
+            message.value(Name::MaxBreadth).and_then(towel_message::scan::number);
+        if breadth == Some(0) {
+            // RFC 5393 section 5.3.3: not even one branch may be made of it.
+            return Course::Reply(Reply::new(440, "Max-Breadth Exceeded"));
+        }
+        Course::Forward { ours, directives, slots }
+    }
+
+    /// Whether the host of a URI is ours, and no maddr leads elsewhere (section 16.5).
+    pub(super) fn is_ours(&self, uri: &towel_message::SipUri<'_>) -> bool {
+        self.domains.owns_uri(uri) && uri.maddr().is_none()
+    }
+
+    /// Asks for proof of who it is where that is needed; `None` lets the request pass.
+    fn admit(
+        &mut self,
+        _stack: &mut Stack,
+        now: Now,
+        received: &Received<'_>,
+        visits: Visits,
+        foreign: bool,
+    ) -> Option<Course> {
+        let message = received.message;
+        let proof = admit::proof(
+            &message,
+            &received.flow,
+            &self.prepared,
+            visits,
+            foreign,
+            &self.domains,
+            &self.settings.server,
+        );
+        let forbidden = |reason| Some(Course::Reply(Reply::new(403, reason)));
+        let (domain, realm) = self.sender_realm(&message);
+        let offers = self.has_credentials(&message, &realm);
+        match proof {
+            Proof::Impossible => return forbidden("Relaying Forbidden"),
+            // Credentials that nobody asked for are looked at no further.
+            Proof::None => return None,
+            Proof::User if !offers => return forbidden("Relaying Forbidden"),
+            Proof::User | Proof::Sender => {}
+        }
+        let Self { authenticator, users, domains, .. } = self;
+        let outcome = authenticator
+            .verify(&message, Kind::Proxy, &realm, users, now, |uri| admit::is_ours(uri, domains));
+        match outcome {
+            Outcome::Accepted(accepted) => {
+                let user = accepted.user.as_bytes();
+                if admit::claims_us(&message, &self.domains)
+                    && !admit::is_sender(&message, user, &self.domains)
+                {
+                    return forbidden("From Is Not the Authenticated User");
+                }
+                let mut address = Vec::with_capacity(user.len() + domain.len() + 5);
+                address.extend_from_slice(b"sip:");
+                towel_message::uri::escape_user(user, &mut address);
+                address.push(b'@');
+                address.extend_from_slice(domain.as_bytes());
+                self.prepared.user = Some(address);
+                self.spend_credentials(&message, &realm);
+                None
+            }
+            Outcome::Exempt => None,
+            Outcome::Challenge { stale } => Some(Course::Challenge { kind: Kind::Proxy, stale }),
+            Outcome::Refuse(status, reason) => Some(Course::Reply(Reply::new(status, reason))),
+        }
+    }
+
+    /// The domain of ours that the sender claims, or the first, and its realm.
+    pub(super) fn sender_realm(&self, message: &Message<'_>) -> (String, String) {
+        let from = message.from().ok();
+        let uri = from.and_then(|from| Uri::parse(from.uri).ok());
+        let domain = match uri {
+            Some(Uri::Sip(uri)) => self.domains.canonical(&uri.host, uri.port),
+            _ => None,
+        };
+        let domain = domain.unwrap_or(self.domains.first()).to_owned();
+        let realm = realm(&self.settings.server, &self.domains, &domain).to_owned();
+        (domain, realm)
+    }
+
+    fn has_credentials(&self, message: &Message<'_>, realm: &str) -> bool {
+        message.fields(Name::ProxyAuthorization).any(|field| {
+            crate::auth::field::realm_of(field.value).is_some_and(|of| of == realm.as_bytes())
+        })
+    }
+
+    /// Credentials for our realm end here; those for others are not ours to touch (section 22.3).
+    fn spend_credentials(&mut self, message: &Message<'_>, realm: &str) {
+        for field in message.fields(Name::ProxyAuthorization) {
+            if crate::auth::field::realm_of(field.value).is_some_and(|of| of == realm.as_bytes()) {
+                self.prepared.spent.push(field.position);
+            }
+        }
+    }
+
+    /// Extensions read the route; a Request-URI that they put there is looked at anew.
+    fn preprocess_by_extensions(
+        &mut self,
+        now: Now,
+        received: &Received<'_>,
+        woken: Woken,
+        foreign: bool,
+        visits: Visits,
+    ) -> Option<Course> {
+        if !woken.is_empty() {
+            let mut uri = std::mem::take(&mut self.prepared.uri);
+            let mut stage = ProxyPreprocess {
+                request: received.message,
+                request_uri: &mut uri,
+                source: received.flow,
+                user: self.prepared.user.as_deref(),
+            };
+            let verdict = self.registry.proxy_preprocess(woken, self.env(now), &mut stage);
+            self.prepared.uri = uri;
+            if let Verdict::Refuse(reply) = verdict {
+                return Some(Course::Reply(*reply));
+            }
+        }
+        let leaves = match Uri::parse(&self.prepared.uri) {
+            Ok(Uri::Sip(uri)) => !self.is_ours(&uri),
+            // Nobody made a SIP URI of it, and there is no other way to a next hop.
+            _ if self.prepared.routes(&received.message).next().is_none() => {
+                return Some(Course::Reply(Reply::new(416, "Unsupported URI Scheme")));
+            }
+            _ => true,
+        };
+        if leaves && !foreign && self.prepared.user.is_none() {
+            let proof = admit::proof(
+                &received.message,
+                &received.flow,
+                &self.prepared,
+                visits,
+                true,
+                &self.domains,
+                &self.settings.server,
+            );
+            if proof != Proof::None {
+                return Some(Course::Reply(Reply::new(403, "Relaying Forbidden")));
+            }
+        }
+        None
+    }
+
+    /// Section 16.5.
+    pub(super) fn find_targets(&mut self, now: Now, ours: bool) -> Option<Reply> {
+        self.targets.clear();
+        self.ways.clear();
+        if !ours {
+            let uri = self.prepared.uri.clone();
+            self.targets.push(Candidate { uri, q: 1000, ..Candidate::default() });
+            return None;
+        }
+        let Ok(Uri::Sip(asked)) = Uri::parse(&self.prepared.uri) else { return None };
+        let inhabited = Inhabited {
+            domains: &self.domains,
+            users: &self.users,
+            settings: &self.settings.server,
+        };
+        let not_found = || Some(Reply::new(404, "Not Found"));
+        let Some(address) = address_of_record(&asked, &inhabited) else { return not_found() };
+        let found = targets::add_bindings(
+            self.registrar.location(),
+            &address,
+            &self.prepared.uri,
+            now.unix,
+            self.settings.proxy.max_targets,
+            &mut self.targets,
+            &mut self.ways,
+        );
+        if found.usable > 0 {
+            return None;
+        }
+        if found.insecure > 0 {
+            // RFC 5630 section 5.3.
+            return Some(
+                unavailable()
+                    .with("Warning", format!("380 {} \"SIPS Not Allowed\"", self.domains.first())),
+            );
+        }
+        let mut user = Vec::new();
+        uri::unescape(asked.user.unwrap_or_default(), &mut user);
+        let domain = self.domains.canonical(&asked.host, asked.port).unwrap_or_default();
+        let known = !self.users.is_empty() && inhabited.has_user(&user, domain);
+        if known { Some(unavailable()) } else { not_found() }
+    }
+
+    /// The Path of a binding is the Route to it (RFC 3327 section 5.4), where no extension has made
+    /// one already.
+    pub(super) fn follow_paths(&mut self) {
+        for target in &mut self.targets {
+            if target.routes.is_empty()
+                && let Some(way) = Way::of(&self.ways, target)
+            {
+                target.routes.clone_from(&way.path);
+            }
+        }
+    }
+}
+
+/// Whether a request is for the server itself: a URI of ours that names nobody, with no Route left
+/// to follow.
+pub(super) fn is_for_itself(message: &Message<'_>, prepared: &Prepared, domains: &Domains) -> bool {
+    let Ok(Uri::Sip(uri)) = Uri::parse(&prepared.uri) else { return false };
+    let register = message.method() == Method::Register;
+    (uri.user.is_none() || register)
+        && uri.maddr().is_none()
+        && domains.owns_uri(&uri)
+        && prepared.routes(message).next().is_none()
+}
+
+fn unavailable() -> Reply {
+    Reply::new(480, "Temporarily Unavailable")
+}

@@ -1,0 +1,142 @@
+//! The responses that the element makes itself (RFC 3261 sections 8.2.6 and 8.3).
+
+use towel_message::{Method, Name};
+
+use super::element::Server;
+use super::{targets, uas};
+use crate::auth::Kind;
+use crate::contract::{Fields, ProxyReply, Reply, Slots, UasRequest, UasResponse, Verdict, Woken};
+use crate::io::{Now, Outbox};
+use crate::stack::{Received, Stack};
+
+impl Server {
+    /// Section 8.3: where the user is, but never the very URI that was asked for.
+    pub(super) fn redirect(&self) -> Reply {
+        let mut reply = Reply::new(302, "Moved Temporarily");
+        let mut any = false;
+        for target in &self.targets {
+            if targets::same_target(&target.uri, &self.prepared.uri) {
+                continue;
+            }
+            let mut value = Vec::with_capacity(target.uri.len() + 10);
+            value.push(b'<');
+            value.extend_from_slice(&target.uri);
+            value.push(b'>');
+            if target.q < 1000 {
+                value.extend_from_slice(format!(";q=0.{:03}", target.q).as_bytes());
+            }
+            reply = reply.with("Contact", value);
+            any = true;
+        }
+        if any { reply } else { Reply::new(404, "Not Found") }
+    }
+
+    /// The server itself is asked (section 8.2); REGISTER is not among what comes here.
+    pub(super) fn answer_itself(
+        &mut self,
+        now: Now,
+        received: &Received<'_>,
+        woken: Woken,
+    ) -> Reply {
+        let (mut fields, mut slots) = (Fields::new(), Slots::new());
+        if !woken.is_empty() {
+            let mut stage = UasRequest {
+                request: received.message,
+                source: received.flow,
+                user: None,
+                fields: &mut fields,
+                slots: &mut slots,
+            };
+            if let Verdict::Refuse(reply) =
+                self.registry.uas_request(woken, self.env(now), &mut stage)
+            {
+                return *reply;
+            }
+        }
+        let mut reply = uas::answer(&self.registry, &received.message);
+        if !woken.is_empty() {
+            let mut stage = UasResponse {
+                request: received.message,
+                status: reply.status,
+                fields: &mut fields,
+                contact_parameters: &mut Vec::new(),
+                slots: &mut slots,
+            };
+            let _ = self.registry.uas_response(woken, self.env(now), &mut stage);
+        }
+        for (name, value) in fields.iter() {
+            reply.fields.push(name, value);
+        }
+        reply
+    }
+
+    /// Sends a response of ours. That to an INVITE has a transaction, which sends it again until it
+    /// is acknowledged; others can be made again if the request comes again (section 8.2.7).
+    pub(super) fn send_reply(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        received: &Received<'_>,
+        mut reply: Reply,
+        woken: Woken,
+    ) {
+        let woken = self.registry.woken_for_reply(woken, reply.status);
+        if !woken.is_empty() {
+            let mut stage = ProxyReply {
+                request: received.message,
+                source: received.flow,
+                status: reply.status,
+                fields: &mut reply.fields,
+                body: &mut reply.body,
+            };
+            let _ = self.registry.proxy_reply(woken, self.env(now), &mut stage);
+        }
+        let write = |mut writer: towel_message::build::ResponseWriter<'_>| {
+            for (name, value) in reply.fields.iter() {
+                writer.field(name, value);
+            }
+            if !self.settings.server.server.is_empty() {
+                writer.field(Name::Server, self.settings.server.server.as_bytes());
+            }
+            match &reply.body {
+                Some(body) => writer.body(body.media_type.as_bytes(), &body.bytes),
+                None => writer.end(),
+            }
+        };
+        if received.message.method() == Method::Invite
+            && let Ok(id) = stack.server_transaction(now, received, u64::MAX)
+        {
+            let _ = stack.reply(now, out, id, reply.status, reply.reason, write);
+            return;
+        }
+        stack.respond_stateless(now, out, received, reply.status, reply.reason, write);
+    }
+
+    pub(super) fn challenge(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        received: &Received<'_>,
+        kind: Kind,
+        realm: &str,
+        stale: bool,
+    ) {
+        // RFC 7616 section 3.4: a login that fails is worth a line in the log. The name is not told:
+        // people type passwords there.
+        let offered = received.message.fields(kind.credentials()).any(|field| {
+            crate::auth::field::realm_of(field.value).is_some_and(|of| of == realm.as_bytes())
+        });
+        if offered && !stale {
+            let text = format!("credentials for {realm} refused, from {}", received.flow.remote);
+            out.event(crate::io::Level::Info, "login-failed", text);
+        }
+        let authenticator = &mut self.authenticator;
+        stack.respond_stateless(now, out, received, kind.status(), kind.reason(), |mut writer| {
+            authenticator
+                .challenge(realm, stale, now, |value| writer.field(kind.challenge(), value));
+            writer.end();
+        });
+    }
+}

@@ -86,6 +86,10 @@ pub(crate) fn ending(net: &mut Network<Agent>, rough: bool) -> Vec<String> {
         if let Some(what) = crate::run::surprise(agent.inbox(), rough) {
             complaints.push(format!("{name} got {what}, which the flow does not expect"));
         }
+        for (request, first, second) in agent.contradictions() {
+            let method = request.method();
+            complaints.push(format!("the {method} of {name} had a {first} and then a {second}"));
+        }
         for (request, finals, gave_up) in agent.callers() {
             if finals == 0 && !gave_up {
                 complaints.push(format!(

@@ -21,7 +21,9 @@ pub(super) struct Client {
     seen: Vec<(u16, String, Option<String>)>,
     /// The acknowledgement of each 2xx, by its To tag; `None` until the flow acknowledges.
     answers: BTreeMap<String, Option<(Target, Vec<u8>)>>,
-    refused: Option<u16>,
+    answered: Option<u16>,
+    /// A final response that contradicts the first.
+    pub(super) contradicted: Option<(u16, u16)>,
     done: bool,
     cancel: Option<Text>,
     tries: u32,
@@ -71,7 +73,8 @@ impl Agent {
             provisional: false,
             seen: Vec::new(),
             answers: BTreeMap::new(),
-            refused: None,
+            answered: None,
+            contradicted: None,
             done: false,
             cancel: None,
             tries: 0,
@@ -159,6 +162,15 @@ impl Agent {
         let tag = arrived.text.tag("To").unwrap_or_default().to_string();
         let invite = self.clients[at].is_invite();
         let client = &mut self.clients[at];
+        if status >= 200 {
+            // One final response to a request, whatever happens on the way; several 2xx of a forked
+            // INVITE are the exception (RFC 3261 section 13.2.2.4).
+            let first = *client.answered.get_or_insert(status);
+            let both_2xx = first < 300 && status < 300;
+            if first != status && !both_2xx {
+                client.contradicted = Some((first, status));
+            }
+        }
         match status {
             100..200 => {
                 client.provisional = true;
@@ -208,7 +220,6 @@ impl Agent {
                 if std::mem::replace(&mut client.done, true) {
                     return;
                 }
-                client.refused = Some(status);
                 let auto = !self.spec.manual.iter().any(|m| m == "auth");
                 if matches!(status, 401 | 407)
                     && auto

@@ -181,6 +181,21 @@ impl Agent {
             .map(|c| (&c.text, c.finals(), c.timed_out))
     }
 
+    /// Responses that contradict an earlier final response: the request and the two codes.
+    pub fn contradictions(&self) -> impl Iterator<Item = (&Text, u16, u16)> {
+        self.clients.iter().filter_map(|c| c.contradicted.map(|(a, b)| (&c.text, a, b)))
+    }
+
+    /// The dialog that requests without a URI go into.
+    pub fn dialog(&self) -> Option<usize> {
+        self.dialog
+    }
+
+    /// Turns to a dialog.
+    pub fn enter(&mut self, dialog: usize) {
+        self.dialog = Some(dialog);
+    }
+
     /// Where a request goes where nothing else is said.
     pub fn default_target(&self, over: Option<Transport>) -> Result<Target, String> {
         let transport = over.unwrap_or(self.spec.transport);

@@ -138,6 +138,11 @@ impl Agent {
         (!std::mem::replace(&mut server.acked, true)).then_some(found)
     }
 
+    /// Whether a request of that name is there and has no final response yet.
+    pub fn may_answer(&self, name: &str) -> bool {
+        self.servers.iter().any(|s| s.name.as_deref() == Some(name) && s.status < 200)
+    }
+
     /// The request that a response would be to: the last of that name, or the last that has no
     /// final response, the newest first.
     pub(super) fn to_answer(&self, name: Option<&str>) -> Result<usize, String> {

@@ -240,7 +240,7 @@ impl Run {
     }
 }
 
-fn agent_listeners(spec: &AgentSpec) -> Vec<Listener> {
+pub(crate) fn agent_listeners(spec: &AgentSpec) -> Vec<Listener> {
     let listener =
         |id, transport, local| Listener { id: ListenerId(id), transport, local, advertised: None };
     use towel_core::io::Transport;

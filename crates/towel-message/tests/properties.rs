@@ -144,3 +144,23 @@ proptest! {
         support::framing(&messages.concat(), &cuts);
     }
 }
+
+/// What the fuzz targets start from holds in every run of the tests, without their tool.
+#[test]
+fn the_fuzz_corpus_holds() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
+    let mut count = 0;
+    for target in ["message", "headers", "uri", "framing"] {
+        for entry in std::fs::read_dir(corpus.join(target)).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            match target {
+                "message" => support::message(&bytes),
+                "headers" => support::headers(&bytes),
+                "uri" => support::uris(&bytes),
+                _ => support::framing(bytes.get(8..).unwrap_or(&[]), &[5, 9, 1, 255]),
+            }
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "{count}");
+}

@@ -166,6 +166,7 @@ pub static EXTENSION: Extension = Extension {
         FlowReference { name: "make-coffee", kind: FlowKind::Common, roles: Roles::UAS },
         FlowReference { name: "make-coffee-unknown", kind: FlowKind::Failure, roles: Roles::UAS },
         FlowReference { name: "make-coffee-weaker", kind: FlowKind::Common, roles: Roles::PROXY },
+        FlowReference { name: "make-coffee-phone", kind: FlowKind::Failure, roles: Roles::UAC },
     ],
     wake: &[
         Wake::Field(FIELD),

@@ -14,6 +14,7 @@ fn extensions() -> Registry {
 fn every_flow_in_every_network() {
     let mut suite = Suite::default();
     suite.add("make-coffee", include_str!("../flows/make-coffee.flow"));
+    suite.add("make-coffee-phone", include_str!("../flows/make-coffee-phone.flow"));
     suite.add("make-coffee-unknown", include_str!("../flows/make-coffee-unknown.flow"));
     suite.add("make-coffee-weaker", include_str!("../flows/make-coffee-weaker.flow"));
     assert_eq!(suite.run(&Elements::with(extensions), &[], &mut |line| println!("{line}")), 0);

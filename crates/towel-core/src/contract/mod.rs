@@ -19,6 +19,8 @@ mod registry;
 mod roles;
 pub mod state;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use behaviour::{
     Behaviour, Body, Element, Env, Fields, NOTHING, Nothing, Reply, Stage, Verdict,

@@ -34,9 +34,9 @@ impl Check {
         };
         if self.json {
             let list: Vec<_> = problems.iter().map(|p| p.to_json()).collect();
-            println!("{}", json!({ "ok": problems.is_empty(), "problems": list }));
+            say!("{}", json!({ "ok": problems.is_empty(), "problems": list }));
         } else if problems.is_empty() {
-            println!("{}: no fault found; {} users in it", self.file.display(), users.len());
+            say!("{}: no fault found; {} users in it", self.file.display(), users.len());
         } else {
             for problem in &problems {
                 eprint!("{problem}");

@@ -3,6 +3,7 @@
 mod check;
 mod guide;
 mod http;
+#[macro_use]
 mod options;
 mod progress;
 mod serve;

@@ -69,3 +69,29 @@ pub(crate) fn password_of(path: &Path) -> Result<String> {
         _ => bail!("{}: there is no password in it", path.display()),
     }
 }
+
+/// Writes to the standard output. Whoever reads it may have gone (`towel guide | head`): then there
+/// is nobody left to work for.
+pub(crate) fn write_out(text: std::fmt::Arguments<'_>, line: bool) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let mut done = out.write_fmt(text);
+    if line {
+        done = done.and_then(|()| out.write_all(b"\n"));
+    }
+    if done.and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// `println!` for a reader that may have gone.
+
+macro_rules! say {
+    ($($arg:tt)*) => { $crate::options::write_out(format_args!($($arg)*), true) };
+}
+
+/// `print!` for a reader that may have gone.
+
+macro_rules! say_text {
+    ($($arg:tt)*) => { $crate::options::write_out(format_args!($($arg)*), false) };
+}

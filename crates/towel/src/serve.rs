@@ -139,14 +139,15 @@ impl Watch for Screen {
 
     fn up(&mut self, started: &Started) {
         self.bar = None;
-        if self.config.log.format == LogFormat::Json {
-            println!("{}", as_json(&self.config, started));
+        let text = if self.config.log.format == LogFormat::Json {
+            format!("{}\n", as_json(&self.config, started))
         } else {
-            print!("{}", as_text(&self.config, started));
-        }
+            as_text(&self.config, started)
+        };
         use std::io::Write as _;
-        // Whoever reads this from a pipe is waiting for it.
-        let _ = std::io::stdout().flush();
+        let mut out = std::io::stdout();
+        // The server serves whether anybody reads this or not.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 }
 

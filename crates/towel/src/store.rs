@@ -47,10 +47,10 @@ impl Store {
                 .iter()
                 .map(|d| json!({ "file": d.file, "at": d.at, "lost": d.lost, "why": d.why }))
                 .collect();
-            println!("{}", json!({ "records": records, "damage": places, "kept": kept }));
+            say!("{}", json!({ "records": records, "damage": places, "kept": kept }));
         } else {
             for d in &damage {
-                println!(
+                say!(
                     "{}: {} bytes cannot be read from offset {}: {}",
                     d.file.display(),
                     d.lost,
@@ -58,9 +58,9 @@ impl Store {
                     d.why
                 );
             }
-            println!("{records} records can be read; {} damaged places", damage.len());
+            say!("{records} records can be read; {} damaged places", damage.len());
             if let Some(kept) = &kept {
-                println!("the old files are kept in {}", kept.display());
+                say!("the old files are kept in {}", kept.display());
             }
         }
         let sound = damage.is_empty() || kept.is_some();

@@ -39,7 +39,7 @@ impl Trace {
         let port = running(&self.place)?;
         if self.on || self.off {
             port.json("POST", "/api/trace", Some(&json!({ "enabled": self.on })))?;
-            println!("messages are {} kept", if self.on { "now" } else { "no longer" });
+            say!("messages are {} kept", if self.on { "now" } else { "no longer" });
             return Ok(ExitCode::SUCCESS);
         }
         let query = match (&self.call_id, &self.user) {
@@ -48,24 +48,24 @@ impl Trace {
             (None, None) => return self.calls(&port),
         };
         let path = format!("/api/trace?{query}&messages={}&json={}", self.messages, self.json);
-        print!("{}", port.text("GET", &path, None)?);
+        say_text!("{}", port.text("GET", &path, None)?);
         Ok(ExitCode::SUCCESS)
     }
 
     fn calls(&self, port: &Port) -> Result<ExitCode> {
         let calls = port.get("/api/calls")?;
         if self.json {
-            println!("{calls}");
+            say!("{calls}");
             return Ok(ExitCode::SUCCESS);
         }
         let calls = calls.as_array().cloned().unwrap_or_default();
         if calls.is_empty() {
-            println!("no messages are kept; `towel trace --on` begins it");
+            say!("no messages are kept; `towel trace --on` begins it");
         }
         for call in calls {
             let field =
                 |name: &str| call.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
-            println!(
+            say!(
                 "{:10} {} -> {}  {}",
                 field("method"),
                 field("from"),
@@ -81,7 +81,7 @@ impl Trace {
 pub(crate) fn reload(place: &Place) -> Result<ExitCode> {
     let port = running(place)?;
     let done = port.json("POST", "/api/reload", None)?;
-    println!("{}", done.get("reloaded").and_then(Value::as_str).unwrap_or("done"));
+    say!("{}", done.get("reloaded").and_then(Value::as_str).unwrap_or("done"));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -94,7 +94,7 @@ impl Way {
             }
         };
         if self.ladder && !self.json {
-            println!("{}", uac.ladder());
+            say!("{}", uac.ladder());
         }
         let mut value = value;
         if self.ladder
@@ -102,7 +102,7 @@ impl Way {
         {
             object.insert("ladder".into(), uac.ladder().into());
         }
-        println!("{}", if self.json { value.to_string() } else { text });
+        say!("{}", if self.json { value.to_string() } else { text });
         ExitCode::from(code)
     }
 }
@@ -168,9 +168,9 @@ impl Register {
                 let from = text.first("From").unwrap_or("");
                 let body = String::from_utf8_lossy(&text.body);
                 if json {
-                    println!("{}", json!({ "method": text.method(), "from": from, "body": body }));
+                    say!("{}", json!({ "method": text.method(), "from": from, "body": body }));
                 } else {
-                    println!("{} from {from}: {body}", text.method());
+                    say!("{} from {from}: {body}", text.method());
                 }
             })?;
         }

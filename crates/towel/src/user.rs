@@ -89,7 +89,7 @@ impl User {
             What::List => self.list(&config, port)?,
         };
         let (value, text) = done;
-        println!("{}", if self.json { value.to_string() } else { text });
+        say!("{}", if self.json { value.to_string() } else { text });
         Ok(ExitCode::SUCCESS)
     }
 

@@ -1,0 +1,275 @@
+//! The program from the command line: what a person types and what comes back.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+const TOWEL: &str = env!("CARGO_BIN_EXE_towel");
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name =
+            format!("towel-cli-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A running server.
+struct Server {
+    child: Child,
+    told: Value,
+}
+
+impl Server {
+    fn start(arguments: &[&str]) -> Server {
+        let mut child = Command::new(TOWEL)
+            .args(["serve", "--log-format", "json", "--listen", "udp:127.0.0.1:0"])
+            .args(["--listen", "tcp:127.0.0.1:0", "--set", "http.address=\"127.0.0.1:0\""])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        Server { child, told }
+    }
+
+    /// Where it listens.
+    fn at(&self, transport: &str) -> String {
+        let all = self.told["listeners"].as_array().unwrap();
+        let found = all.iter().find(|l| l["transport"] == transport).unwrap();
+        format!("127.0.0.1:{}", found["port"])
+    }
+
+    fn password(&self, user: &str) -> String {
+        let made = self.told["made"].as_array().unwrap();
+        let found = made.iter().find(|m| m["user"] == user).unwrap();
+        found["password"].as_str().unwrap().to_owned()
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn towel(arguments: &[&str]) -> Output {
+    Command::new(TOWEL).args(arguments).env_remove("TOWEL_PASSWORD").output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let output = towel(arguments);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", text(&output)))
+}
+
+#[test]
+fn from_nothing_to_a_message_and_through_a_crash() {
+    let folder = Folder::new();
+    let data = folder.path("data");
+    let server = Server::start(&["--data", &data]);
+    let (udp, tcp) = (server.at("udp"), server.at("tcp"));
+    let (alice, bob) = (server.password("alice"), server.password("bob"));
+
+    let options = json(&["options", &udp, "--json", "--timeout", "5"]);
+    assert_eq!(options["status"], 200);
+    assert!(options["result"]["Allow"].as_str().unwrap().contains("REGISTER"), "{options}");
+
+    // Bob is a phone made of text.
+    let mut phone = Command::new(TOWEL)
+        .args(["register", &format!("bob@{tcp}"), "-t", "tcp", "-p", &bob, "--stay", "60", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut heard = BufReader::new(phone.stdout.take().unwrap());
+    let mut line = String::new();
+    heard.read_line(&mut line).unwrap();
+    let registered: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(registered["status"], 200, "{line}");
+
+    let to = format!("bob@{udp}");
+    let send = ["message", &to, "don't panic", "--from", "alice@127.0.0.1", "--timeout", "5"];
+    let sent = towel(&[&send[..], &["-p", &alice, "--ladder"]].concat());
+    assert!(sent.status.success(), "{}", text(&sent));
+    assert!(text(&sent).contains("407 Proxy Authentication"), "{}", text(&sent));
+    line.clear();
+    heard.read_line(&mut line).unwrap();
+    let came: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&came["method"], &came["body"]), (&"MESSAGE".into(), &"don't panic".into()));
+    phone.kill().unwrap();
+    phone.wait().unwrap();
+
+    // Nobody else speaks in alice's name.
+    let forged = towel(&[&send[..], &["-p", "wrong"]].concat());
+    assert_eq!(forged.status.code(), Some(1), "{}", text(&forged));
+
+    let user = format!("alice@{udp}");
+    let wrong = towel(&["register", &user, "-p", "wrong", "--timeout", "5"]);
+    assert_eq!(wrong.status.code(), Some(1), "{}", text(&wrong));
+    let right = towel(&["register", &user, "-p", &alice, "--contact", "sip:alice@192.0.2.1"]);
+    assert!(right.status.success(), "{}", text(&right));
+    let crashed_at = udp.clone();
+    server.kill();
+
+    let none = towel(&["options", &crashed_at, "--timeout", "1"]);
+    assert!(matches!(none.status.code(), Some(3 | 4)), "{}", text(&none));
+
+    let again = Server::start(&["--data", &data]);
+    assert_eq!(again.told["made"], Value::Array(Vec::new()));
+    let user = format!("alice@{}", again.at("udp"));
+    let found = towel(&["register", &user, "-p", &alice, "--query", "--timeout", "5"]);
+    assert!(text(&found).contains("<sip:alice@192.0.2.1>"), "{}", text(&found));
+}
+
+#[test]
+fn users_come_and_go_with_and_without_a_running_server() {
+    let folder = Folder::new();
+    let data = folder.path("data");
+    let user = |arguments: &[&str]| towel(&[&["user", "--data", &data], arguments].concat());
+    let names = || {
+        let list = json(&["user", "--data", &data, "--json", "list"]);
+        let list: Vec<String> = list
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|u| u["user"].as_str().unwrap().to_owned())
+            .collect();
+        list.join(" ")
+    };
+    let added = user(&["add", "carol", "--password", "secret of carol"]);
+    assert!(added.status.success(), "{}", text(&added));
+    assert!(!text(&added).contains("secret of carol"));
+    assert_eq!(names(), "carol");
+    let twice = user(&["add", "carol"]);
+    assert!(text(&twice).contains("there is a user carol"), "{}", text(&twice));
+
+    let server = Server::start(&["--data", &data]);
+    let there = format!("carol@{}", server.at("udp"));
+    let registered = towel(&["register", &there, "-p", "secret of carol", "--timeout", "5"]);
+    assert!(registered.status.success(), "{}", text(&registered));
+    // The same commands go through the server now, and what they do holds at once.
+    let made = json(&["user", "--data", &data, "--json", "add", "dave"]);
+    let password = made["password"].as_str().unwrap();
+    let dave = format!("dave@{}", server.at("udp"));
+    let registered = towel(&["register", &dave, "-p", password, "--timeout", "5"]);
+    assert!(registered.status.success(), "{}", text(&registered));
+    assert!(user(&["remove", "carol"]).status.success());
+    let refused = towel(&["register", &there, "-p", "secret of carol", "--timeout", "5"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused));
+    assert_eq!(names(), "dave");
+    drop(server);
+    assert_eq!(names(), "dave");
+    let nobody = user(&["remove", "carol"]);
+    assert!(text(&nobody).contains("there is no user carol"), "{}", text(&nobody));
+}
+
+#[test]
+fn a_broken_configuration_starts_nothing_and_changes_nothing() {
+    let folder = Folder::new();
+    let (file, data) = (folder.path("towel.toml"), folder.path("data"));
+    std::fs::write(&file, "domains = [\"example.org\"]\n\n[auth]\nregistr = false\n").unwrap();
+    let refused = towel(&["serve", "--config", &file, "--data", &data]);
+    assert_eq!(refused.status.code(), Some(3));
+    let said = text(&refused);
+    assert!(said.contains("towel.toml:4:1: `auth.registr`: unknown key"), "{said}");
+    assert!(said.contains("did you mean `register`?"), "{said}");
+    assert!(!PathBuf::from(&data).exists());
+    let checked = json(&["check", &file, "--json"]);
+    assert_eq!(checked["problems"][0]["line"], 4);
+
+    std::fs::write(&file, "domains = [\"example.org\"]\n").unwrap();
+    assert!(towel(&["check", &file]).status.success());
+    let server = Server::start(&["--config", &file, "--data", &data]);
+    std::fs::write(&file, "domains = [\"example.org\", \"example.org\"]\n").unwrap();
+    let reload = towel(&["reload", "--data", &data]);
+    assert_eq!(reload.status.code(), Some(3));
+    assert!(text(&reload).contains("towel.toml:1:27: `domains`"), "{}", text(&reload));
+
+    let more = "domains = [\"example.org\", \"example.com\"]\n[[user]]\nname = \"erin\"\n\
+                domain = \"example.com\"\npassword = \"mostly\"\n";
+    std::fs::write(&file, more).unwrap();
+    let reload = towel(&["reload", "--data", &data]);
+    assert!(reload.status.success(), "{}", text(&reload));
+    let udp = server.at("udp");
+    let erin = ["register", "erin@example.com", "--server", &udp, "--timeout", "5"];
+    let registered = towel(&[&erin[..], &["-p", "mostly"]].concat());
+    assert!(registered.status.success(), "{}", text(&registered));
+}
+
+#[test]
+fn a_call_of_the_running_server_is_drawn() {
+    let folder = Folder::new();
+    let data = folder.path("data");
+    let server = Server::start(&["--data", &data, "--set", "trace.enabled=true"]);
+    let alice = format!("alice@{}", server.at("udp"));
+    let done = json(&["register", &alice, "-p", &server.password("alice"), "--json"]);
+    let call_id = done["call_id"].as_str().unwrap();
+    let drawn = towel(&["trace", "--data", &data, "--call-id", call_id]);
+    let drawn = text(&drawn);
+    assert!(drawn.contains("REGISTER") && drawn.contains("401 Unauthorized"), "{drawn}");
+    let by_user = text(&towel(&["trace", "--data", &data, "--user", "alice", "--messages"]));
+    assert!(by_user.contains("Call-ID: ") && by_user.contains("200 OK"), "{by_user}");
+    assert!(towel(&["trace", "--data", &data, "--off"]).status.success());
+    let nothing = text(&towel(&["trace", "--data", &data]));
+    assert!(nothing.contains("no messages are kept"), "{nothing}");
+}
+
+#[test]
+fn the_guide_is_whole_json_and_pages() {
+    let guide = json(&["guide", "--json"]);
+    let guide = guide.as_array().unwrap();
+    assert!(guide.len() > 90, "{}", guide.len());
+    for entry in guide {
+        for key in ["id", "section", "title", "documents", "roles", "status", "flows"] {
+            assert!(entry.get(key).is_some(), "{key} is missing: {entry}");
+        }
+    }
+    let page = text(&towel(&["guide", "symmetric-response"]));
+    assert!(page.contains("RFC 3581") && page.contains("run just now"), "{page}");
+    let wrong = towel(&["guide", "symetric-response"]);
+    assert!(text(&wrong).contains("did you mean `symmetric-response`?"), "{}", text(&wrong));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stop_is_clean() {
+    let folder = Folder::new();
+    let mut server = Server::start(&["--data", &folder.path("data")]);
+    let pid = server.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    let check = towel(&["store", "--data", &folder.path("data"), "check"]);
+    assert!(text(&check).contains("0 damaged places"), "{}", text(&check));
+}

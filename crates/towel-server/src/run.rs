@@ -79,6 +79,26 @@ impl Persist for ToStore {
     }
 }
 
+/// The signals that stop a server or have it read its configuration again.
+#[derive(Debug)]
+pub struct Signals(SigSet);
+
+impl Signals {
+    /// Holds them back on this thread and on those that it starts, for [`run`] to wait for. To be
+    /// called before any thread is started: a signal goes to whichever thread takes it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn hold() -> Result<Signals, String> {
+        let mut signals = SigSet::empty();
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            signals.add(signal);
+        }
+        signals.thread_block().map_err(|e| format!("signals: {e}"))?;
+        Ok(Signals(signals))
+    }
+}
+
 /// Runs a server until it is told to stop.
 ///
 /// `again` reads the configuration anew, for a reload.
@@ -89,15 +109,10 @@ pub fn run(
     config: Config,
     again: Box<dyn Fn() -> Result<Config, Vec<Problem>> + Send + Sync>,
     log: Log,
+    signals: Signals,
     watch: &mut dyn Watch,
 ) -> Result<(), String> {
     let began = Instant::now();
-    // Before any thread: those that come later inherit the mask, and one thread waits for them.
-    let mut signals = SigSet::empty();
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-        signals.add(signal);
-    }
-    signals.thread_block().map_err(|e| format!("signals: {e}"))?;
     more_descriptors();
 
     make_data_folder(&config.data)?;
@@ -171,7 +186,7 @@ pub fn run(
         config: RwLock::new(config.clone()),
     });
     let http = config.http.enabled.then(|| open_http(&config, &control, token));
-    wait_for_signals(signals, Arc::clone(&control)).map_err(|e| format!("signals: {e}"))?;
+    wait_for_signals(signals.0, Arc::clone(&control)).map_err(|e| format!("signals: {e}"))?;
 
     watch.up(&Started {
         listeners,

@@ -1,9 +1,18 @@
 //! The towel program: a SIP server, its tools, and the living guide.
 
+/// `println!` for a reader that may have gone.
+macro_rules! say {
+    ($($arg:tt)*) => { $crate::options::write_out(format_args!($($arg)*), true) };
+}
+
+/// `print!` for a reader that may have gone.
+macro_rules! say_text {
+    ($($arg:tt)*) => { $crate::options::write_out(format_args!($($arg)*), false) };
+}
+
 mod check;
 mod guide;
 mod http;
-#[macro_use]
 mod options;
 mod progress;
 mod serve;

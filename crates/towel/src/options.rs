@@ -83,15 +83,3 @@ pub(crate) fn write_out(text: std::fmt::Arguments<'_>, line: bool) {
         std::process::exit(0);
     }
 }
-
-/// `println!` for a reader that may have gone.
-
-macro_rules! say {
-    ($($arg:tt)*) => { $crate::options::write_out(format_args!($($arg)*), true) };
-}
-
-/// `print!` for a reader that may have gone.
-
-macro_rules! say_text {
-    ($($arg:tt)*) => { $crate::options::write_out(format_args!($($arg)*), false) };
-}

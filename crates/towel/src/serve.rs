@@ -9,7 +9,7 @@ use serde_json::json;
 use towel_core::io::{Listener, Transport};
 use towel_server::config::{Config, LogFormat, LogLevel, Problem, load, parse_listen};
 use towel_server::log::Log;
-use towel_server::run::{Started, Watch, run};
+use towel_server::run::{Signals, Started, Watch, run};
 
 use crate::options::{FAILED, Place};
 use crate::progress::Progress;
@@ -108,10 +108,11 @@ impl Serve {
                 return Ok(ExitCode::from(FAILED));
             }
         };
+        let signals = Signals::hold().map_err(anyhow::Error::msg)?;
         let log = Log::start(config.log.level, config.log.format)?;
         let mut watch = Screen { config: config.clone(), bar: None };
         let again = Box::new(move || reader.read());
-        match run(config, again, log, &mut watch) {
+        match run(config, again, log, signals, &mut watch) {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(why) => {
                 eprintln!("towel: {}", why.trim_end());

@@ -1,27 +1,18 @@
 //! The client side: requests sent, responses matched (RFC 3261 section 17.1.3), the next target
 //! tried where one fails (RFC 3263 section 4.3).
 
-use std::time::Duration;
-
-use towel_message::build::{ack_for_non_2xx, cancel_for};
-use towel_message::{Message, Name};
-
 use super::{
     ClientId, Destination, Due, Failure, Pending, Received, Refusal, Stack, TransactionUser,
     located_by,
 };
 use crate::hash::Hasher;
 use crate::io::{Flow, ListenerId, Now, Outbox, Transport};
-use crate::locating::{self, Completed, LocateFault, Located, Target, Targets};
+use crate::locating::{self, LocateFault, Located, Target, Targets};
 use crate::time::TimerId;
 use crate::transaction::client::{Client, Event, Machine};
-use crate::transaction::machines::invite_client;
 use crate::transaction::table::{Action, Timer};
-use crate::transaction::token::{COOKIE, LENGTH, Token};
-use crate::transport::via::{ViaStamp, write_prefix, write_value};
-
-/// How many targets one request is tried at.
-const MAX_ATTEMPTS: u8 = 8;
+use crate::transaction::token::{LENGTH, Token};
+use crate::transport::via::{ViaStamp, write_value};
 
 /// What is known of the way before the request is written.
 struct Way {
@@ -114,37 +105,6 @@ impl Stack {
         Ok(())
     }
 
-    /// Cancels an INVITE (RFC 3261 section 9.1): at once if a provisional response has come, else
-    /// when one comes; if a final one comes first, not at all. `reason` is the value of a Reason
-    /// header field for the CANCEL.
-    pub fn cancel(
-        &mut self,
-        now: Now,
-        out: &mut Outbox,
-        id: ClientId,
-        reason: Option<&[u8]>,
-    ) -> Result<(), Refusal> {
-        let Some(client) = self.clients.get_mut(id) else { return Err(Refusal::Stale) };
-        if !client.machine.is_invite() || client.cancelling.is_some() {
-            return Err(Refusal::State);
-        }
-        if let Some(lookup) = client.lookup.take() {
-            self.lookups.remove(&lookup);
-            self.locator.abandon(lookup);
-            self.pending.push(Pending::ClientFailed(id, Failure::Cancelled));
-            return Ok(());
-        }
-        client.cancelling = Some(reason.unwrap_or_default().to_vec());
-        match client.machine {
-            Machine::Invite(invite_client::State::Calling) => Ok(()),
-            Machine::Invite(invite_client::State::Proceeding) => {
-                self.send_cancel(now, out, id);
-                Ok(())
-            }
-            _ => Err(Refusal::State),
-        }
-    }
-
     /// The user wants to hear no more of a request; its transaction goes on absorbing.
     pub fn abandon(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get_mut(id) {
@@ -175,7 +135,7 @@ impl Stack {
         self.clients.get(id)?.flow
     }
 
-    fn token(&self, id: ClientId, attempt: u8) -> [u8; LENGTH] {
+    pub(super) fn token(&self, id: ClientId, attempt: u8) -> [u8; LENGTH] {
         Token { slot: id.slot, generation: id.generation, attempt }.write(self.branch_key)
     }
 
@@ -239,7 +199,7 @@ impl Stack {
         Some(way)
     }
 
-    fn write_stamped(
+    pub(super) fn write_stamped(
         &mut self,
         transport: Transport,
         listener: ListenerId,
@@ -256,7 +216,7 @@ impl Stack {
     }
 
     /// Sends to a target for the first time; what fails is pending.
-    fn launch(
+    pub(super) fn launch(
         &mut self,
         now: Now,
         out: &mut Outbox,
@@ -321,7 +281,7 @@ impl Stack {
     }
 
     /// Sends without a transaction; gives the buffer back.
-    fn launch_once(
+    pub(super) fn launch_once(
         &mut self,
         now: Now,
         out: &mut Outbox,
@@ -346,42 +306,7 @@ impl Stack {
         request
     }
 
-    /// Puts another Via in the place of ours: another attempt, or another way than was thought when
-    /// the request was written.
-    fn restamp(&mut self, id: ClientId, transport: Transport, listener: ListenerId, attempt: u8) {
-        let Some(client) = self.clients.get(id) else { return };
-        let (old_transport, old_listener, old_attempt) = client.written;
-        let old_token = [COOKIE, &self.token(id, old_attempt)].concat();
-        let new_token = [COOKIE, &self.token(id, attempt)].concat();
-        let prefix = |transport, listener| {
-            let mut bytes = Vec::new();
-            if let Some(station) = self.station(listener).or(self.stations.first()) {
-                write_prefix(transport, station, self.transport.alias, &mut bytes);
-            }
-            bytes
-        };
-        let (old, new) = (prefix(old_transport, old_listener), prefix(transport, listener));
-        let Some(at) =
-            client.request.windows(old_token.len()).position(|window| window == old_token)
-        else {
-            return;
-        };
-        let end = at + old_token.len();
-        let start = match client.request.get(..at) {
-            Some(before) if before.ends_with(&old) => at - old.len(),
-            // Somebody wrote something between: the branch is what matters.
-            _ => at,
-        };
-        let Some(client) = self.clients.get_mut(id) else { return };
-        if start < at {
-            client.request.splice(start..end, new.into_iter().chain(new_token));
-        } else {
-            client.request.splice(at..end, new_token);
-        }
-        client.written = (transport, listener, attempt);
-    }
-
-    fn transmit_request(&mut self, now: Now, out: &mut Outbox, id: ClientId) {
+    pub(super) fn transmit_request(&mut self, now: Now, out: &mut Outbox, id: ClientId) {
         let Some(client) = self.clients.get(id) else { return };
         match client.flow.filter(|flow| self.is_usable(flow)) {
             Some(flow) => {
@@ -393,7 +318,7 @@ impl Stack {
         }
     }
 
-    fn set_client_timer(&mut self, now: Now, id: ClientId, timer: Timer) {
+    pub(super) fn set_client_timer(&mut self, now: Now, id: ClientId, timer: Timer) {
         let count = self.clients.len();
         let Some(client) = self.clients.get_mut(id) else { return };
         let interval = if timer == Timer::E && client.machine.is_proceeding() {
@@ -410,48 +335,6 @@ impl Stack {
             std::mem::replace(&mut client.end, due)
         };
         self.wheel.clear(old);
-    }
-
-    fn send_cancel(&mut self, now: Now, out: &mut Outbox, id: ClientId) {
-        let mut bytes = self.buffer();
-        let mut index = self.index();
-        if let Some(client) = self.clients.get(id)
-            && let Some(reason) = &client.cancelling
-            && let Ok(request) = Message::parse(&client.request, &mut index, &self.transport.limits)
-        {
-            const END: &[u8] = b"Content-Length: 0\r\n\r\n";
-            cancel_for(&request, &mut bytes);
-            if !reason.is_empty() && bytes.ends_with(END) {
-                bytes.truncate(bytes.len() - END.len());
-                bytes.extend_from_slice(b"Reason: ");
-                bytes.extend_from_slice(reason);
-                bytes.extend_from_slice(b"\r\n");
-                bytes.extend_from_slice(END);
-            }
-        }
-        self.give_back_index(index);
-        let Some(client) = self.clients.get(id) else { return self.give_back(bytes) };
-        let mut cancel = new_client(0, client.written.0, client.written.1);
-        cancel.written = client.written;
-        cancel.flow = client.flow;
-        cancel.target = client.target.clone();
-        cancel.machine = Machine::for_request(&bytes);
-        cancel.request = bytes;
-        cancel.silent = true;
-        let reliable = client.flow.is_some_and(|flow| flow.transport.reliable());
-        let cancel = self.clients.insert(cancel);
-        self.set_client_timer(now, cancel, Timer::F);
-        if !reliable {
-            self.set_client_timer(now, cancel, Timer::E);
-        }
-        self.transmit_request(now, out, cancel);
-        if let Some(client) = self.clients.get_mut(id) {
-            client.cancel = Some(cancel);
-            let actions = client.machine.step(Event::Cancelling, reliable);
-            if actions.is_some() {
-                self.set_client_timer(now, id, Timer::Cancelled);
-            }
-        }
     }
 
     /// The transaction that a response belongs to: by its branch, and its method (17.1.3). `Err`
@@ -563,111 +446,6 @@ impl Stack {
         self.step_client(now, out, user, id, Event::Transport, None);
     }
 
-    /// DNS has said where to go.
-    pub(super) fn located<U: TransactionUser + ?Sized>(
-        &mut self,
-        now: Now,
-        out: &mut Outbox,
-        user: &mut U,
-        completed: Vec<Completed>,
-    ) {
-        for Completed { lookup, result } in completed {
-            let Some(id) = self.lookups.remove(&lookup) else { continue };
-            let Some(client) = self.clients.get_mut(id) else { continue };
-            client.lookup = None;
-            let first = match result {
-                Ok(mut targets) => {
-                    let first = targets.take_next();
-                    client.targets = targets;
-                    first.ok_or(LocateFault::NoSuchName)
-                }
-                Err(fault) => Err(fault),
-            };
-            match first {
-                Ok(target) if client.machine == Machine::Once => {
-                    if let Some(client) = self.clients.remove(id) {
-                        let request = self.launch_once(now, out, client.request, target, None);
-                        self.give_back(request);
-                    }
-                }
-                Ok(target) => self.launch(now, out, id, target, None, false),
-                Err(fault) => self.client_failed(now, out, user, id, Failure::NotLocated(fault)),
-            }
-        }
-    }
-
-    /// Goes on to the next target, if there is one and the request is still wanted.
-    fn try_next(&mut self, now: Now, out: &mut Outbox, id: ClientId) -> bool {
-        let Some(client) = self.clients.get_mut(id) else { return false };
-        if client.cancelling.is_some() || client.silent || client.attempt >= MAX_ATTEMPTS {
-            return false;
-        }
-        let fallback = client.fallback.take();
-        let any_size = fallback.is_some();
-        let Some(target) = fallback.or_else(|| client.targets.take_next()) else { return false };
-        self.wheel.clear(client.repeat);
-        self.wheel.clear(client.end);
-        client.machine = client.machine.restarted();
-        client.attempt += 1;
-        client.round = 0;
-        self.counters.failovers += 1;
-        self.launch(now, out, id, target, None, any_size);
-        true
-    }
-
-    /// After a 503: the next target, while what is left of this attempt's transaction goes on
-    /// acknowledging in a slot of its own.
-    fn try_next_after_unavailable(
-        &mut self,
-        now: Now,
-        out: &mut Outbox,
-        id: ClientId,
-        response: &Message<'_>,
-    ) -> bool {
-        let Some(client) = self.clients.get_mut(id) else { return false };
-        if let Some(target) = &client.target {
-            let after = response.value(Name::RetryAfter).and_then(retry_after);
-            self.locator.failed(
-                now.at,
-                target.transport,
-                target.addr,
-                locating::Failure::Unavailable(after),
-            );
-        }
-        let Some(client) = self.clients.get_mut(id) else { return false };
-        if client.fallback.is_none() && client.targets.left() == 0 {
-            return false;
-        }
-        let mut rest = None;
-        if client.machine == Machine::Invite(invite_client::State::Completed)
-            && self.clients.len() < self.settings.max
-        {
-            let Some(client) = self.clients.get_mut(id) else { return false };
-            let mut old = new_client(0, client.written.0, client.written.1);
-            old.silent = true;
-            old.machine = client.machine;
-            old.flow = client.flow;
-            old.attempt = client.attempt;
-            old.previous = client.previous;
-            old.request.extend_from_slice(&client.request);
-            old.ack = std::mem::take(&mut client.ack);
-            rest = Some(self.clients.insert(old));
-        }
-        if !self.try_next(now, out, id) {
-            if let Some(rest) = rest {
-                self.clients.remove(rest);
-            }
-            return false;
-        }
-        if let Some(rest) = rest {
-            self.set_client_timer(now, rest, Timer::D);
-            if let Some(client) = self.clients.get_mut(id) {
-                client.previous = Some(rest);
-            }
-        }
-        true
-    }
-
     fn step_client<U: TransactionUser + ?Sized>(
         &mut self,
         now: Now,
@@ -766,34 +544,6 @@ impl Stack {
         self.give_back(request);
     }
 
-    fn send_ack(
-        &mut self,
-        now: Now,
-        out: &mut Outbox,
-        id: ClientId,
-        response: Option<&Received<'_>>,
-    ) {
-        let mut index = self.index();
-        if let Some(client) = self.clients.get_mut(id)
-            && let Some(flow) = client.flow
-        {
-            if client.ack.is_empty()
-                && let Some(response) = response
-                && let Ok(request) =
-                    Message::parse(&client.request, &mut index, &self.transport.limits)
-            {
-                ack_for_non_2xx(&request, &response.message, &mut client.ack);
-            }
-            let connected = flow.connection.is_none_or(|id| self.connections.get(id).is_some());
-            if connected && !client.ack.is_empty() {
-                self.counters.requests_sent += 1;
-                out.transmit(flow, &client.ack);
-                self.touch(now, &flow);
-            }
-        }
-        self.give_back_index(index);
-    }
-
     fn end_client<U: TransactionUser + ?Sized>(
         &mut self,
         now: Now,
@@ -818,7 +568,7 @@ impl Stack {
     }
 }
 
-fn new_client(user: u64, transport: Transport, listener: ListenerId) -> Client {
+pub(super) fn new_client(user: u64, transport: Transport, listener: ListenerId) -> Client {
     Client {
         machine: Machine::Once,
         user,
@@ -840,11 +590,4 @@ fn new_client(user: u64, transport: Transport, listener: ListenerId) -> Client {
         end: TimerId::NONE,
         round: 0,
     }
-}
-
-/// The seconds of a Retry-After, whose comment and parameters matter to people only.
-fn retry_after(value: &[u8]) -> Option<Duration> {
-    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let seconds = std::str::from_utf8(value.get(..digits)?).ok()?.parse::<u32>().ok()?;
-    Some(Duration::from_secs(u64::from(seconds)))
 }

@@ -1,0 +1,174 @@
+//! From one target to the next (RFC 3263 section 4.3): a new transaction under the same handle,
+//! with a branch of its own.
+
+use std::time::Duration;
+
+use towel_message::{Message, Name};
+
+use super::client::new_client;
+use super::{ClientId, Failure, Stack, TransactionUser};
+use crate::io::{ListenerId, Now, Outbox, Transport};
+use crate::locating::{self, Completed, LocateFault};
+use crate::transaction::client::Machine;
+use crate::transaction::machines::invite_client;
+use crate::transaction::table::Timer;
+use crate::transaction::token::COOKIE;
+use crate::transport::via::write_prefix;
+
+/// How many targets one request is tried at.
+const MAX_ATTEMPTS: u8 = 8;
+
+impl Stack {
+    /// DNS has said where to go.
+    pub(super) fn located<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        completed: Vec<Completed>,
+    ) {
+        for Completed { lookup, result } in completed {
+            let Some(id) = self.lookups.remove(&lookup) else { continue };
+            let Some(client) = self.clients.get_mut(id) else { continue };
+            client.lookup = None;
+            let first = match result {
+                Ok(mut targets) => {
+                    let first = targets.take_next();
+                    client.targets = targets;
+                    first.ok_or(LocateFault::NoSuchName)
+                }
+                Err(fault) => Err(fault),
+            };
+            match first {
+                Ok(target) if client.machine == Machine::Once => {
+                    if let Some(client) = self.clients.remove(id) {
+                        let request = self.launch_once(now, out, client.request, target, None);
+                        self.give_back(request);
+                    }
+                }
+                Ok(target) => self.launch(now, out, id, target, None, false),
+                Err(fault) => self.client_failed(now, out, user, id, Failure::NotLocated(fault)),
+            }
+        }
+    }
+
+    /// Goes on to the next target, if there is one and the request is still wanted.
+    pub(super) fn try_next(&mut self, now: Now, out: &mut Outbox, id: ClientId) -> bool {
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        if client.cancelling.is_some() || client.silent || client.attempt >= MAX_ATTEMPTS {
+            return false;
+        }
+        let fallback = client.fallback.take();
+        let any_size = fallback.is_some();
+        let Some(target) = fallback.or_else(|| client.targets.take_next()) else { return false };
+        self.wheel.clear(client.repeat);
+        self.wheel.clear(client.end);
+        client.machine = client.machine.restarted();
+        client.attempt += 1;
+        client.round = 0;
+        self.counters.failovers += 1;
+        self.launch(now, out, id, target, None, any_size);
+        true
+    }
+
+    /// After a 503: the next target, while what is left of this attempt's transaction goes on
+    /// acknowledging in a slot of its own.
+    pub(super) fn try_next_after_unavailable(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        id: ClientId,
+        response: &Message<'_>,
+    ) -> bool {
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        if let Some(target) = &client.target {
+            let after = response.value(Name::RetryAfter).and_then(retry_after);
+            self.locator.failed(
+                now.at,
+                target.transport,
+                target.addr,
+                locating::Failure::Unavailable(after),
+            );
+        }
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        if client.fallback.is_none() && client.targets.left() == 0 {
+            return false;
+        }
+        let mut rest = None;
+        if client.machine == Machine::Invite(invite_client::State::Completed)
+            && self.clients.len() < self.settings.max
+        {
+            let Some(client) = self.clients.get_mut(id) else { return false };
+            let mut old = new_client(0, client.written.0, client.written.1);
+            old.silent = true;
+            old.machine = client.machine;
+            old.flow = client.flow;
+            old.attempt = client.attempt;
+            old.previous = client.previous;
+            old.request.extend_from_slice(&client.request);
+            old.ack = std::mem::take(&mut client.ack);
+            rest = Some(self.clients.insert(old));
+        }
+        if !self.try_next(now, out, id) {
+            if let Some(rest) = rest {
+                self.clients.remove(rest);
+            }
+            return false;
+        }
+        if let Some(rest) = rest {
+            self.set_client_timer(now, rest, Timer::D);
+            if let Some(client) = self.clients.get_mut(id) {
+                client.previous = Some(rest);
+            }
+        }
+        true
+    }
+
+    /// Puts another Via in the place of ours: another attempt, or another way than was thought when
+    /// the request was written.
+    pub(super) fn restamp(
+        &mut self,
+        id: ClientId,
+        transport: Transport,
+        listener: ListenerId,
+        attempt: u8,
+    ) {
+        let Some(client) = self.clients.get(id) else { return };
+        let (old_transport, old_listener, old_attempt) = client.written;
+        let old_token = [COOKIE, &self.token(id, old_attempt)].concat();
+        let new_token = [COOKIE, &self.token(id, attempt)].concat();
+        let prefix = |transport, listener| {
+            let mut bytes = Vec::new();
+            if let Some(station) = self.station(listener).or(self.stations.first()) {
+                write_prefix(transport, station, self.transport.alias, &mut bytes);
+            }
+            bytes
+        };
+        let (old, new) = (prefix(old_transport, old_listener), prefix(transport, listener));
+        let Some(at) =
+            client.request.windows(old_token.len()).position(|window| window == old_token)
+        else {
+            return;
+        };
+        let end = at + old_token.len();
+        let start = match client.request.get(..at) {
+            Some(before) if before.ends_with(&old) => at - old.len(),
+            // Somebody wrote something between: the branch is what matters.
+            _ => at,
+        };
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if start < at {
+            client.request.splice(start..end, new.into_iter().chain(new_token));
+        } else {
+            client.request.splice(at..end, new_token);
+        }
+        client.written = (transport, listener, attempt);
+    }
+}
+
+/// The seconds of a Retry-After, whose comment and parameters matter to people only.
+fn retry_after(value: &[u8]) -> Option<Duration> {
+    let digits = value.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let seconds = std::str::from_utf8(value.get(..digits)?).ok()?.parse::<u32>().ok()?;
+    Some(Duration::from_secs(u64::from(seconds)))
+}

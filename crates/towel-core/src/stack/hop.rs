@@ -1,0 +1,115 @@
+//! The two requests that go hop by hop after an INVITE: the CANCEL (RFC 3261 section 9.1) and the
+//! ACK for a response other than 2xx (section 17.1.1.3).
+
+use towel_message::Message;
+use towel_message::build::{ack_for_non_2xx, cancel_for};
+
+use super::client::new_client;
+use super::{ClientId, Failure, Pending, Received, Refusal, Stack};
+use crate::io::{Now, Outbox};
+use crate::transaction::client::{Event, Machine};
+use crate::transaction::machines::invite_client;
+use crate::transaction::table::Timer;
+
+impl Stack {
+    /// Cancels an INVITE (RFC 3261 section 9.1): at once if a provisional response has come, else
+    /// when one comes; if a final one comes first, not at all. `reason` is the value of a Reason
+    /// header field for the CANCEL.
+    pub fn cancel(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        id: ClientId,
+        reason: Option<&[u8]>,
+    ) -> Result<(), Refusal> {
+        let Some(client) = self.clients.get_mut(id) else { return Err(Refusal::Stale) };
+        if !client.machine.is_invite() || client.cancelling.is_some() {
+            return Err(Refusal::State);
+        }
+        if let Some(lookup) = client.lookup.take() {
+            self.lookups.remove(&lookup);
+            self.locator.abandon(lookup);
+            self.pending.push(Pending::ClientFailed(id, Failure::Cancelled));
+            return Ok(());
+        }
+        client.cancelling = Some(reason.unwrap_or_default().to_vec());
+        match client.machine {
+            Machine::Invite(invite_client::State::Calling) => Ok(()),
+            Machine::Invite(invite_client::State::Proceeding) => {
+                self.send_cancel(now, out, id);
+                Ok(())
+            }
+            _ => Err(Refusal::State),
+        }
+    }
+
+    pub(super) fn send_cancel(&mut self, now: Now, out: &mut Outbox, id: ClientId) {
+        let mut bytes = self.buffer();
+        let mut index = self.index();
+        if let Some(client) = self.clients.get(id)
+            && let Some(reason) = &client.cancelling
+            && let Ok(request) = Message::parse(&client.request, &mut index, &self.transport.limits)
+        {
+            const END: &[u8] = b"Content-Length: 0\r\n\r\n";
+            cancel_for(&request, &mut bytes);
+            if !reason.is_empty() && bytes.ends_with(END) {
+                bytes.truncate(bytes.len() - END.len());
+                bytes.extend_from_slice(b"Reason: ");
+                bytes.extend_from_slice(reason);
+                bytes.extend_from_slice(b"\r\n");
+                bytes.extend_from_slice(END);
+            }
+        }
+        self.give_back_index(index);
+        let Some(client) = self.clients.get(id) else { return self.give_back(bytes) };
+        let mut cancel = new_client(0, client.written.0, client.written.1);
+        cancel.written = client.written;
+        cancel.flow = client.flow;
+        cancel.target = client.target.clone();
+        cancel.machine = Machine::for_request(&bytes);
+        cancel.request = bytes;
+        cancel.silent = true;
+        let reliable = client.flow.is_some_and(|flow| flow.transport.reliable());
+        let cancel = self.clients.insert(cancel);
+        self.set_client_timer(now, cancel, Timer::F);
+        if !reliable {
+            self.set_client_timer(now, cancel, Timer::E);
+        }
+        self.transmit_request(now, out, cancel);
+        if let Some(client) = self.clients.get_mut(id) {
+            client.cancel = Some(cancel);
+            let actions = client.machine.step(Event::Cancelling, reliable);
+            if actions.is_some() {
+                self.set_client_timer(now, id, Timer::Cancelled);
+            }
+        }
+    }
+
+    pub(super) fn send_ack(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        id: ClientId,
+        response: Option<&Received<'_>>,
+    ) {
+        let mut index = self.index();
+        if let Some(client) = self.clients.get_mut(id)
+            && let Some(flow) = client.flow
+        {
+            if client.ack.is_empty()
+                && let Some(response) = response
+                && let Ok(request) =
+                    Message::parse(&client.request, &mut index, &self.transport.limits)
+            {
+                ack_for_non_2xx(&request, &response.message, &mut client.ack);
+            }
+            let connected = flow.connection.is_none_or(|id| self.connections.get(id).is_some());
+            if connected && !client.ack.is_empty() {
+                self.counters.requests_sent += 1;
+                out.transmit(flow, &client.ack);
+                self.touch(now, &flow);
+            }
+        }
+        self.give_back_index(index);
+    }
+}

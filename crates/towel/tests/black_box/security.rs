@@ -1,0 +1,181 @@
+//! RFC 3261 section 22 with 7616 and 8760, and what nobody may be able to do.
+
+use crate::{
+    peer::{Credentials, Message, Peer, authorization, challenge, parameter, unique},
+    towel::{DOMAIN, Towel, password},
+};
+use std::sync::LazyLock;
+
+const USERS: [&str; 6] = ["alice", "bob", "carol", "dave", "erin", "frank"];
+
+static SERVER: LazyLock<Towel> = LazyLock::new(|| Towel::start(&USERS, ""));
+
+fn peer() -> Peer {
+    Peer::new(&SERVER)
+}
+
+fn register_with(peer: &Peer, user: &str, field: &str) -> Message {
+    let more = format!("Contact: <sip:x@{}>\r\nAuthorization: {field}\r\n", peer.at());
+    peer.ask(&peer.register(user, &more))
+}
+
+fn credentials<'a>(user: &'a str, password: &'a str, nc: u32) -> Credentials<'a> {
+    Credentials { user, password, method: "REGISTER", uri: "sip:towel.test", nc }
+}
+
+fn challenged(peer: &Peer, user: &str) -> Message {
+    let done = peer.ask(&peer.register(user, &format!("Contact: <sip:x@{}>\r\n", peer.at())));
+    assert_eq!(done.status(), 401, "{}", done.text);
+    done
+}
+
+#[test]
+fn all_three_algorithms_are_offered_in_order_and_work() {
+    let peer = peer();
+    let done = challenged(&peer, "alice");
+    let offered: Vec<_> =
+        done.all("WWW-Authenticate").iter().map(|c| parameter(c, "algorithm").unwrap()).collect();
+    assert_eq!(offered, ["SHA-256", "SHA-512-256", "MD5"]);
+    for algorithm in offered {
+        let asked = challenged(&peer, "alice");
+        let field = authorization(
+            challenge(&asked, &algorithm),
+            &credentials("alice", &password("alice"), 1),
+        );
+        let done = register_with(&peer, "alice", &field);
+        assert_eq!(done.status(), 200, "{algorithm}: {}", done.text);
+    }
+}
+
+#[test]
+fn a_wrong_password_and_an_unknown_user_look_the_same() {
+    let peer = peer();
+    let mut answers = Vec::new();
+    for user in ["alice", "nobody"] {
+        let asked = challenged(&peer, user);
+        let field = authorization(challenge(&asked, "MD5"), &credentials(user, "wrong", 1));
+        let done = register_with(&peer, user, &field);
+        let names: Vec<_> = done.fields.iter().map(|(n, _)| n.clone()).collect();
+        answers.push((done.start.clone(), names));
+    }
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0].0.split(' ').nth(1), Some("401"));
+}
+
+#[test]
+fn a_replay_is_refused() {
+    let peer = peer();
+    let asked = challenged(&peer, "bob");
+    let field =
+        authorization(challenge(&asked, "SHA-256"), &credentials("bob", &password("bob"), 1));
+    assert_eq!(register_with(&peer, "bob", &field).status(), 200);
+    assert_eq!(register_with(&peer, "bob", &field).status(), 401, "the same nonce count again");
+    let next =
+        authorization(challenge(&asked, "SHA-256"), &credentials("bob", &password("bob"), 2));
+    assert_eq!(register_with(&peer, "bob", &next).status(), 200, "the next nonce count");
+}
+
+#[test]
+fn a_made_up_nonce_is_stale_or_refused() {
+    let peer = peer();
+    let asked = challenged(&peer, "carol");
+    let real = parameter(challenge(&asked, "MD5"), "nonce").unwrap();
+    let forged = challenge(&asked, "MD5").replace(&real, "AAAAAAAAAAAAAAAAAAAAAAAA");
+    let field = authorization(&forged, &credentials("carol", &password("carol"), 1));
+    assert_eq!(register_with(&peer, "carol", &field).status(), 401);
+}
+
+#[test]
+fn nobody_registers_for_another() {
+    let peer = peer();
+    let asked = challenged(&peer, "dave");
+    let field = authorization(challenge(&asked, "MD5"), &credentials("dave", &password("dave"), 1));
+    let done = register_with(&peer, "erin", &field);
+    assert_eq!(done.status(), 403, "{}", done.text);
+}
+
+#[test]
+fn nothing_is_relayed_out_of_our_domains_for_strangers() {
+    let (peer, target) = (peer(), peer());
+    let uri = format!("sip:x@{}", target.at());
+    for more in [
+        String::new(),
+        format!("Route: <sip:{};lr>\r\n", SERVER.address()),
+        format!("Route: <sip:forged@{};lr>\r\n", SERVER.address()),
+        format!("Route: <sip:{};lr>\r\nTo: <{uri}>;tag=made-up\r\n", SERVER.address()),
+    ] {
+        for method in ["INVITE", "MESSAGE", "BYE", "REGISTER"] {
+            let done = peer.ask(&peer.request(method, &uri, &more));
+            assert!((400..500).contains(&done.status()), "{method} {more}: {}", done.text);
+        }
+        peer.send(&peer.request("ACK", &uri, &more));
+    }
+    target.hears_nothing();
+}
+
+#[test]
+fn who_claims_to_be_ours_must_prove_it() {
+    let (peer, callee) = (peer(), peer());
+    let asked = challenged(&callee, "frank");
+    let field =
+        authorization(challenge(&asked, "MD5"), &credentials("frank", &password("frank"), 1));
+    let more = format!("Contact: <sip:frank@{}>\r\nAuthorization: {field}\r\n", callee.at());
+    assert_eq!(callee.ask(&callee.register("frank", &more)).status(), 200);
+
+    let aor = format!("sip:frank@{DOMAIN}");
+    let from = |user: &str| format!("From: <sip:{user}@{DOMAIN}>;tag={}\r\n", unique("f"));
+    let done = peer.ask(&peer.request("MESSAGE", &aor, &from("alice")));
+    assert_eq!(done.status(), 407, "{}", done.text);
+    let prove = |as_user: &str, from_user: &str| {
+        let asked = peer.ask(&peer.request("MESSAGE", &aor, &from(from_user)));
+        let password = password(as_user);
+        let c =
+            Credentials { user: as_user, password: &password, method: "MESSAGE", uri: &aor, nc: 1 };
+        let field = authorization(challenge(&asked, "SHA-256"), &c);
+        peer.request(
+            "MESSAGE",
+            &aor,
+            &format!("{}Proxy-Authorization: {field}\r\n", from(from_user)),
+        )
+    };
+    assert_eq!(peer.ask(&prove("bob", "alice")).status(), 403);
+    callee.hears_nothing();
+    peer.send(&prove("alice", "alice"));
+    let got = callee.next();
+    assert!(!got.has("Proxy-Authorization"), "ours is taken off: {}", got.text);
+}
+
+#[test]
+fn odd_credentials_are_no_way_in() {
+    let peer = peer();
+    for field in [
+        "Basic YWxpY2U6eA==",
+        "Digest",
+        "Digest username=\"alice\"",
+        "Digest username=\"alice\", realm=\"towel.test\", nonce=\"\", uri=\"\", response=\"\"",
+        "Digest username=\"alice\", realm=\"other\", nonce=\"x\", uri=\"sip:towel.test\", response=\"x\"",
+        "Digest username=\"alice, realm=towel.test",
+    ] {
+        let done = register_with(&peer, "alice", field);
+        assert!([400, 401].contains(&done.status()), "{field}: {}", done.text);
+    }
+}
+
+#[test]
+fn garbage_is_dropped_and_the_server_lives() {
+    let peer = peer();
+    let mut seed = 1u64;
+    let valid = peer.register("alice", "Contact: <sip:a@192.0.2.1>\r\n").into_bytes();
+    for _ in 0..3000 {
+        let mut bytes = valid.clone();
+        for _ in 0..1 + seed % 7 {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let at = (seed >> 33) as usize % bytes.len();
+            bytes[at] = (seed >> 24) as u8;
+        }
+        peer.send_bytes(&bytes[..(seed >> 40) as usize % bytes.len()]);
+        peer.send_bytes(&bytes);
+    }
+    let again = Peer::new(&SERVER);
+    assert_eq!(again.ask(&again.request("OPTIONS", &format!("sip:{DOMAIN}"), "")).status(), 200);
+}

@@ -1,0 +1,35 @@
+//! sipsak: registers, asks for OPTIONS.
+
+use crate::{program, towel::*};
+use std::process::Command;
+
+#[test]
+fn sipsak_registers_with_digest_and_is_refused_with_a_wrong_password() {
+    let server = Towel::start(&["alice"], "");
+    let Some(sipsak) = program("sipsak") else { return };
+    let run = |password: &str| {
+        Command::new(&sipsak)
+            .args(["-U", "-C", "sip:alice@127.0.0.1:9", "-x", "600", "-a", password])
+            .args(["-s", &format!("sip:alice@{DOMAIN}"), "-p", &server.address(), "-vvv"])
+            .output()
+            .unwrap()
+    };
+    let good = run(&password("alice"));
+    let text = String::from_utf8_lossy(&good.stdout).into_owned();
+    assert!(good.status.success(), "{text}");
+    let bad = run("not-the-password");
+    assert!(!bad.status.success());
+}
+
+#[test]
+fn sipsak_asks_for_options() {
+    let server = Towel::start(&[], "");
+    let Some(sipsak) = program("sipsak") else { return };
+    let done = Command::new(sipsak)
+        .args(["-s", &format!("sip:{}", server.address()), "-vv"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{text}");
+    assert!(text.contains("Allow:"), "{text}");
+}

@@ -1,0 +1,119 @@
+//! The server under test, as its own process.
+
+use crate::{eventually, ports};
+use std::{
+    fmt::Write,
+    fs,
+    net::UdpSocket,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// The domain that it serves.
+pub(crate) const DOMAIN: &str = "towel.test";
+
+/// A running server; killed when dropped.
+pub(crate) struct Towel {
+    child: Child,
+    dir: tempfile::TempDir,
+    /// UDP and TCP; TLS is on the next one.
+    pub(crate) port: u16,
+}
+
+/// The password of a user of these tests.
+pub(crate) fn password(user: &str) -> String {
+    format!("{user}-secret")
+}
+
+impl Towel {
+    /// Starts towel with these users and `more` lines of configuration.
+    pub(crate) fn start(users: &[&str], more: &str) -> Towel {
+        let dir = tempfile::tempdir().unwrap();
+        let port = ports::free(2);
+        let mut config = format!("domains = [\"{DOMAIN}\"]\n{more}\n");
+        for (transport, port) in [("udp", port), ("tcp", port), ("tls", port + 1)] {
+            writeln!(
+                config,
+                "[[listen]]\ntransport = \"{transport}\"\naddress = \"127.0.0.1\"\nport = {port}"
+            )
+            .unwrap();
+        }
+        for user in users {
+            let password = password(user);
+            writeln!(config, "[[user]]\nname = \"{user}\"\npassword = \"{password}\"").unwrap();
+        }
+        config.push_str("[http]\nenabled = false\n");
+        fs::write(dir.path().join("towel.toml"), config).unwrap();
+        let child = spawn(&dir);
+        let towel = Towel { child, dir, port };
+        towel.wait_ready();
+        towel
+    }
+
+    /// Ends it as a crash would, and starts it again on the same data.
+    pub(crate) fn crash_and_restart(&mut self) {
+        self.kill();
+        self.child = spawn(&self.dir);
+        self.wait_ready();
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// What it has written so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// The server as a route: `sip:127.0.0.1:port`.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn wait_ready(&self) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let me = socket.local_addr().unwrap();
+        let mut n = 0;
+        eventually(&format!("towel to answer; its log:\n{}", self.log()), || {
+            n += 1;
+            let request = format!(
+                "OPTIONS sip:{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bKready{n};rport\r\n\
+                 Max-Forwards: 70\r\nFrom: <sip:ready@elsewhere.test>;tag=1\r\nTo: <sip:{DOMAIN}>\r\n\
+                 Call-ID: ready{n}@{me}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+            );
+            let _ = socket.send_to(request.as_bytes(), self.address());
+            let mut answer = [0; 2048];
+            socket.recv(&mut answer).is_ok_and(|len| answer[..len].starts_with(b"SIP/2.0 "))
+        });
+    }
+}
+
+fn spawn(dir: &tempfile::TempDir) -> Child {
+    let path = |name: &str| -> PathBuf { dir.path().join(name) };
+    let log = fs::File::options().create(true).append(true).open(path("log")).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_towel"))
+        .args(["serve", "--config"])
+        .arg(path("towel.toml"))
+        .arg("--data")
+        .arg(path("data"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+impl Drop for Towel {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the server's log:\n{}", self.log());
+        }
+    }
+}

@@ -20,6 +20,10 @@ pub use verify::{Accepted, Authenticator, Kind, Outcome};
 pub struct Settings {
     /// The algorithms to offer, the one that we would rather see first (RFC 8760 section 2.3).
     pub algorithms: Vec<Algorithm>,
+    /// How the User-Agent of phones begins that give up at the sight of any algorithm but MD5
+    /// instead of passing over its challenge, as RFC 7616 section 3.7 wants it. They are offered
+    /// MD5 alone, if it is offered at all.
+    pub md5_only: Vec<String>,
     /// For how many seconds a nonce is good.
     pub nonce_lifetime: u32,
     /// How many nonces the window against replay remembers at a time.
@@ -40,12 +44,25 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             algorithms: Algorithm::ALL.to_vec(),
+            md5_only: ["baresip v0.", "baresip v1.0", "sipsak", "SIPp"].map(Into::into).to_vec(),
             nonce_lifetime: 300,
             nonces_remembered: 1 << 16,
             replay_window: true,
             integrity: true,
             without_qop: false,
             authentication_info: false,
+        }
+    }
+}
+
+impl Settings {
+    /// The algorithms to offer to this User-Agent.
+    pub fn offered_to(&self, agent: &[u8]) -> &[Algorithm] {
+        let knows_md5_alone = self.md5_only.iter().any(|begin| agent.starts_with(begin.as_bytes()));
+        if knows_md5_alone && self.algorithms.contains(&Algorithm::Md5) {
+            &[Algorithm::Md5]
+        } else {
+            &self.algorithms
         }
     }
 }

@@ -295,11 +295,20 @@ impl Authenticator {
     }
 
     /// Makes the challenges, one for each algorithm, the most wanted first; `each` gets the value
-    /// of one [`Kind::challenge`] header field at a time (RFC 8760 section 2.3).
-    pub fn challenge(&mut self, realm: &str, stale: bool, now: Now, mut each: impl FnMut(&[u8])) {
+    /// of one [`Kind::challenge`] header field at a time (RFC 8760 section 2.3). `agent` is the
+    /// request's User-Agent: one that is known to fail at the sight of another algorithm is
+    /// offered MD5 alone.
+    pub fn challenge(
+        &mut self,
+        realm: &str,
+        agent: &[u8],
+        stale: bool,
+        now: Now,
+        mut each: impl FnMut(&[u8]),
+    ) {
         let nonce = self.mint.make(realm.as_bytes(), now.unix);
         let mut value = core::mem::take(&mut self.scratch);
-        for algorithm in &self.settings.algorithms {
+        for algorithm in self.settings.offered_to(agent) {
             value.clear();
             value.extend_from_slice(b"Digest realm=");
             quote(realm.as_bytes(), &mut value);

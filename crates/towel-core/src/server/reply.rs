@@ -133,9 +133,11 @@ impl Server {
             out.event(crate::io::Level::Info, "login-failed", text);
         }
         let authenticator = &mut self.authenticator;
+        let agent = received.message.first(Name::UserAgent).map_or(&[][..], |field| field.value);
         stack.respond_stateless(now, out, received, kind.status(), kind.reason(), |mut writer| {
-            authenticator
-                .challenge(realm, stale, now, |value| writer.field(kind.challenge(), value));
+            authenticator.challenge(realm, agent, stale, now, |value| {
+                writer.field(kind.challenge(), value);
+            });
             writer.end();
         });
     }

@@ -221,6 +221,8 @@ pub struct Auth {
     pub calls: bool,
     /// Offered in this order.
     pub algorithms: Vec<DigestAlgorithm>,
+    /// How the User-Agent of phones begins that are offered MD5 alone.
+    pub md5_only: Vec<String>,
     /// Offer `auth-int` besides `auth`.
     pub auth_int: bool,
     /// How long a nonce is good.
@@ -438,6 +440,7 @@ impl Default for Config {
                     DigestAlgorithm::Sha512_256,
                     DigestAlgorithm::Md5,
                 ],
+                md5_only: towel_core::auth::Settings::default().md5_only,
                 auth_int: false,
                 nonce_lifetime: Duration::from_secs(300),
                 trusted: Vec::new(),

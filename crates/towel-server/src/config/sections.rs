@@ -201,6 +201,9 @@ fn auth(s: &mut Section<'_, '_>, auth: &mut Auth) {
         }
         auth.algorithms = algorithms;
     }
+    if let Some(texts) = s.texts("md5-only") {
+        auth.md5_only = texts.into_iter().map(|text| text.value).collect();
+    }
     s.set_bool("auth-int", &mut auth.auth_int);
     s.set_duration("nonce-lifetime", SECOND..=DAY, &mut auth.nonce_lifetime);
     if let Some(texts) = s.texts("trusted") {

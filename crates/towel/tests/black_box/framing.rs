@@ -10,7 +10,12 @@ static SERVER: LazyLock<Towel> =
     LazyLock::new(|| Towel::start(&[], "[auth]\nregister = false\ncalls = false\n"));
 
 fn options(stream: &Stream, more: &str, body: &str) -> String {
-    stream.request("OPTIONS", &format!("sip:{DOMAIN}"), more, body)
+    let more = if body.is_empty() {
+        more.to_owned()
+    } else {
+        format!("Content-Type: application/sdp\r\n{more}")
+    };
+    stream.request("OPTIONS", &format!("sip:{DOMAIN}"), &more, body)
 }
 
 #[test]

@@ -82,13 +82,25 @@ fn a_call_is_set_up_and_ended_through_the_recorded_route() {
 #[test]
 fn an_invite_gets_100_and_other_methods_none_16_2() {
     let (caller, callee, aor) = pair();
-    caller.send(&caller.request("INVITE", &aor, &contact(&caller)));
+    let request = caller.request("INVITE", &aor, &contact(&caller));
+    caller.send(&request);
     let trying = caller.next();
     assert_eq!(trying.status(), 100);
     let invite = callee.next();
     callee.send(&answer(&invite, "486 Busy Here", "t", ""));
-    assert_eq!(caller.final_response().status(), 486);
+    let busy = caller.final_response();
+    assert_eq!(busy.status(), 486);
     assert_eq!(callee.next_but(&[&invite]).method(), "ACK", "17.1.1.3");
+    let sent = Message::parse(request.as_bytes());
+    caller.send(&format!(
+        "ACK {aor} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\n\
+         CSeq: {} ACK\r\nContent-Length: 0\r\n\r\n",
+        sent.field("Via"),
+        sent.field("From"),
+        busy.field("To"),
+        sent.field("Call-ID"),
+        sent.field("CSeq").split(' ').next().unwrap()
+    ));
     caller.send(&caller.request("MESSAGE", &aor, ""));
     let message = callee.next_but(&[&invite]);
     caller.hears_nothing();
@@ -184,9 +196,13 @@ fn cancel_gets_200_and_the_invite_487_16_10() {
 }
 
 #[test]
-fn a_cancel_that_matches_nothing_gets_481_16_10() {
-    let (caller, _callee, aor) = pair();
-    assert_eq!(caller.ask(&caller.request("CANCEL", &aor, "")).status(), 481);
+fn a_cancel_that_matches_nothing_is_passed_on_without_state_16_10() {
+    let (caller, callee, aor) = pair();
+    caller.send(&caller.request("CANCEL", &aor, ""));
+    let got = callee.next();
+    assert_eq!(got.method(), "CANCEL");
+    callee.send(&answer(&got, "481 Call/Transaction Does Not Exist", "t", ""));
+    assert_eq!(caller.final_response().status(), 481);
 }
 
 #[test]
@@ -334,7 +350,8 @@ fn a_call_goes_from_udp_to_tcp_over_the_connection_of_the_callee() {
     let more = format!("Contact: <sip:{user}@{};transport=tcp>\r\n", callee.at());
     let register = callee
         .request("REGISTER", &format!("sip:{DOMAIN}"), &more, "")
-        .replace("To: <sip:towel.test>", &format!("To: <{aor}>"));
+        .replace("To: <sip:towel.test>", &format!("To: <{aor}>"))
+        .replace("sip:peer@elsewhere.test", &aor);
     callee.send(register);
     assert_eq!(callee.final_response().status(), 200);
     caller.send(&caller.request("INVITE", &aor, &contact(&caller)));

@@ -29,7 +29,7 @@ impl Bench {
 
     fn challenges(&mut self, now: u64) -> Vec<Vec<u8>> {
         let mut made = Vec::new();
-        self.authenticator.challenge(REALM, false, at(now), |value| made.push(value.to_vec()));
+        self.authenticator.challenge(REALM, b"", false, at(now), |value| made.push(value.to_vec()));
         made
     }
 
@@ -354,4 +354,13 @@ proptest::proptest! {
             proptest::prop_assert!(!matches!(outcome, Outcome::Accepted(_)));
         }
     }
+}
+
+#[test]
+fn a_phone_that_knows_md5_alone_is_offered_nothing_else() {
+    let settings = Settings::default();
+    assert_eq!(settings.offered_to(b"baresip v1.0.0 (x86_64/linux)"), [Algorithm::Md5]);
+    assert_eq!(settings.offered_to(b"baresip v3.2.0"), Algorithm::ALL);
+    let strict = Settings { algorithms: vec![Algorithm::Sha256], ..settings };
+    assert_eq!(strict.offered_to(b"baresip v1.0.0"), [Algorithm::Sha256]);
 }

@@ -77,17 +77,18 @@ fn write(
     marks: &Marks,
     out: &mut Vec<u8>,
 ) {
-    // transport=tls must not be written (RFC 5658 section 6.2); a sips URI is what reaches us by
-    // TLS.
-    let secure = secure || flow.transport.secure();
+    // A request by TLS whose own URI is not a sips one must get a value that is none either
+    // (section 16.6 step 4). What brings the next request back by TLS is then transport=tls, which
+    // RFC 5658 section 6.2 would rather not see: phones understand it, and many no sips route.
     out.extend_from_slice(if secure { b"<sips:" } else { b"<sip:" });
     marks.write_route(message, out);
     out.push(b'@');
     domains.write_place(flow.listener, flow.local, out);
     let parameter: &[u8] = match flow.transport {
         Transport::Udp if changed && !secure => b";transport=udp",
-        Transport::Udp | Transport::Tls => b"",
-        Transport::Tcp if secure => b"",
+        Transport::Udp => b"",
+        Transport::Tls | Transport::Tcp if secure => b"",
+        Transport::Tls => b";transport=tls",
         Transport::Tcp => b";transport=tcp",
         Transport::Ws | Transport::Wss => b";transport=ws",
         Transport::Sctp => b";transport=sctp",

@@ -5,12 +5,13 @@ use std::process::Command;
 
 #[test]
 fn sipsak_registers_with_digest_and_is_refused_with_a_wrong_password() {
-    let server = Towel::start(&["alice"], "");
+    // sipsak cuts off ports of five digits in a URI, so its domain goes without one.
+    let server = Towel::start(&["alice"], "[aliases]\n\"127.0.0.1\" = \"towel.test\"\n");
     let Some(sipsak) = program("sipsak") else { return };
     let run = |password: &str| {
         Command::new(&sipsak)
             .args(["-U", "-C", "sip:alice@127.0.0.1:9", "-x", "600", "-a", password])
-            .args(["-s", &format!("sip:alice@{}", server.address()), "-vvv"])
+            .args(["-s", "sip:alice@127.0.0.1", "-p", &server.address(), "-vvv"])
             .output()
             .unwrap()
     };

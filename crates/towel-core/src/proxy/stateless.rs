@@ -96,9 +96,9 @@ impl Proxy {
     }
 }
 
-/// Max-Breadth of the one copy; neither ACK nor CANCEL has any use for it (RFC 5393 section 5.4.1).
+/// Max-Breadth of the one copy; a CANCEL has no use for it (RFC 5393 section 5.4.1).
 fn breadth(around: &Around<'_>, message: &Message<'_>) -> Option<u32> {
-    if matches!(message.method().as_bytes(), b"ACK" | b"CANCEL") {
+    if message.method().as_bytes() == b"CANCEL" {
         return None;
     }
     let received = message.value(Name::MaxBreadth).and_then(towel_message::scan::number);

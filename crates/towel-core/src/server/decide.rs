@@ -142,14 +142,15 @@ impl Server {
             &self.settings.server,
         );
         let forbidden = |reason| Some(Course::Reply(Reply::new(403, reason)));
-        let (domain, realm) = self.sender_realm(&message);
-        let offers = self.has_credentials(&message, &realm);
         match proof {
-            Proof::Impossible => return forbidden("Relaying Forbidden"),
             // Credentials that nobody asked for are looked at no further.
             Proof::None => return None,
-            Proof::User if !offers => return forbidden("Relaying Forbidden"),
+            Proof::Impossible => return forbidden("Relaying Forbidden"),
             Proof::User | Proof::Sender => {}
+        }
+        let (domain, realm) = self.sender_realm(&message);
+        if proof == Proof::User && !self.has_credentials(&message, &realm) {
+            return forbidden("Relaying Forbidden");
         }
         let Self { authenticator, users, domains, .. } = self;
         let outcome = authenticator

@@ -45,23 +45,40 @@ pub fn of_entry(entry: &str) -> impl Iterator<Item = &'static FlowText> {
 }
 
 flows! {
+    "asserted-identity":
+        "asserted-identity"
+        "asserted-identity-private";
+    "caller-preferences":
+        "caller-preferences"
+        "caller-preferences-nobody";
+    "capabilities":
+        "capabilities"
+        "capabilities-phone"
+        "capabilities-refreshed-without";
+    "hop-limit-diagnostics":
+        "hop-limit-diagnostics"
+        "hop-limit-trace";
     "locating":
         "locating"
         "locating-dead-host"
         "locating-failover"
-        "locating-nothing";
+        "locating-nothing"
+        "locating-phone";
     "non-invite-fixes":
         "non-invite-late-response"
         "non-invite-no-early-100"
+        "non-invite-phone"
         "non-invite-timeout";
     "path":
         "path"
+        "path-insert"
         "path-unsupported";
     "reason":
         "reason-answered-elsewhere"
         "reason-caller-cancels";
     "service-route":
         "service-route"
+        "service-route-phone"
         "service-route-refused";
     "sip":
         "calls/call-busy"
@@ -139,5 +156,9 @@ flows! {
         "registrar/register-wrong-password";
     "symmetric-response":
         "symmetric-response"
+        "symmetric-response-phone"
         "symmetric-response-without";
+    "tel":
+        "tel"
+        "tel-unknown";
 }

@@ -139,3 +139,18 @@ fn it_can_be_printed() {
     assert_eq!(json.matches("\"id\": ").count(), GUIDE.len());
     assert!(json.contains("\"roles\": {\"proxy\": \"works\", \"registrar\": \"works\"}"));
 }
+
+#[test]
+fn every_declared_flow_is_there_and_every_flow_is_declared() {
+    for one in GUIDE {
+        for flow in one.flows() {
+            let text = flows::flow(flow.name).unwrap_or_else(|| panic!("no flow {}", flow.name));
+            assert_eq!(text.entry, one.id, "{}", flow.name);
+        }
+    }
+    for text in flows::FLOWS {
+        let declared = entry(text.entry)
+            .is_some_and(|entry| entry.flows().iter().any(|flow| flow.name == text.name));
+        assert!(declared, "{} is not declared by {}", text.name, text.entry);
+    }
+}

@@ -9,6 +9,15 @@ use towel_store::{Loaded, Options, Store, StoreError, Sync};
 
 use crate::config::{Config, Durability};
 
+/// The store's table of what the program itself notes.
+const PROGRAM: u8 = 3;
+
+/// The record of a clean stop. Once it is safe, all that was handed over before is.
+pub fn stopped(unix: u64) -> towel_store::Record {
+    let value = Some(unix.to_be_bytes().to_vec());
+    towel_store::Record { table: PROGRAM, key: b"stopped".to_vec(), value }
+}
+
 /// Told what became of a ticket.
 pub type Tell = Box<dyn Fn(Ticket, Result<(), StoreFault>) + Send + std::marker::Sync>;
 
@@ -51,6 +60,9 @@ pub fn open(config: &Config, progress: &mut dyn FnMut(u64, u64)) -> Result<Opene
     });
     let (mut users, mut rest) = (Vec::new(), Vec::new());
     let mut each = |record: towel_store::RecordRef<'_>| {
+        if record.table == PROGRAM {
+            return;
+        }
         let list = if record.table == credentials::TABLE { &mut users } else { &mut rest };
         list.push(Record {
             table: record.table,

@@ -153,9 +153,8 @@ pub fn run(
     for entry in users.iter() {
         server.server_mut().users_mut().insert(entry.user.clone());
     }
-    let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
     let mut out = Outbox::new();
-    let now = Now { unix, ..Now::default() };
+    let now = Now { unix: unix_now(), ..Now::default() };
     server.handle(now, Input::Command(Command::Load(opened.rest)), &mut out);
     drop(out);
 
@@ -214,10 +213,14 @@ pub fn run(
     // Whatever still waits for the disk is written before the process ends: the store is dropped
     // by whoever holds it last, so it is asked to be done here.
     if config.durability != Durability::Memory {
-        let _ = store.put(Vec::new());
+        let _ = store.put(vec![persist::stopped(unix_now())]);
     }
     log.flush();
     done
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs())
 }
 
 fn level(level: Level) -> LogLevel {

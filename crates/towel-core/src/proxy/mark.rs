@@ -99,7 +99,8 @@ impl Marks {
     /// the branch of their INVITE where they are forwarded statelessly.
     pub fn branch(&self, message: &Message<'_>) -> BranchMark {
         let mut text = [BRANCH_LEAD; BRANCH_DIGITS + 1];
-        let (looped, origin) = (self.loop_hash(message), self.origin_hash(message));
+        let origin = Origin::of(message);
+        let (looped, origin) = (self.loop_hash(message, &origin), self.origin_hash(&origin));
         for (at, place) in text.iter_mut().skip(1).enumerate() {
             let (hash, left) = match LOOP_DIGITS.checked_sub(at + 1) {
                 Some(left) => (looped, left),
@@ -110,28 +111,20 @@ impl Marks {
         BranchMark { text }
     }
 
-    fn loop_hash(&self, message: &Message<'_>) -> u64 {
+    fn loop_hash(&self, message: &Message<'_>, origin: &Origin<'_>) -> u64 {
         let mut hasher = self.hasher(LOOP);
         hasher.field(message.request_uri());
         for route in message.values(Name::Route) {
             hasher.field(route.bytes);
         }
-        self.add_transaction(&mut hasher, message);
+        origin.add(&mut hasher);
         hasher.finish()
     }
 
-    fn origin_hash(&self, message: &Message<'_>) -> u64 {
+    fn origin_hash(&self, origin: &Origin<'_>) -> u64 {
         let mut hasher = self.hasher(ORIGIN);
-        self.add_transaction(&mut hasher, message);
+        origin.add(&mut hasher);
         hasher.finish()
-    }
-
-    fn add_transaction(&self, hasher: &mut Hasher, message: &Message<'_>) {
-        let number = message.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        hasher
-            .field(message.call_id().unwrap_or_default())
-            .field(message.from_tag().unwrap_or_default())
-            .bytes(&number.to_le_bytes());
     }
 
     /// Looks for our own marks among a request's Via header field values.
@@ -144,8 +137,8 @@ impl Marks {
             };
             let (looped, origin) = *hashes.get_or_insert_with(|| {
                 (
-                    low(self.loop_hash(message), LOOP_DIGITS),
-                    low(self.origin_hash(message), ORIGIN_DIGITS),
+                    low(self.loop_hash(message, &Origin::of(message)), LOOP_DIGITS),
+                    low(self.origin_hash(&Origin::of(message)), ORIGIN_DIGITS),
                 )
             });
             let (theirs, rest) = mark.split_at(LOOP_DIGITS);
@@ -172,7 +165,7 @@ impl Marks {
             _ => {
                 hasher.field(top).field(message.to_tag().unwrap_or_default());
                 hasher.field(message.request_uri());
-                self.add_transaction(&mut hasher, message);
+                Origin::of(message).add(&mut hasher);
             }
         }
         hasher.finish().to_le_bytes()
@@ -184,10 +177,31 @@ impl Marks {
         let Some(top) = response.values(Name::Via).next() else { return false };
         let Some(mark) = branch_mark(top.bytes) else { return false };
         let whole = branch_of(top.bytes).map_or(0, <[u8]>::len);
-        let origin = low(self.origin_hash(response), ORIGIN_DIGITS);
+        let origin = low(self.origin_hash(&Origin::of(response)), ORIGIN_DIGITS);
         whole == STATELESS_BRANCH
             && mark.get(LOOP_DIGITS..).and_then(|text| read_hex(text, ORIGIN_DIGITS))
                 == Some(origin)
+    }
+}
+
+/// What is the same in a request, in what it becomes on its way, and in its responses.
+struct Origin<'a> {
+    call_id: &'a [u8],
+    tag: &'a [u8],
+    number: u32,
+}
+
+impl<'a> Origin<'a> {
+    fn of(message: &Message<'a>) -> Self {
+        Self {
+            call_id: message.call_id().unwrap_or_default(),
+            tag: message.from_tag().unwrap_or_default(),
+            number: message.cseq().map(|cseq| cseq.number).unwrap_or_default(),
+        }
+    }
+
+    fn add(&self, hasher: &mut Hasher) {
+        hasher.field(self.call_id).field(self.tag).bytes(&self.number.to_le_bytes());
     }
 }
 

@@ -134,6 +134,10 @@ fn undo_strict_router(
 /// A maddr that means us, on the port and transport that the request came by, is taken off with
 /// the port and transport that only served to get here.
 fn strip_maddr(source: &Flow, domains: &Domains, prepared: &mut Prepared) {
+    // Hardly any URI has one: no need to read it all to see that.
+    if !prepared.uri.windows(5).any(|part| part.eq_ignore_ascii_case(b"maddr")) {
+        return;
+    }
     let Ok(Uri::Sip(uri)) = Uri::parse(&prepared.uri) else { return };
     let Some(maddr) = uri.maddr() else { return };
     if !domains.owns(&maddr, uri.port) {

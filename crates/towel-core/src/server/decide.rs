@@ -78,11 +78,10 @@ impl Server {
         if let Some(course) = self.admit(stack, now, received, visits, foreign) {
             return course;
         }
-        if let Some(course) = self.preprocess_by_extensions(now, received, woken, foreign, visits) {
-            return course;
-        }
-        let ours =
-            matches!(&Uri::parse(&self.prepared.uri), Ok(Uri::Sip(uri)) if self.is_ours(uri));
+        let ours = match self.preprocess_by_extensions(now, received, woken, foreign, visits) {
+            Ok(ours) => ours,
+            Err(course) => return course,
+        };
         if let Some(reply) = self.find_targets(now, ours) {
             return Course::Reply(reply);
         }
@@ -206,7 +205,8 @@ impl Server {
         }
     }
 
-    /// Extensions read the route; a Request-URI that they put there is looked at anew.
+    /// Extensions read the route; a Request-URI that they put there is looked at anew. Says whether
+    /// it is ours.
     fn preprocess_by_extensions(
         &mut self,
         now: Now,
@@ -214,7 +214,7 @@ impl Server {
         woken: Woken,
         foreign: bool,
         visits: Visits,
-    ) -> Option<Course> {
+    ) -> Result<bool, Course> {
         if !woken.is_empty() {
             let mut uri = std::mem::take(&mut self.prepared.uri);
             let mut stage = ProxyPreprocess {
@@ -226,14 +226,14 @@ impl Server {
             let verdict = self.registry.proxy_preprocess(woken, self.env(now), &mut stage);
             self.prepared.uri = uri;
             if let Verdict::Refuse(reply) = verdict {
-                return Some(Course::Reply(*reply));
+                return Err(Course::Reply(*reply));
             }
         }
         let leaves = match Uri::parse(&self.prepared.uri) {
             Ok(Uri::Sip(uri)) => !self.is_ours(&uri),
             // Nobody made a SIP URI of it, and there is no other way to a next hop.
             _ if self.prepared.routes(&received.message).next().is_none() => {
-                return Some(Course::Reply(Reply::new(416, "Unsupported URI Scheme")));
+                return Err(Course::Reply(Reply::new(416, "Unsupported URI Scheme")));
             }
             _ => true,
         };
@@ -248,10 +248,10 @@ impl Server {
                 &self.settings.server,
             );
             if proof != Proof::None {
-                return Some(Course::Reply(Reply::new(403, "Relaying Forbidden")));
+                return Err(Course::Reply(Reply::new(403, "Relaying Forbidden")));
             }
         }
-        None
+        Ok(!leaves)
     }
 
     /// Section 16.5.

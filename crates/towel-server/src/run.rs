@@ -187,6 +187,9 @@ pub fn run(
     let http = config.http.enabled.then(|| open_http(&config, &control, token));
     wait_for_signals(signals.0, Arc::clone(&control)).map_err(|e| format!("signals: {e}"))?;
 
+    let places: Vec<String> =
+        listeners.iter().map(|l| format!("{} {}", l.transport, l.local)).collect();
+    log.event(LogLevel::Info, "started", places.join(", "));
     watch.up(&Started {
         listeners,
         http,

@@ -47,7 +47,7 @@ fn configure(entries: &[(&str, &str)]) -> Result<Configured, SettingFault> {
 }
 
 /// `kind *(;param)`: the kind and the strength that is asked for.
-fn coffee<'a>(value: &'a [u8]) -> (&'a [u8], Option<u8>) {
+fn coffee(value: &[u8]) -> (&[u8], Option<u8>) {
     let end = value.iter().position(|byte| *byte == b';').unwrap_or(value.len());
     let (kind, params) = value.split_at(end);
     let strength = Params::new(params).value("strength");
@@ -99,11 +99,11 @@ impl Behaviour for Coffee {
     fn proxy_forward(&self, env: &Env<'_>, at: &mut ProxyForward<'_, '_>) -> Verdict {
         let most = env.settings::<Settings>().and_then(|settings| settings.strongest);
         let Some(wanted) = at.request.named(FIELD.as_bytes()).next() else { return Verdict::Pass };
-        if let (Some(most), (kind, Some(strength))) = (most, coffee(wanted.value)) {
-            if strength > most {
-                let weaker = format!("{};strength={most}", String::from_utf8_lossy(kind));
-                at.draft.replace_value(&wanted, weaker.as_bytes());
-            }
+        if let (Some(most), (kind, Some(strength))) = (most, coffee(wanted.value))
+            && strength > most
+        {
+            let weaker = format!("{};strength={most}", String::from_utf8_lossy(kind));
+            at.draft.replace_value(&wanted, weaker.as_bytes());
         }
         Verdict::Pass
     }

@@ -285,11 +285,11 @@ impl Registry {
         if !self.by_method.is_empty() {
             join_named(&mut woken, &self.by_method, message.method().as_bytes());
         }
-        if !self.by_package.is_empty() && present & Name::Event.bit() != 0 {
-            if let Some(event) = message.first(Name::Event) {
-                let package = event.value.split(|byte| *byte == b';').next().unwrap_or_default();
-                join_named(&mut woken, &self.by_package, package.trim_ascii());
-            }
+        if !self.by_package.is_empty()
+            && let Some(event) = message.first(Name::Event)
+        {
+            let package = event.value.split(|byte| *byte == b';').next().unwrap_or_default();
+            join_named(&mut woken, &self.by_package, package.trim_ascii());
         }
         if message.is_request() {
             self.wake_by_uri(&mut woken, message.request_uri());
@@ -300,11 +300,11 @@ impl Registry {
     }
 
     fn wake_by_uri(&self, woken: &mut Woken, uri: &[u8]) {
-        if !self.by_uri_scheme.is_empty() {
-            if let Some(colon) = uri.iter().position(|byte| *byte == b':') {
-                let scheme = uri.get(..colon).unwrap_or_default();
-                join_named(woken, &self.by_uri_scheme, scheme);
-            }
+        if !self.by_uri_scheme.is_empty()
+            && let Some(colon) = uri.iter().position(|byte| *byte == b':')
+        {
+            let scheme = uri.get(..colon).unwrap_or_default();
+            join_named(woken, &self.by_uri_scheme, scheme);
         }
         if !self.by_uri_parameter.is_empty() && uri.contains(&b';') {
             let parameters = uri.split(|byte| *byte == b'?').next().unwrap_or_default();

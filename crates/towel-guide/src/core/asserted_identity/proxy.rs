@@ -95,7 +95,8 @@ pub(super) fn forward(env: &Env<'_>, at: &mut ProxyForward<'_, '_>) -> Verdict {
     }
     let believed = settings.trusts(at.source.remote.ip());
     let mut there = request.has(Name::PAssertedIdentity);
-    if !there && !(settings.assert && at.user.is_some()) {
+    let asserting = settings.assert && at.user.is_some();
+    if !there && !asserting {
         return Verdict::Pass;
     }
     if there && !believed {

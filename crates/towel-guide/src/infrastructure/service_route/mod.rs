@@ -63,10 +63,10 @@ impl Behaviour for ServiceRoute {
 
     /// Section 6.1: the stored route is preloaded into initial requests, in its order.
     fn uac_request(&self, _env: &Env<'_>, at: &mut UacRequest<'_>) -> Verdict {
-        if at.method != b"REGISTER" {
-            if let Some(Kept(route)) = at.slots.get::<Kept>(ID) {
-                at.fields.push("Route", route.join(&b", "[..]));
-            }
+        if at.method != b"REGISTER"
+            && let Some(Kept(route)) = at.slots.get::<Kept>(ID)
+        {
+            at.fields.push("Route", route.join(&b", "[..]));
         }
         Verdict::Pass
     }

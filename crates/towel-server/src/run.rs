@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::sys::signal::{SigSet, Signal};
 use towel_core::auth::User;
-use towel_core::contract::{Registry, Role, Roles};
+use towel_core::contract::Registry;
 use towel_core::io::{
     Command, Event, Input, Level, Listener, Machine as _, Now, Outbox, Record, Ticket,
 };
@@ -53,8 +53,7 @@ pub struct Started {
 
 /// The Guide's extensions as a server uses them, with their tables of the configuration.
 pub fn registry(config: &Config) -> Result<Registry, String> {
-    let roles = Roles::of(&[Role::Uas, Role::Proxy, Role::Registrar, Role::Transport]);
-    let mut registry = towel_guide::registry(roles);
+    let mut registry = towel_guide::server();
     for table in &config.extensions {
         let entries: Vec<(&str, &str)> =
             table.entries.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();

@@ -11,8 +11,8 @@ use towel_core::{proxy, registrar, server};
 use towel_net::{Bind, ResolverConfig, TlsConfig};
 
 use crate::config::{
-    Config, DigestAlgorithm, Durability, Forking, Listen, ListenTransport, LogLevel, Network,
-    ProxyMode, Relay,
+    Config, DigestAlgorithm, Durability, Forking, Listen, ListenTransport, Network, ProxyMode,
+    Relay,
 };
 
 /// The settings of the core.
@@ -56,7 +56,6 @@ pub fn core(config: &Config, secret: [u8; 16]) -> Settings {
         },
         secret: Some(secret),
         server: concat!("towel/", env!("CARGO_PKG_VERSION")).to_owned(),
-        tell: config.log.level >= LogLevel::Info,
     };
 
     all.proxy = proxy::Settings {

@@ -11,7 +11,7 @@ use super::admit;
 use super::element::{Inhabited, Server, realm};
 use crate::auth::{Kind, Outcome};
 use crate::contract::{Contacting, Durable, Fields, Register, Registered, Reply, Verdict, Woken};
-use crate::io::{Instant, Level, Now, Outbox, StoreFault, Ticket};
+use crate::io::{Instant, Now, Outbox, StoreFault, Ticket};
 use crate::registrar::{Outcome as Registration, Request, Stored};
 use crate::stack::{Received, ServerId, Stack};
 use crate::time::TimerId;
@@ -123,16 +123,6 @@ impl Server {
             }
             Registration::Registered(registered) => registered,
         };
-        if settings.server.tell {
-            let text = format!(
-                "{} from {} {}: {} contacts",
-                String::from_utf8_lossy(registered.aor),
-                received.flow.transport,
-                received.flow.remote,
-                registered.bindings().count()
-            );
-            out.event(Level::Info, "registered", text);
-        }
         let mut fields = Fields::new();
         if !woken.is_empty() {
             let mut stage = Registered {

@@ -78,8 +78,6 @@ pub struct Settings {
     pub secret: Option<[u8; 16]>,
     /// The value of a Server header field in responses of our own; none if empty.
     pub server: String,
-    /// Whether onlookers are told of what goes well too; it costs a line of text each time.
-    pub tell: bool,
 }
 
 impl Default for Settings {
@@ -97,7 +95,6 @@ impl Default for Settings {
             mode: Mode::default(),
             secret: None,
             server: String::new(),
-            tell: false,
         }
     }
 }

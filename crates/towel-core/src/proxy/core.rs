@@ -52,6 +52,7 @@ pub(crate) struct Plan<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Proxy {
     pub(super) contexts: Contexts,
+    #[expect(clippy::vec_box, reason = "a context holds its work in a box, to be small after it")]
     pub(super) spare: Vec<Box<Work>>,
     pub(super) edits: Edits,
     pub(super) hop: Hop,
@@ -561,6 +562,7 @@ impl Proxy {
     }
 
     /// Sends a final response that we make ourselves.
+    #[expect(clippy::too_many_arguments, reason = "the world, and what is answered how")]
     pub(super) fn reply(
         &mut self,
         around: &Around<'_>,

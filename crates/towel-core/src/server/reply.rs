@@ -113,6 +113,7 @@ impl Server {
         stack.respond_stateless(now, out, received, reply.status, reply.reason, write);
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the world, and what is asked for")]
     pub(super) fn challenge(
         &mut self,
         stack: &mut Stack,

@@ -13,6 +13,7 @@ use crate::proxy::{Way, route};
 use crate::stack::{ClientId, Failure, Received, ServerId, Stack, TransactionUser};
 
 impl Server {
+    #[expect(clippy::too_many_arguments, reason = "the world, and what was decided")]
     pub(super) fn forward(
         &mut self,
         stack: &mut Stack,

@@ -155,3 +155,34 @@ fn a_stateless_proxy_does_the_same_each_time() {
     assert_eq!((statuses(&sent), sent[0].to), (vec![200], A.parse().unwrap()));
     assert!(rig.pass(60_000).is_empty());
 }
+
+#[test]
+fn a_cancel_that_belongs_to_nothing_is_forwarded_to_a_user_and_its_answer_back() {
+    let mut rig = rig(open());
+    register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
+    let sent = rig.udp(A, &ask("CANCEL", "sip:bob@192.0.2.1", ""));
+    let [cancel] = requests(&sent, "CANCEL")[..] else { panic!("{sent:?}") };
+    let sent = rig.udp("198.51.100.2:5060", &cancel.answer(481, ""));
+    assert_eq!((statuses(&sent), sent[0].to), (vec![481], A.parse().unwrap()));
+    let sent = rig.udp(A, &ask("CANCEL", "sip:x@foreign.example", ""));
+    assert_eq!(statuses(&sent), [481]);
+}
+
+#[test]
+fn a_strict_router_downstream_of_a_dialog_brings_our_mark_in_the_request_uri() {
+    let mut rig = rig(open());
+    register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
+    let sent = rig.udp(A, &ask("INVITE", "sip:bob@192.0.2.1", ""));
+    let invite = requests(&sent, "INVITE")[0].clone();
+    let mark = invite.field("Record-Route").trim_matches(['<', '>']).to_owned();
+    let bye = format!(
+        "BYE {mark} SIP/2.0\nVia: SIP/2.0/UDP 198.51.100.2;branch=z9hG4bKbye\nRoute: <sip:caller@198.51.100.1>\n\
+         From: <sip:bob@example.org>;tag=t\nTo: <sip:alice@example.org>;tag=f198511001\nCall-ID: c198511001\nCSeq: 2 BYE\n"
+    );
+    let sent = rig.udp("198.51.100.2:5060", &bye);
+    let [forwarded] = requests(&sent, "BYE")[..] else { panic!("{sent:?}") };
+    assert_eq!((forwarded.uri(), forwarded.field("Route")), ("sip:caller@198.51.100.1", ""));
+    // With another Call-ID the same URI is nobody we know.
+    let forged = bye.replace("c198511001", "other").replace("z9hG4bKbye", "z9hG4bKforged");
+    assert_eq!(statuses(&rig.udp("198.51.100.2:5060", &forged)), [404]);
+}

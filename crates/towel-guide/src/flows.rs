@@ -92,6 +92,7 @@ flows! {
         "calls/call-redirect-unknown"
         "calls/call-reinvite"
         "calls/call-restart"
+        "calls/call-tls"
         "calls/call-two-families"
         "calls/call-two-proxies"
         "calls/call-unavailable"

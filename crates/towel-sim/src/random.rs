@@ -358,8 +358,8 @@ impl World {
             // caller has to give it up (RFC 6026 section 8.2 has stray responses dropped).
             // And one that comes again after the crash is a new request to it.
             complaints.retain(|c| {
-                !(c.contains("INVITE") && c.contains("never had a final"))
-                    && !c.contains(" and then a ")
+                let unanswered = c.contains("INVITE") && c.contains("never had a final");
+                !(unanswered || c.contains(" and then a "))
             });
         }
         complaints

@@ -18,13 +18,13 @@ fn err<T>(line: usize, what: impl Into<String>) -> Result<T, FlowError> {
 }
 
 pub(super) fn flow(text: &str) -> Result<Flow, FlowError> {
-    let mut flow = Flow::default();
-    flow.about = text
+    let about = text
         .lines()
         .take_while(|line| line.starts_with('#'))
         .map(|line| line.trim_start_matches('#').trim())
         .collect::<Vec<_>>()
         .join("\n");
+    let mut flow = Flow { about, ..Flow::default() };
     for block in blocks(text)? {
         let (first, rest) = block.text.split_once(char::is_whitespace).unwrap_or((block.text, ""));
         let rest = rest.trim();

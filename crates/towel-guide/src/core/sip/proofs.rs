@@ -52,6 +52,7 @@ pub(super) const FLOWS: &[FlowReference] = &[
     common("call-reinvite", Roles::PROXY),
     failure("call-restart", Roles::PROXY),
     common("call-mixed-transports", Roles::PROXY),
+    common("call-tls", Roles::PROXY),
     common("call-two-families", Roles::PROXY),
     common("fork-parallel", Roles::PROXY),
     failure("fork-refused-by-all", Roles::PROXY),

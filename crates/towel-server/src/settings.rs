@@ -72,7 +72,6 @@ pub fn core(config: &Config, secret: [u8; 16]) -> Settings {
         max_breadth: config.proxy.max_breadth,
         max_targets: limits.branches,
         max_contexts: (limits.transactions / 2).max(1),
-        ..proxy::Settings::default()
     };
 
     all.registrar = registrar::Settings {

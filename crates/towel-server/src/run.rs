@@ -114,6 +114,9 @@ pub fn run(
     let began = Instant::now();
     more_descriptors();
 
+    for warning in crate::config::warnings(&config) {
+        log.event(LogLevel::Warn, "config", warning);
+    }
     make_data_folder(&config.data)?;
     let data = |e: std::io::Error| format!("{}: {e}", config.data.display());
     let token = secret::token_of(&config.data).map_err(data)?;

@@ -86,6 +86,8 @@ pub fn core(config: &Config, secret: [u8; 16]) -> Settings {
             Durability::Memory => registrar::Durability::Memory,
         },
         third_party: config.auth.third_party.clone(),
+        // With nobody having proved anything, From is no more than a claim like any other.
+        open_third_party: !config.auth.register,
         ..registrar::Settings::default()
     };
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use towel_server::config::load;
+use towel_server::config::{load, warnings};
 use towel_server::users::Users;
 
 use crate::options::REFUSED;
@@ -25,8 +25,10 @@ pub(crate) struct Check {
 impl Check {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let mut users = Users::default();
+        let mut warned = Vec::new();
         let problems = match load(Some(&self.file), &[]) {
             Ok(config) => {
+                warned = warnings(&config);
                 let mut progress = Progress::new("users", "users");
                 users.configure(&config, &mut |done, total| progress.step(done, total))
             }
@@ -34,9 +36,21 @@ impl Check {
         };
         if self.json {
             let list: Vec<_> = problems.iter().map(|p| p.to_json()).collect();
+<<<<<<< HEAD
             say!("{}", json!({ "ok": problems.is_empty(), "problems": list }));
         } else if problems.is_empty() {
             say!("{}: no fault found; {} users in it", self.file.display(), users.len());
+=======
+            println!(
+                "{}",
+                json!({ "ok": problems.is_empty(), "problems": list, "warnings": warned })
+            );
+        } else if problems.is_empty() {
+            for warning in &warned {
+                eprintln!("warning: {warning}");
+            }
+            println!("{}: no fault found; {} users in it", self.file.display(), users.len());
+>>>>>>> 38eb733 (Registrar and settings as the texts have them: sips contacts, bodies, clients without qop, bounds that move each other)
         } else {
             for problem in &problems {
                 eprint!("{problem}");

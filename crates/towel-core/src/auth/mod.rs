@@ -49,7 +49,7 @@ impl Default for Settings {
             nonces_remembered: 1 << 16,
             replay_window: true,
             integrity: true,
-            without_qop: false,
+            without_qop: true,
             authentication_info: false,
         }
     }

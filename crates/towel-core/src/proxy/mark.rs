@@ -187,6 +187,7 @@ impl Marks {
 /// What is the same in a request, in what it becomes on its way, and in its responses.
 struct Origin<'a> {
     call_id: &'a [u8],
+    from: &'a [u8],
     tag: &'a [u8],
     number: u32,
 }
@@ -195,13 +196,16 @@ impl<'a> Origin<'a> {
     fn of(message: &Message<'a>) -> Self {
         Self {
             call_id: message.call_id().unwrap_or_default(),
+            // Who has proved to be somebody has not proved to be anybody else.
+            from: message.from().map(|from| from.uri).unwrap_or_default(),
             tag: message.from_tag().unwrap_or_default(),
             number: message.cseq().map(|cseq| cseq.number).unwrap_or_default(),
         }
     }
 
     fn add(&self, hasher: &mut Hasher) {
-        hasher.field(self.call_id).field(self.tag).bytes(&self.number.to_le_bytes());
+        hasher.field(self.call_id).field(self.from).field(self.tag);
+        hasher.bytes(&self.number.to_le_bytes());
     }
 }
 

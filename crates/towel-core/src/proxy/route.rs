@@ -48,6 +48,16 @@ impl Prepared {
             .filter(move |(at, _)| *at >= popped && !(last_taken && at + 1 == count))
             .map(|(_, value)| value)
     }
+
+    /// Whether the Route values that are left lead to somebody else. Who writes them decides where
+    /// the request goes, whatever its Request-URI.
+    pub fn leads_away(&self, message: &Message<'_>, domains: &Domains) -> bool {
+        self.routes(message).any(|value| {
+            let address = NameAddr::parse(value.bytes).ok();
+            let uri = address.and_then(|address| Uri::parse(address.uri).ok());
+            !matches!(uri, Some(Uri::Sip(uri)) if domains.owns_uri(&uri) && uri.maddr().is_none())
+        })
+    }
 }
 
 /// Reads the route of a request and takes ourselves out of it.

@@ -10,7 +10,7 @@ use crate::contract::Durable;
 use crate::hash::{Hasher, Key};
 use crate::io::{Flow, Instant, Level, Now, Outbox, Output, Record, StoreFault, Ticket};
 use core::time::Duration;
-use towel_message::{Fault, Message, Name, Params, SipUri, date, uri};
+use towel_message::{Fault, Message, Name, NameAddr, Params, SipUri, date, uri};
 
 /// The store's table of bindings.
 pub const TABLE: u8 = 1;
@@ -239,6 +239,7 @@ impl Registrar {
                 !core::mem::take(&mut list).is_empty()
             }
             Wish::Update(asked) => {
+                secure_all_the_way(message, &target, asked)?;
                 let path = path(message, longest)?;
                 let template = Binding {
                     contact: b"",
@@ -496,6 +497,29 @@ impl<'a> Kept<'a> {
             Place::Fresh(range) => fresh.get(range.clone()).unwrap_or_default(),
         }
     }
+}
+
+/// A sips contact is bound only where the Request-URI, every contact beside it and every Path value
+/// are sips as well: what is promised to be secure must not be reached over what is not (RFC 5630
+/// section 5.2). One that is removed promises nothing.
+fn secure_all_the_way(
+    message: &Message<'_>,
+    target: &SipUri<'_>,
+    asked: &[Asked<'_>],
+) -> Result<(), Refusal> {
+    let sips = |uri: &[u8]| uri.get(..5).is_some_and(|s| s.eq_ignore_ascii_case(b"sips:"));
+    let mut bound = asked.iter().filter(|asked| asked.expires != Some(0));
+    if !bound.clone().any(|asked| sips(asked.uri)) {
+        return Ok(());
+    }
+    let paths = || message.values(Name::Path).map(|value| NameAddr::parse(value.bytes));
+    if target.secure
+        && bound.all(|asked| sips(asked.uri))
+        && paths().all(|path| path.is_ok_and(|path| sips(path.uri)))
+    {
+        return Ok(());
+    }
+    Err(Refusal::new(400, "SIPS Contact Not Secure All the Way"))
 }
 
 /// What goes into each binding that a request makes.

@@ -401,12 +401,33 @@ fn contacts_are_found_again_by_the_rules_of_section_19_1_4() {
     assert_eq!(count(2, "<SIP:%62ob@192.0.2.4;Transport=TCP>;q=0.3"), 1);
     assert_eq!(count(3, "<sip:bob@192.0.2.4;transport=tcp;newparam=5>"), 1);
     assert_eq!(count(4, "<sip:bob@192.0.2.4:5060;transport=tcp>"), 2);
-    assert_eq!(count(5, "<sips:bob@192.0.2.4;transport=tcp>"), 3);
-    assert_eq!(count(6, "<sip:Bob@192.0.2.4;transport=tcp>"), 4);
-    assert_eq!(count(7, "<sip:bob@192.0.2.4;transport=udp>"), 5);
-    assert_eq!(count(8, "<tel:+1-555-0100>"), 6);
-    assert_eq!(count(9, "<tel:+15550100>"), 6);
-    assert_eq!(count(10, "<mailto:bob@biloxi.com>"), 7);
+    assert_eq!(count(6, "<sip:Bob@192.0.2.4;transport=tcp>"), 3);
+    assert_eq!(count(7, "<sip:bob@192.0.2.4;transport=udp>"), 4);
+    assert_eq!(count(8, "<tel:+1-555-0100>"), 5);
+    assert_eq!(count(9, "<tel:+15550100>"), 5);
+    assert_eq!(count(10, "<mailto:bob@biloxi.com>"), 6);
+}
+
+#[test]
+fn a_sips_contact_is_secure_all_the_way_or_refused() {
+    let mut bench = Bench::new();
+    let mut cseq = 0;
+    let mut register = |uri: &str, fields: &str| {
+        cseq += 1;
+        match bench.send(uri, "<sip:bob@biloxi.com>", "<sip:bob@biloxi.com>", "a", cseq, fields) {
+            Answer::Ok(_) => 200,
+            Answer::No(status) => status,
+            other => panic!("{other:?}"),
+        }
+    };
+    const SIPS: &str = "Contact: <sips:bob@192.0.2.4>";
+    assert_eq!(register("sip:biloxi.com", SIPS), 400);
+    assert_eq!(register("sips:biloxi.com", SIPS), 200);
+    assert_eq!(register("sips:biloxi.com", &format!("{SIPS}, <sip:bob@192.0.2.4>")), 400);
+    assert_eq!(register("sips:biloxi.com", &format!("{SIPS}\nPath: <sip:p.biloxi.com;lr>")), 400);
+    assert_eq!(register("sips:biloxi.com", &format!("{SIPS}\nPath: <sips:p.biloxi.com;lr>")), 200);
+    assert_eq!(register("sip:biloxi.com", &format!("{SIPS};expires=0")), 200);
+    assert_eq!(register("sips:biloxi.com", "Contact: <sip:bob@192.0.2.4>"), 200);
 }
 
 #[test]

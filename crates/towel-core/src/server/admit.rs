@@ -1,6 +1,6 @@
 //! Who may have a request forwarded (RFC 3261 sections 16.3 step 6 and 22.3).
 
-use towel_message::{Message, Uri, uri};
+use towel_message::{Host, Message, Uri, uri};
 
 use super::{Domains, Relay, Settings};
 use crate::io::Flow;
@@ -30,14 +30,16 @@ pub(super) fn proof(
     domains: &Domains,
     settings: &Settings,
 ) -> Proof {
+    let from_ours = claims_us(message, domains);
     // Our own mark in Route or Via says that this dialog, or this request, was let through before.
-    if prepared.in_dialog || visits.spiral {
+    // A stranger's request was let through to a user of ours only: it does not come back from there
+    // to be sent anywhere.
+    if prepared.in_dialog || (visits.spiral && (from_ours || !foreign)) {
         return Proof::None;
     }
     if settings.trusted.iter().any(|network| network.holds(source.remote.ip())) {
         return Proof::None;
     }
-    let from_ours = claims_us(message, domains);
     match settings.relay {
         Relay::Nobody if foreign => Proof::Impossible,
         Relay::Users if foreign && !from_ours => Proof::User,
@@ -51,7 +53,11 @@ pub(super) fn proof(
 pub(super) fn claims_us(message: &Message<'_>, domains: &Domains) -> bool {
     let Ok(from) = message.from() else { return false };
     match Uri::parse(from.uri) {
-        Ok(Uri::Sip(uri)) => domains.owns_uri(&uri),
+        // On a screen a name is a name, whatever the port behind it.
+        Ok(Uri::Sip(uri)) => {
+            domains.owns_uri(&uri)
+                || (matches!(uri.host, Host::Name(_)) && domains.owns(&uri.host, None))
+        }
         Ok(_) => false,
         // What cannot be read cannot be somebody else's either.
         Err(_) => true,

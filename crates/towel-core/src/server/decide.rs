@@ -73,8 +73,8 @@ impl Server {
             return Course::Reply(Reply::new(503, "Shutting Down"));
         }
         // 16.3 step 6.
-        let foreign =
-            matches!(&Uri::parse(&self.prepared.uri), Ok(Uri::Sip(uri)) if !self.is_ours(uri));
+        let foreign = self.prepared.leads_away(&message, &self.domains)
+            || matches!(&Uri::parse(&self.prepared.uri), Ok(Uri::Sip(uri)) if !self.is_ours(uri));
         if let Some(course) = self.admit(stack, now, received, visits, foreign) {
             return course;
         }
@@ -152,8 +152,10 @@ impl Server {
             return forbidden("Relaying Forbidden");
         }
         let Self { authenticator, users, domains, .. } = self;
-        let outcome = authenticator
-            .verify(&message, Kind::Proxy, &realm, users, now, |uri| admit::is_ours(uri, domains));
+        // What was meant for us may have been given another URI of ours on the way, but not one of
+        // somebody else's.
+        let ours = |uri: &[u8]| !foreign && admit::is_ours(uri, domains);
+        let outcome = authenticator.verify(&message, Kind::Proxy, &realm, users, now, ours);
         match outcome {
             Outcome::Accepted(accepted) => {
                 let user = accepted.user.as_bytes();

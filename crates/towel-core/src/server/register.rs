@@ -90,6 +90,10 @@ impl Server {
                 Outcome::Exempt => return,
             }
         }
+        // Section 8.2.3: a registrar is a UAS.
+        if let Verdict::Refuse(reply) = self.registry.check_body(&message) {
+            return self.send_reply(stack, now, out, received, *reply, woken);
+        }
         let mut kept = Vec::new();
         if !woken.is_empty()
             && let Verdict::Refuse(reply) = self.ask_extensions(now, received, woken, &mut kept)

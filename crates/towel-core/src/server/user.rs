@@ -92,16 +92,17 @@ impl Server {
         }
         let ours =
             matches!(&Uri::parse(&self.prepared.uri), Ok(Uri::Sip(uri)) if self.is_ours(uri));
+        let foreign = !ours || self.prepared.leads_away(&message, &self.domains);
         let proof = admit::proof(
             &message,
             &received.flow,
             &self.prepared,
             visits,
-            !ours,
+            foreign,
             &self.domains,
             &self.settings.server,
         );
-        if !ours && proof != Proof::None && !known {
+        if foreign && proof != Proof::None && !known {
             return false;
         }
         let found = self.find_targets(now, ours).is_none() && !self.targets.is_empty();

@@ -441,7 +441,7 @@ impl Default for Config {
                     DigestAlgorithm::Md5,
                 ],
                 md5_only: towel_core::auth::Settings::default().md5_only,
-                auth_int: false,
+                auth_int: true,
                 nonce_lifetime: Duration::from_secs(300),
                 trusted: Vec::new(),
                 third_party: Vec::new(),

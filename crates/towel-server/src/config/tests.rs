@@ -53,15 +53,12 @@ fn values_are_checked_where_they_stand() {
 
 #[test]
 fn values_that_do_not_fit_each_other_are_refused() {
-    assert!(
-        messages("[register]\nmin-expires = 7200\n")
-            .contains("towel.toml:1:1: `register.default-expires`: must lie between")
-            || messages("[register]\nmin-expires = 7200\n")
-                .contains("`register.default-expires`: must lie between min-expires (2h)")
-    );
+    assert!(messages("[register]\ndefault-expires = 30\n").contains(
+        "towel.toml:2:19: `register.default-expires`: must lie between min-expires (1m)"
+    ));
+    assert!(messages("[register]\nmin-expires = 90\nmax-expires = 80\n").contains("is longer"));
     assert!(messages("[http]\naddress = \"0.0.0.0:80\"\n").contains("needs a credential"));
     assert!(messages("[tls]\nkey = \"Cargo.toml\"\n").contains("must be given together"));
-    assert!(messages("[timers]\ntimer-c = 60\n").contains("must be longer than 3 minutes"));
     assert!(
         messages(
             "aliases = [\"a.test\"]
@@ -73,6 +70,26 @@ fn values_that_do_not_fit_each_other_are_refused() {
         messages("[[listen]]\ntransport = \"tcp\"\n[[listen]]\ntransport = \"tls\"\nport = 5060\n")
             .contains("listed twice")
     );
+}
+
+#[test]
+fn one_bound_of_the_expiries_moves_the_others() {
+    let expiries = |text: &str| {
+        let r = parse("towel.toml", text).unwrap().register;
+        [r.min_expires, r.default_expires, r.max_expires].map(|time| time.as_secs())
+    };
+    assert_eq!(expiries("[register]\nmin-expires = 7200\n"), [7200, 7200, 86_400]);
+    assert_eq!(expiries("[register]\nmin-expires = \"2d\"\n"), [172_800; 3]);
+    assert_eq!(expiries("[register]\nmax-expires = 600\n"), [60, 600, 600]);
+    assert_eq!(expiries("[register]\nmax-expires = 5\n"), [5; 3]);
+    assert_eq!(expiries("[register]\nmin-expires = 1\nmax-expires = 2\n"), [1, 2, 2]);
+}
+
+#[test]
+fn a_short_timer_c_is_told_and_taken() {
+    let config = parse("towel.toml", "[timers]\ntimer-c = 2\n").unwrap();
+    assert!(warnings(&config)[0].contains("timers.timer-c is 2s"), "{:?}", warnings(&config));
+    assert!(warnings(&Config::default()).is_empty());
 }
 
 #[test]

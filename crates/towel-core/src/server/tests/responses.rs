@@ -64,7 +64,18 @@ fn a_contact_behind_a_nat_is_reached_by_its_flow_at_once() {
 #[test]
 fn a_sips_binding_is_asked_for_by_tls_and_keeps_the_scheme_that_was_asked() {
     let mut rig = rig(open());
-    super::register(&mut rig, "bob", &["<sips:bob@198.51.100.2>"]);
+    // RFC 5630 section 5.2: such a contact is bound by way of a sips Request-URI.
+    let text = request(
+        "REGISTER",
+        "sips:192.0.2.1",
+        "sip:bob@192.0.2.1",
+        "sip:bob@192.0.2.1",
+        "198.51.100.2",
+        "",
+    );
+    let text =
+        text.replace("Contact: <sip:caller@198.51.100.2>", "Contact: <sips:bob@198.51.100.2>");
+    assert_eq!(statuses(&rig.udp(B, &text)), [200]);
     let sent = rig.udp(A, &ask("MESSAGE"));
     // There is no TLS listener here: it fails rather than go in the clear.
     assert!(requests(&sent, "MESSAGE").is_empty(), "{sent:?}");

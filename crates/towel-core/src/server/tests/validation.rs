@@ -55,6 +55,88 @@ fn the_server_answers_for_itself() {
 }
 
 #[test]
+fn a_registrar_reads_bodies_as_any_uas() {
+    let mut rig = rig(open());
+    let mut status = |more: &str| {
+        let text = request(
+            "REGISTER",
+            "sip:192.0.2.1",
+            "sip:bob@192.0.2.1",
+            "sip:bob@192.0.2.1",
+            "198.51.100.1",
+            more,
+        );
+        let sent = rig.udp(A, &text);
+        rig.pass(40_000);
+        statuses(&sent)
+    };
+    assert_eq!(status("Content-Type: application/x-what\n\nbody"), [415]);
+    let optional = "Content-Disposition: render;handling=optional\n";
+    assert_eq!(status(&format!("Content-Type: application/x-what\n{optional}\nbody")), [200]);
+}
+
+#[test]
+fn a_route_that_a_stranger_wrote_leads_nowhere() {
+    let mut rig = rig(closed());
+    register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
+    let mut one = |method: &str, route: &str| {
+        let uri = "sip:bob@example.com";
+        let text = request(method, uri, "sip:zaphod@example.org", uri, "198.51.100.1", route);
+        let sent = rig.udp(A, &text);
+        assert!(requests(&sent, method).is_empty(), "{sent:?}");
+        statuses(&sent)
+    };
+    for route in [
+        "Route: <sip:198.51.100.66;lr>\n",
+        "Route: <sip:192.0.2.1;lr>, <sip:198.51.100.66;lr>\n",
+        "Route: <sip:192.0.2.1;lr>\nRoute: <sip:198.51.100.66>\n",
+        "Route: <sip:192.0.2.1;lr>, <sip:example.com;lr>, <sip:198.51.100.66;lr>\n",
+    ] {
+        assert_eq!(one("MESSAGE", route), [403], "{route}");
+        assert_eq!(one("ACK", route), [0; 0]);
+    }
+}
+
+#[test]
+fn what_was_let_through_is_not_changed_and_let_through_again() {
+    let mut rig = rig(closed());
+    register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
+    register(&mut rig, "carol", &["<sip:carol@198.51.100.3>"]);
+    let bob = "sip:bob@example.com";
+    let text = request("MESSAGE", bob, "sip:zaphod@example.org", bob, "198.51.100.1", "");
+    let sent = rig.udp(A, &text);
+    let seen = requests(&sent, "MESSAGE")[0].text.clone();
+    let mut again = |from: &str, to: &str| {
+        let text = seen.replace(from, to);
+        assert_ne!(text, seen);
+        statuses(&rig.udp("198.51.100.2:5060", &text))
+    };
+    let carol = "MESSAGE sip:carol@example.com SIP/2.0";
+    let first = "MESSAGE sip:bob@198.51.100.2 SIP/2.0";
+    // Bob's phone sends it on to Carol, as whose it came to him.
+    assert_eq!(again(first, carol), [0; 0]);
+    let mut as_alice = |uri: &str| {
+        let text = seen
+            .replace(first, &format!("MESSAGE {uri} SIP/2.0"))
+            .replace("sip:zaphod@example.org", "sip:alice@example.com");
+        statuses(&rig.udp("198.51.100.2:5060", &text))
+    };
+    assert_eq!(as_alice("sip:carol@example.com"), [407]);
+    assert_eq!(as_alice("sip:x@far.example"), [407]);
+    let text = seen.replace(first, "MESSAGE sip:x@far.example SIP/2.0");
+    assert_eq!(statuses(&rig.udp("198.51.100.2:5060", &text)), [403]);
+}
+
+#[test]
+fn another_port_makes_no_other_name() {
+    let mut rig = rig(closed());
+    register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
+    let bob = "sip:bob@example.com";
+    let text = request("MESSAGE", bob, "sip:alice@example.com:9999", bob, "198.51.100.1", "");
+    assert_eq!(statuses(&rig.udp(A, &text)), [407]);
+}
+
+#[test]
 fn a_loop_is_found_and_a_spiral_passes() {
     let mut rig = rig(open());
     register(&mut rig, "bob", &["<sip:carol@192.0.2.1>"]);

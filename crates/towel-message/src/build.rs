@@ -37,6 +37,7 @@ impl<'o> ResponseWriter<'o> {
         out.push(b' ');
         out.extend_from_slice(reason.as_bytes());
         out.extend_from_slice(b"\r\n");
+        let copied = out.len();
         let mut writer = Self { out };
         writer.vias(request, options.source);
         if options.record_route {
@@ -49,7 +50,27 @@ impl<'o> ResponseWriter<'o> {
         if status == 100 {
             writer.copy_first(request, Name::Timestamp);
         }
+        if request.index_fault().is_some() {
+            writer.clean(copied);
+        }
         writer
+    }
+
+    /// What a malformed request had for line ends is none in our response: somebody may read a lone
+    /// CR or LF as one, and a header field after it.
+    fn clean(&mut self, from: usize) {
+        let mut at = from;
+        while let Some(octet) = self.out.get(at).copied() {
+            if octet == b'\r' && self.out.get(at + 1) == Some(&b'\n') {
+                at += 2;
+                continue;
+            }
+            if let Some(place) = self.out.get_mut(at).filter(|_| matches!(octet, b'\r' | b'\n' | 0))
+            {
+                *place = b' ';
+            }
+            at += 1;
+        }
     }
 
     fn vias(&mut self, request: &Message<'_>, source: Option<SocketAddr>) {

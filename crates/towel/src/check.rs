@@ -36,21 +36,12 @@ impl Check {
         };
         if self.json {
             let list: Vec<_> = problems.iter().map(|p| p.to_json()).collect();
-<<<<<<< HEAD
-            say!("{}", json!({ "ok": problems.is_empty(), "problems": list }));
-        } else if problems.is_empty() {
-            say!("{}: no fault found; {} users in it", self.file.display(), users.len());
-=======
-            println!(
-                "{}",
-                json!({ "ok": problems.is_empty(), "problems": list, "warnings": warned })
-            );
+            say!("{}", json!({ "ok": problems.is_empty(), "problems": list, "warnings": warned }));
         } else if problems.is_empty() {
             for warning in &warned {
                 eprintln!("warning: {warning}");
             }
-            println!("{}: no fault found; {} users in it", self.file.display(), users.len());
->>>>>>> 38eb733 (Registrar and settings as the texts have them: sips contacts, bodies, clients without qop, bounds that move each other)
+            say!("{}: no fault found; {} users in it", self.file.display(), users.len());
         } else {
             for problem in &problems {
                 eprint!("{problem}");

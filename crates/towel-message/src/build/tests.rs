@@ -107,3 +107,18 @@ fn ack_and_cancel_belong_to_the_transaction() {
         assert_eq!(text(|out| cancel_for(invite, out)), rest("CANCEL", ""));
     });
 }
+
+#[test]
+fn a_lone_line_end_is_not_repeated() {
+    let bytes = b"OPTIONS sip:a.example SIP/2.0\r\nVia: SIP/2.0/UDP a.example;branch=z9hG4bK1\r\n\
+        From: <sip:b@a.example>;tag=1\r\nTo: \"x\rX: y\" <sip:a.example>\r\n\
+        Call-ID: 7\rX-Injected: 1\r\nCSeq: 1 OPTIONS\r\n\r\n";
+    let mut index = Index::new();
+    let request = Message::parse(bytes, &mut index, &Limits::default()).unwrap();
+    let fault = check(&request).unwrap_err();
+    let mut out = Vec::new();
+    ResponseBuilder::to_fault(&request, &fault).to_tag(b"f").write(&mut out);
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("\r\nCall-ID: 7 X-Injected: 1\r\n"), "{text:?}");
+    assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "{text:?}");
+}

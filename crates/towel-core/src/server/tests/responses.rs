@@ -75,7 +75,7 @@ fn a_sips_binding_is_asked_for_by_tls_and_keeps_the_scheme_that_was_asked() {
     );
     let text =
         text.replace("Contact: <sip:caller@198.51.100.2>", "Contact: <sips:bob@198.51.100.2>");
-    assert_eq!(statuses(&rig.udp(B, &text)), [200]);
+    assert_eq!(statuses(&rig.udp("198.51.100.2:5060", &text)), [200]);
     let sent = rig.udp(A, &ask("MESSAGE"));
     // There is no TLS listener here: it fails rather than go in the clear.
     assert!(requests(&sent, "MESSAGE").is_empty(), "{sent:?}");

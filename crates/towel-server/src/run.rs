@@ -98,6 +98,21 @@ impl Signals {
     }
 }
 
+impl Signals {
+    /// Has the end of standard input stop the server as SIGTERM does, so that it ends with whoever
+    /// started it and holds the other end.
+    ///
+    /// # Errors
+    /// If there is no thread to be had.
+    pub fn stop_at_end_of_input(&self) -> std::io::Result<()> {
+        std::thread::Builder::new().name("input".into()).spawn(|| {
+            let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+            let _ = nix::sys::signal::kill(nix::unistd::getpid(), Signal::SIGTERM);
+        })?;
+        Ok(())
+    }
+}
+
 /// Runs a server until it is told to stop.
 ///
 /// `again` reads the configuration anew, for a reload.

@@ -179,6 +179,9 @@ impl Store {
             }
         }
         let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
+        if records.is_empty() {
+            return Ok(());
+        }
         let (tell, told) = mpsc::channel();
         jobs.send(Job::PutAll { records, tell }).map_err(|_| StoreError::Closed)?;
         told.recv().map_err(|_| StoreError::Closed)?

@@ -35,7 +35,7 @@ fn record(key: &str, value: Option<&str>) -> Record {
 
 fn newest(dir: &Path) -> std::path::PathBuf {
     let full = |p: &std::path::PathBuf| fs::metadata(p).unwrap().len() > 0;
-    crate::folder::segments(dir).unwrap().into_iter().map(|s| s.1).filter(full).next_back().unwrap()
+    crate::folder::segments(dir).unwrap().into_iter().map(|s| s.1).rfind(full).unwrap()
 }
 
 #[test]
@@ -228,6 +228,12 @@ fn records_survive_without_syncing_each_batch() {
     store.put(vec![record("a", Some("1"))]).unwrap();
     drop(store);
     assert_eq!(open(dir.path()).2.len(), 1);
+}
+
+#[test]
+fn putting_nothing_returns() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(open(dir.path()).0.put(Vec::new()).is_ok());
 }
 
 #[test]

@@ -227,7 +227,7 @@ pub(crate) fn run(mut writer: Writer, inbox: &Receiver<Job>) {
         }
         if bytes.len() > batch::HEAD {
             let outcome = writer.write(&mut bytes);
-            (writer.done)(&tickets, outcome.as_ref().map(|()| ()));
+            (writer.done)(&tickets, outcome.as_ref().copied());
             let failed = outcome.err().map(|e| e.to_string());
             for tell in tells.drain(..) {
                 let _ = tell.send(match &failed {

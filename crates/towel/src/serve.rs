@@ -22,6 +22,9 @@ pub(crate) struct Serve {
     /// Listen here in place of what is configured, e.g. udp:0.0.0.0:5060; may be repeated
     #[arg(long, value_name = "TRANSPORT:ADDRESS:PORT")]
     listen: Vec<String>,
+    /// Stop when standard input ends: the server then ends with whoever started it
+    #[arg(long)]
+    until_eof: bool,
     /// How the log is written [default: text, or what the configuration says]
     #[arg(long, value_enum)]
     log_format: Option<Format>,
@@ -109,6 +112,9 @@ impl Serve {
             }
         };
         let signals = Signals::hold().map_err(anyhow::Error::msg)?;
+        if self.until_eof {
+            signals.stop_at_end_of_input()?;
+        }
         let log = Log::start(config.log.level, config.log.format)?;
         let mut watch = Screen { config: config.clone(), bar: None };
         let again = Box::new(move || reader.read());

@@ -101,7 +101,9 @@ fn spawn(dir: &tempfile::TempDir) -> Child {
         .arg(path("towel.toml"))
         .arg("--data")
         .arg(path("data"))
-        .stdin(Stdio::null())
+        // Servers that outlive their test in a static end when this process does.
+        .arg("--until-eof")
+        .stdin(Stdio::piped())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn()

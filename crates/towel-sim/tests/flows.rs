@@ -39,11 +39,12 @@ fn main() {
     for path in &paths {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let name = path.strip_prefix(crates).unwrap_or(path).display().to_string();
-        if ladder && (filters.is_empty() || filters.iter().any(|f| name.contains(f.as_str()))) {
-            if let Ok(flow) = Flow::parse(&text) {
-                let outcome = run_flow(&flow, &Variant::plain(), &Elements::default());
-                println!("{name}\n\n{}", outcome.ladder.render(Style { messages: true }));
-            }
+        if ladder
+            && (filters.is_empty() || filters.iter().any(|f| name.contains(f.as_str())))
+            && let Ok(flow) = Flow::parse(&text)
+        {
+            let outcome = run_flow(&flow, &Variant::plain(), &Elements::default());
+            println!("{name}\n\n{}", outcome.ladder.render(Style { messages: true }));
         }
         suite.add(name, text);
     }

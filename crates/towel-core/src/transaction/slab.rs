@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-/// A handle to a slot of a [`Slab`] of `T`s.
+/// A handle to a slot of a table of `T`s.
 pub struct Id<T> {
     pub(crate) slot: u32,
     pub(crate) generation: u32,

@@ -10,7 +10,7 @@ fn sipsak_registers_with_digest_and_is_refused_with_a_wrong_password() {
     let Some(sipsak) = program("sipsak") else { return };
     let run = |password: &str| {
         Command::new(&sipsak)
-            .args(["-U", "-C", "sip:alice@127.0.0.1:9", "-x", "600", "-a", password])
+            .args(["-U", "-C", "sip:alice@127.0.0.1:9", "-x", "600", "-u", "alice", "-a", password])
             .args(["-s", "sip:alice@127.0.0.1", "-p", &server.address(), "-vvv"])
             .output()
             .unwrap()

@@ -121,6 +121,15 @@ impl<'m> Draft<'m> {
         self.replace(self.message.request_uri_span(), uri);
     }
 
+    /// Writes the version in upper case: it is received in any, and sent so (RFC 3261 section 7.1).
+    pub fn raise_version(&mut self) {
+        let version = self.message.version();
+        if version != b"SIP/2.0" && version.eq_ignore_ascii_case(b"SIP/2.0") {
+            let at = crate::scan::offset(self.message.bytes(), version);
+            self.replace(Span::new(at, at + version.len()), b"SIP/2.0");
+        }
+    }
+
     /// Replaces any span of the message. A later replacement of the same span takes the place of
     /// the earlier.
     pub fn replace(&mut self, span: Span, bytes: &[u8]) {

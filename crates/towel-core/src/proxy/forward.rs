@@ -20,6 +20,7 @@ pub(super) struct Copy<'a> {
 impl Copy<'_> {
     /// Steps 2 to 6. The Via of step 8 is not here: it belongs to the transaction.
     pub(super) fn edit<'m>(&self, message: &Message<'m>, draft: &mut Draft<'m>) {
+        draft.raise_version();
         self.edit_request_uri(message, draft);
         self.edit_numbers(message, draft);
         if let Some(values) = self.record_route {

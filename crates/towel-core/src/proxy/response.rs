@@ -246,6 +246,7 @@ impl Proxy {
     ) -> bool {
         let message = response.message;
         let mut draft = Draft::with(message, std::mem::take(&mut self.edits));
+        draft.raise_version();
         if let Some(via) = message.values(Name::Via).next() {
             draft.remove_value(&via);
         }

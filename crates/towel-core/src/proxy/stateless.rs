@@ -70,6 +70,7 @@ impl Proxy {
         let mut vias = message.values(Name::Via);
         let (Some(ours), Some(_)) = (vias.next(), vias.next()) else { return };
         let mut draft = Draft::with(message, std::mem::take(&mut self.edits));
+        draft.raise_version();
         draft.remove_value(&ours);
         let woken = around.registry.woken(&message);
         let mut send = true;

@@ -276,9 +276,9 @@ impl Registrar {
     ) -> Result<(), Refusal> {
         let to = message.to().map_err(Refusal::fault)?;
         let unknown = Refusal::new(404, "Not Found");
-        // The URI of another scheme cannot be an address of record of ours.
+        // Section 10.3, RFC 4475 section 3.3.4: an address of record is a sip or sips URI.
         let to = SipUri::parse(to.uri).map_err(|fault| match fault.status {
-            416 => unknown,
+            416 => Refusal::new(400, "To Is No SIP URI"),
             _ => Refusal::fault(fault.of(Name::To)),
         })?;
         let aor = address_of_record(&to, served)

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use towel_message::build::{ResponseOptions, ResponseWriter};
 use towel_message::frame::Framed;
-use towel_message::{Fault, Message, Name};
+use towel_message::{Fault, Message, Name, check};
 
 use super::{Due, Received, Stack, TransactionUser, no_names};
 use crate::io::{ConnectionId, Flow, ListenerId, Now, Outbox, Transport};
@@ -254,25 +254,15 @@ impl Stack {
             self.counters.dropped_foreign_via += 1;
             return;
         }
-        let method = match message.cseq() {
-            Ok(cseq) => cseq.method,
-            Err(_) => {
-                self.counters.dropped_unreadable += 1;
-                return;
-            }
-        };
+        // A response that is not well formed is dropped (section 18.3, RFC 4475 section 3.1.2.5):
+        // passed on it could be read, or cut out of a stream, in another way than here.
+        if check(&message).is_err() {
+            self.counters.dropped_unreadable += 1;
+            return;
+        }
+        let method = message.method();
         match self.client_of(via.branch().unwrap_or_default(), method.as_bytes()) {
-            Ok(Some(id)) => {
-                // Section 18.3: a datagram that ends before its body does.
-                let short = message
-                    .content_length()
-                    .is_some_and(|length| (length as usize) > message.body().len());
-                if short {
-                    self.counters.dropped_unreadable += 1;
-                    return;
-                }
-                self.client_response(now, out, user, id, response);
-            }
+            Ok(Some(id)) => self.client_response(now, out, user, id, response),
             Ok(None) => {
                 self.counters.stray_responses += 1;
                 user.stray_response(self, now, out, response);

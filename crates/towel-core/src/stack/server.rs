@@ -552,7 +552,11 @@ pub(super) fn response_flow(via: &Via<'_>, source: Flow) -> Flow {
     if source.transport.reliable() {
         return source;
     }
-    let port = via.port.unwrap_or(source.transport.default_port());
+    // Nobody can be reached at port 0.
+    let port = match via.port {
+        Some(0) => source.remote.port(),
+        port => port.unwrap_or(source.transport.default_port()),
+    };
     // A maddr that is a name would have to be looked up; no multicast group is named so.
     if let Some(ip) = via.maddr().and_then(|host| host.ip()) {
         return Flow { remote: SocketAddr::new(ip, port), ..source };

@@ -142,7 +142,13 @@ impl<'a> Question<'a> {
     pub(crate) fn new(key: Key, message: Message<'a>, via: Via<'a>, method: &'a [u8]) -> Self {
         let mut hasher = Hasher::new(key);
         match via.unique_branch() {
-            Some(branch) => hasher.folded(branch).folded(via.sent_by),
+            // The Call-ID as well: a branch that comes again with another is no retransmission but
+            // the work of a peer whose branches are not unique (RFC 4475 has many of that kind), and
+            // the answer to one call is no business of another.
+            Some(branch) => hasher
+                .folded(branch)
+                .folded(via.sent_by)
+                .field(message.call_id().unwrap_or_default()),
             None => {
                 let number = message.cseq().map_or(0, |cseq| cseq.number);
                 hasher

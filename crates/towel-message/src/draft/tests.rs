@@ -34,6 +34,15 @@ fn nothing_edited_is_nothing_changed() {
 }
 
 #[test]
+fn the_version_leaves_in_upper_case() {
+    let lower = with("SIP/2.0\r\nX", "sip/2.0\r\nX");
+    assert_eq!(edited(&lower, |draft| draft.raise_version()), REQUEST);
+    assert_eq!(edited(&lower, |_| ()), lower);
+    let response = edited("Sip/2.0 200 OK\r\n\r\n", |draft| draft.raise_version());
+    assert_eq!(response, "SIP/2.0 200 OK\r\n\r\n");
+}
+
+#[test]
 fn the_request_uri_and_values() {
     let text = edited(REQUEST, |draft| {
         draft.set_request_uri(b"sip:not-this");

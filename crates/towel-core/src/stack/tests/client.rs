@@ -158,6 +158,32 @@ fn forged_and_foreign_responses_reach_nobody() {
 }
 
 #[test]
+fn a_malformed_response_reaches_nobody() {
+    let mut world = World::new();
+    world.send("OPTIONS");
+    let sent = world.sent.remove(0).2;
+    let right = answer(&sent, 200);
+    let length = "Content-Length: 0";
+    for wrong in [
+        right.replace("SIP/2.0 200", "SIP/7.0 200"),
+        right.replace("SIP/2.0 200", "SIP/2.0 4294967301"),
+        right.replace("CSeq: 1 ", "CSeq: 9292394834772304023312 "),
+        right.replace(length, "Content-Length: 9"),
+        right.replace(length, "Content-Length: 0\r\nl: 3"),
+        right.replace(length, "Content-Length: -1"),
+        right.replace("To:", "X-To:"),
+        right.replace("\r\n", "\n"),
+    ] {
+        world.datagram(PEER, &wrong);
+        assert!(world.told().is_empty(), "{wrong}");
+    }
+    assert_eq!(world.stack.counters().dropped_unreadable, 8);
+    world.datagram(PEER, &right.replace("SIP/2.0 200 Answer", "sip/2.0 200 "));
+    assert_eq!(world.told(), ["response 200 to 42"]);
+    world.drained();
+}
+
+#[test]
 fn no_way_to_send_is_told_after_the_call() {
     let mut world = World::new();
     let to = Destination::Target {

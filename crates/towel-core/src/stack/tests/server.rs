@@ -32,6 +32,20 @@ fn an_invite_gets_100_within_200_ms_and_its_final_response_until_the_ack() {
 }
 
 #[test]
+fn a_branch_that_comes_again_with_another_call_id_is_another_request() {
+    let mut world = World::new();
+    world.user.answer = Some(200);
+    world.datagram(PEER, &request("OPTIONS", "z9hG4bK1"));
+    world.datagram(PEER, &request("OPTIONS", "z9hG4bK1"));
+    world.datagram(PEER, &request("OPTIONS", "z9hG4bK1").replace("towel", "fish"));
+    assert_eq!(world.told(), ["request OPTIONS", "request OPTIONS"]);
+    let calls: Vec<_> =
+        world.sent.drain(..).map(|(_, _, text)| field(&text, "Call-ID").to_owned()).collect();
+    assert_eq!(calls, ["towel", "towel", "fish"]);
+    world.drained();
+}
+
+#[test]
 fn a_provisional_response_from_the_user_takes_the_place_of_the_100() {
     let mut world = World::new();
     world.user.answer = Some(180);

@@ -32,6 +32,10 @@ fn received_and_rport_are_set_and_used() {
     // maddr beats both.
     world.datagram("198.51.100.4:4444", &request("INVITE", "z9hG4bK3;maddr=192.0.2.77"));
     assert_eq!(world.sent.remove(0).1.remote, addr("192.0.2.77:5070"));
+    // Port 0 is nobody's.
+    let zero = request("INVITE", "z9hG4bK4").replace("192.0.2.9:5070", "192.0.2.9:0");
+    world.datagram("198.51.100.4:4444", &zero);
+    assert_eq!(world.sent.remove(0).1.remote, addr("198.51.100.4:4444"));
     for id in std::mem::take(&mut world.user.servers) {
         world.call(|stack, now, out| stack.drop_server(now, out, id));
     }

@@ -1,14 +1,15 @@
 //! Writing the copy that goes to one target (RFC 3261 section 16.6 steps 2 to 9).
 
-use towel_message::{Draft, Edits, Message, Method, Name};
+use towel_message::{Draft, Edits, Message, Method, Name, Uri};
 
 use super::core::Around;
 use super::forward::Copy;
+use super::home::way_home;
 use super::record_route;
 use super::route::{Hop, Prepared, is_sips};
 use crate::contract::{Candidate, ProxyForward, Slots, Woken};
 use crate::io::Flow;
-use crate::stack::ViaStamp;
+use crate::stack::{Destination, ViaStamp};
 
 /// One copy in the making.
 pub(super) struct Copying<'a, 'm> {
@@ -39,6 +40,22 @@ impl Copying<'_, '_> {
             return secured;
         }
         uri.clone()
+    }
+
+    /// Where that is; to ourselves without asking DNS.
+    pub(super) fn towards<'u>(&self, uri: &'u [u8]) -> Destination<'u> {
+        match way_home(uri, &self.source, self.around.domains) {
+            Some((transport, addr)) => {
+                let host = match Uri::parse(uri) {
+                    Ok(Uri::Sip(uri)) => uri.host_port,
+                    _ => &[],
+                };
+                let name = host.split(|byte| *byte == b':').next().unwrap_or_default();
+                let server_name = std::str::from_utf8(name).ok().filter(|_| transport.secure());
+                Destination::Target { transport, addr, server_name }
+            }
+            None => Destination::Uri(uri),
+        }
     }
 
     fn records_route(&self) -> bool {

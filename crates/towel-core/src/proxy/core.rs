@@ -250,7 +250,7 @@ impl Proxy {
         let uri = copy.destination(way.is_some_and(|way| way.tls));
         let to = match way {
             Some(way) if by_flow => Destination::Flow(way.flow),
-            _ => Destination::Uri(&uri),
+            _ => copy.towards(&uri),
         };
         let client = stack.client_transaction(around.now, out, to, id.number(), |stamp, to| {
             copy.write(stamp, edits, values, Some(slots), to);
@@ -283,7 +283,8 @@ impl Proxy {
             }
         }
         if !invite && context.branches.len() > 1 {
-            context.give_up.get_or_insert(now + std::time::Duration::from_secs(31));
+            let patience = stack.patience();
+            context.give_up.get_or_insert(now + (patience - patience / 32));
         }
     }
 
@@ -525,7 +526,13 @@ impl Proxy {
                 ProxyCancel { request, cancel: cancel.copied(), cause, fields: &mut self.fields };
             let _ = around.registry.proxy_cancel(woken, around.env(), &mut stage);
         }
-        let reason = self.fields.get("Reason").map(<[u8]>::to_vec);
+        // One header field for all the values that there are (RFC 3326 section 2).
+        let reasons = self.fields.iter().filter(|(name, _)| name.eq_ignore_ascii_case("Reason"));
+        let reason = reasons.map(|(_, value)| value.to_vec()).reduce(|mut all, value| {
+            all.extend_from_slice(b", ");
+            all.extend_from_slice(&value);
+            all
+        });
         let _ = stack.cancel(around.now, out, client, reason.as_deref());
     }
 

@@ -11,6 +11,7 @@ mod context;
 mod copying;
 pub(crate) mod core;
 mod forward;
+mod home;
 mod mark;
 pub mod record_route;
 mod response;

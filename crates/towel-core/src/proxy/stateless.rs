@@ -45,7 +45,7 @@ impl Proxy {
         let uri = copy.destination(way.is_some_and(|way| way.tls));
         let to = match way {
             Some(way) if way.direct => Destination::Flow(way.flow),
-            _ => Destination::Uri(&uri),
+            _ => copy.towards(&uri),
         };
         let (edits, values) = (&mut self.edits, &mut self.values);
         let _ = stack.send_stateless(around.now, out, to, &seed, |stamp, buffer| {

@@ -295,7 +295,9 @@ impl Server {
         let mut user = Vec::new();
         uri::unescape(asked.user.unwrap_or_default(), &mut user);
         let domain = self.domains.canonical(&asked.host, asked.port).unwrap_or_default();
-        let known = !self.users.is_empty() && inhabited.has_user(&user, domain);
+        // Only of a user that we know by name it can be said that he is just not there.
+        let realm = realm(&self.settings.server, &self.domains, domain);
+        let known = self.users.get(&user, realm.as_bytes()).is_some();
         if known { Some(unavailable()) } else { not_found() }
     }
 

@@ -445,6 +445,11 @@ impl Stack {
         self.user_timers
     }
 
+    /// How long a request that is no INVITE is waited for (Timer F of section 17.1.2.2).
+    pub fn patience(&self) -> std::time::Duration {
+        self.settings.interval(Timer::F, 0)
+    }
+
     /// Random bits.
     pub fn rng(&mut self) -> &mut Rng {
         &mut self.rng

@@ -189,3 +189,17 @@ fn timer_c_cancels_what_rings_for_ever() {
     let sent = rig.udp("198.51.100.2:5060", &first.answer(487, ""));
     assert_eq!(statuses(&sent), [487]);
 }
+
+#[test]
+fn a_search_for_another_request_ends_before_its_client_gives_up() {
+    let mut settings = open();
+    settings.transaction.t1 = std::time::Duration::from_millis(50);
+    let mut rig = rig(settings);
+    three(&mut rig);
+    let sent = rig.udp(A, &invite("").replace("INVITE", "MESSAGE"));
+    let branches: Vec<_> = requests(&sent, "MESSAGE").into_iter().cloned().collect();
+    for branch in &branches[1..] {
+        rig.udp(&branch.to.to_string(), &branch.answer(404, ""));
+    }
+    assert_eq!(statuses(&rig.pass(64 * 50 - 1)), [404]);
+}

@@ -186,3 +186,22 @@ fn a_strict_router_downstream_of_a_dialog_brings_our_mark_in_the_request_uri() {
     let forged = bye.replace("c198511001", "other").replace("z9hG4bKbye", "z9hG4bKforged");
     assert_eq!(statuses(&rig.udp("198.51.100.2:5060", &forged)), [403]);
 }
+
+#[test]
+fn a_contact_that_is_a_user_of_ours_is_reached_without_dns_and_a_loop_is_found() {
+    let mut settings = open();
+    settings.server.domains = vec!["example.com".to_owned()];
+    let mut rig = rig(settings);
+    let home = "192.0.2.1:5060".parse().unwrap();
+    register(&mut rig, "bob", &["<sip:carol@example.com>"]);
+    register(&mut rig, "carol", &["<sip:bob@example.com;x=1>"]);
+    let mut sent = rig.udp(A, &ask("OPTIONS", "sip:bob@example.com", ""));
+    for uri in ["sip:carol@example.com", "sip:bob@example.com;x=1", "sip:carol@example.com"] {
+        let [forwarded] = requests(&sent, "OPTIONS")[..] else { panic!("{sent:?}") };
+        assert_eq!((forwarded.uri(), forwarded.to), (uri, home));
+        let text = forwarded.text.clone();
+        sent = rig.udp("192.0.2.1:5060", &text);
+    }
+    // It is back with the Request-URI that it had before.
+    assert_eq!(statuses(&sent), [482]);
+}

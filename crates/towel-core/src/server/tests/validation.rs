@@ -43,7 +43,7 @@ fn the_server_answers_for_itself() {
     }
     assert!(options.field("To").contains(";tag="));
     let weird = one(ask("WEIRD", "sip:192.0.2.1", ""));
-    assert_eq!(weird.status(), 501);
+    assert_eq!(weird.status(), 405);
     let message = one(ask("MESSAGE", "sip:192.0.2.1", ""));
     assert_eq!((message.status(), message.field("Allow").is_empty()), (405, false));
     assert_eq!(one(ask("OPTIONS", "sip:192.0.2.1", "Require: foo\n")).field("Unsupported"), "foo");
@@ -264,4 +264,14 @@ fn a_forged_route_opens_no_relay() {
         .replace("<sip:192.0.2.1;lr>", "<sip:rr-0123456789abcdef@192.0.2.1;lr>")
         .replace("z9hG4bK", "z9hG4bKother");
     assert_eq!(statuses(&rig.udp(A, &text)), [403]);
+}
+
+#[test]
+fn where_everybody_may_come_nobody_is_missed() {
+    let mut settings = open();
+    settings.server.known_users_only = false;
+    let mut rig = rig(settings);
+    let ask = |user| ask("MESSAGE", &format!("sip:{user}@192.0.2.1"), "");
+    assert_eq!(statuses(&rig.udp(A, &ask("nobody"))), [404]);
+    assert_eq!(statuses(&rig.udp(A, &ask("carol"))), [480]);
 }

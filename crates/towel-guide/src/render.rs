@@ -73,7 +73,7 @@ pub fn table(proven: Proven<'_>) -> String {
             documents(entry.documents, 3),
             roles.join(" "),
             entry.status(proven).text(),
-            flows.join(", "),
+            some(&flows, 3),
         );
         let _ = writeln!(out, "{}", line.trim_end());
     }
@@ -260,5 +260,15 @@ fn rules(out: &mut String, extension: &Extension, proven: Proven<'_>) {
         };
         let _ = writeln!(out, "  {} ({})", rule.section, roles.join(", "));
         paragraph(out, &format!("  {} [{proof}]", rule.text));
+    }
+}
+
+/// The first few of many names, and how many more there are; the entry's own page names all.
+fn some(names: &[&str], most: usize) -> String {
+    match names.len().checked_sub(most) {
+        Some(more @ 1..) => {
+            format!("{} and {more} more", names.get(..most).unwrap_or_default().join(", "))
+        }
+        _ => names.join(", "),
     }
 }

@@ -253,7 +253,7 @@ impl Proxy {
             _ => copy.towards(&uri),
         };
         let client = stack.client_transaction(around.now, out, to, id.number(), |stamp, to| {
-            copy.write(stamp, edits, values, Some(slots), to);
+            copy.write(stamp, edits, values, Some(&mut *slots), to);
         });
         let now = around.now.at;
         let invite = context.invite;

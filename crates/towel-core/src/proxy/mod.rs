@@ -15,6 +15,7 @@ mod home;
 mod mark;
 pub mod record_route;
 mod response;
+mod rewrite;
 pub mod route;
 mod settings;
 mod stateless;

@@ -12,7 +12,7 @@ use crate::contract::{
 };
 use crate::io::Now;
 use crate::proxy::{Prepared, Visits, Way, route};
-use crate::registrar::{Served, address_of_record};
+use crate::registrar::address_of_record;
 use crate::stack::{Received, Stack};
 
 /// What is done with a request.
@@ -67,6 +67,10 @@ impl Server {
             return Course::Reply(*reply);
         }
         if itself {
+            // A UAS asks whether it has the request already (8.2.2.2), a proxy must not (16.3).
+            if self.merged.is_merged(now.at, &message, &received.via) {
+                return Course::Reply(Reply::new(482, "Loop Detected"));
+            }
             return Course::Reply(self.answer_itself(now, received, woken));
         }
         if self.draining && message.to_tag().is_none() && !visits.spiral {

@@ -25,6 +25,7 @@ pub struct Server {
     pub(super) registering: super::register::Registering,
     pub(super) proxy: Proxy,
     pub(super) draining: bool,
+    pub(super) merged: super::merged::Merged,
     // Reused.
     pub(super) prepared: Prepared,
     pub(super) targets: Vec<Candidate>,
@@ -94,6 +95,7 @@ impl Server {
             registering: super::register::Registering::default(),
             proxy: Proxy::default(),
             draining: false,
+            merged: super::merged::Merged::new(key),
             prepared: Prepared::default(),
             targets: Vec::new(),
             ways: Vec::new(),

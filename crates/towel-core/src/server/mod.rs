@@ -10,6 +10,7 @@ mod decide;
 mod domains;
 mod element;
 mod endpoint;
+mod merged;
 mod register;
 mod reply;
 mod settings;

@@ -10,7 +10,7 @@ use crate::contract::{Directives, Reply, Slots, Woken};
 use crate::io::{Now, Outbox};
 use crate::proxy::core::Plan;
 use crate::proxy::{Way, route};
-use crate::stack::{ClientId, Failure, Received, ServerId, Stack, TransactionUser};
+use crate::stack::{ClientId, Failure, Received, ServerId, Stack, TransactionUser, ViaStamp};
 
 impl Server {
     #[expect(clippy::too_many_arguments, reason = "the world, and what was decided")]
@@ -246,6 +246,19 @@ impl TransactionUser for Server {
     ) {
         let (proxy, around) = self.parts(now);
         proxy.failed(&around, stack, out, id, user, why);
+    }
+
+    fn rewrite(
+        &mut self,
+        stack: &Stack,
+        now: Now,
+        id: ClientId,
+        user: u64,
+        stamp: &ViaStamp<'_>,
+        to: &mut Vec<u8>,
+    ) -> bool {
+        let (proxy, around) = self.parts(now);
+        proxy.rewrite(&around, stack, id, user, stamp, to)
     }
 
     fn client_ended(

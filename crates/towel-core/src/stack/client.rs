@@ -14,6 +14,9 @@ use crate::transaction::table::{Action, Timer};
 use crate::transaction::token::{LENGTH, Token};
 use crate::transport::via::{ViaStamp, write_value};
 
+/// Writes a request again under another Via; says whether it did.
+pub(super) type Rewrite<'a> = dyn FnMut(&Stack, &ViaStamp<'_>, &mut Vec<u8>) -> bool + 'a;
+
 /// What is known of the way before the request is written.
 struct Way {
     target: Option<Target>,
@@ -29,14 +32,14 @@ impl Stack {
     /// stamp's Via on top. `user` is the user's own number for it.
     ///
     /// What goes wrong from here on is told by [`TransactionUser::failed`], never before this call
-    /// is over.
+    /// is over. `write` is called twice for a request that turns out too large for UDP.
     pub fn client_transaction(
         &mut self,
         now: Now,
         out: &mut Outbox,
         to: Destination<'_>,
         user: u64,
-        write: impl FnOnce(&ViaStamp<'_>, &mut Vec<u8>),
+        mut write: impl FnMut(&ViaStamp<'_>, &mut Vec<u8>),
     ) -> Result<ClientId, Refusal> {
         if self.clients.len() >= self.settings.max {
             return Err(Refusal::Full);
@@ -46,7 +49,9 @@ impl Stack {
         let id = self.clients.insert(new_client(user, way.transport, way.listener));
         let token = self.token(id, 0);
         let mut request = self.buffer();
-        self.write_stamped(way.transport, way.listener, &token, &mut request, write);
+        self.write_stamped(way.transport, way.listener, &token, &mut request, |_, stamp, to| {
+            write(stamp, to);
+        });
         let Some(client) = self.clients.get_mut(id) else { return Err(Refusal::Stale) };
         client.machine = Machine::for_request(&request);
         client.request = request;
@@ -59,7 +64,13 @@ impl Stack {
                 client.lookup = Some(lookup);
                 self.lookups.insert(lookup, id);
             }
-            (Ok(None), Some(target)) => self.launch(now, out, id, target, way.flow, false),
+            (Ok(None), Some(target)) => {
+                let mut again = |_: &Stack, stamp: &ViaStamp<'_>, to: &mut Vec<u8>| {
+                    write(stamp, to);
+                    true
+                };
+                self.launch(now, out, id, target, way.flow, false, &mut again);
+            }
             (Ok(None), None) => self
                 .pending
                 .push(Pending::ClientFailed(id, Failure::NotLocated(LocateFault::NoSuchName))),
@@ -82,7 +93,13 @@ impl Stack {
         let Some(way) = self.way(now, out, to, Some(hash)) else { return Err(Refusal::Malformed) };
         let mut request = self.buffer();
         let token = format!("s{hash:016x}");
-        self.write_stamped(way.transport, way.listener, token.as_bytes(), &mut request, write);
+        self.write_stamped(
+            way.transport,
+            way.listener,
+            token.as_bytes(),
+            &mut request,
+            |_, stamp, to| write(stamp, to),
+        );
         match (way.found, way.target) {
             (Ok(None), Some(target)) => {
                 let request = self.launch_once(now, out, request, target, way.flow);
@@ -205,17 +222,19 @@ impl Stack {
         listener: ListenerId,
         token: &[u8],
         request: &mut Vec<u8>,
-        write: impl FnOnce(&ViaStamp<'_>, &mut Vec<u8>),
+        write: impl FnOnce(&Stack, &ViaStamp<'_>, &mut Vec<u8>),
     ) {
         let mut value = self.buffer();
         if let Some(station) = self.station(listener).or(self.stations.first()) {
             let branch = write_value(transport, station, self.transport.alias, token, &mut value);
-            write(&ViaStamp::new(transport, station, &value, branch), request);
+            write(self, &ViaStamp::new(transport, station, &value, branch), request);
         }
         self.give_back(value);
     }
 
-    /// Sends to a target for the first time; what fails is pending.
+    /// Sends to a target for the first time; what fails is pending. `rewrite` is asked for the
+    /// request anew if the way is not the one that it was written for.
+    #[expect(clippy::too_many_arguments, reason = "the world, the request and where it goes")]
     pub(super) fn launch(
         &mut self,
         now: Now,
@@ -224,6 +243,7 @@ impl Stack {
         target: Target,
         flow: Option<Flow>,
         any_size: bool,
+        rewrite: &mut Rewrite<'_>,
     ) {
         let Some(client) = self.clients.get(id) else { return };
         let mut target = target;
@@ -259,7 +279,7 @@ impl Stack {
         let (invite, attempt, written) =
             (client.machine.is_invite(), client.attempt, client.written);
         if written != (flow.transport, flow.listener, attempt) {
-            self.restamp(id, flow.transport, flow.listener, attempt);
+            self.write_again(id, flow.transport, flow.listener, attempt, rewrite);
         }
         let (repeat, end) = if invite { (Timer::A, Timer::B) } else { (Timer::E, Timer::F) };
         self.set_client_timer(now, id, end);
@@ -439,7 +459,7 @@ impl Stack {
                 target.addr,
                 locating::Failure::Transport,
             );
-            if self.try_next(now, out, id) {
+            if self.try_next(now, out, user, id) {
                 return;
             }
         }
@@ -480,7 +500,7 @@ impl Stack {
                     let Some(response) = response else { continue };
                     if response.message.status() == 503
                         && !silent
-                        && self.try_next_after_unavailable(now, out, id, &response.message)
+                        && self.try_next_after_unavailable(now, out, user, id, &response.message)
                     {
                         return;
                     }
@@ -500,7 +520,7 @@ impl Stack {
                             target.addr,
                             locating::Failure::TimedOut,
                         );
-                        if self.try_next(now, out, id) {
+                        if self.try_next(now, out, user, id) {
                             return;
                         }
                     }

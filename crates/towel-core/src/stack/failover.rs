@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use towel_message::{Message, Name};
 
-use super::client::new_client;
+use super::client::{Rewrite, new_client};
 use super::{ClientId, Failure, Stack, TransactionUser};
 use crate::io::{ListenerId, Now, Outbox, Transport};
-use crate::locating::{self, Completed, LocateFault};
+use crate::locating::{self, Completed, LocateFault, Target};
 use crate::transaction::client::Machine;
 use crate::transaction::machines::invite_client;
 use crate::transaction::table::Timer;
@@ -46,14 +46,20 @@ impl Stack {
                         self.give_back(request);
                     }
                 }
-                Ok(target) => self.launch(now, out, id, target, None, false),
+                Ok(target) => self.launch_for(now, out, user, id, target, false),
                 Err(fault) => self.client_failed(now, out, user, id, Failure::NotLocated(fault)),
             }
         }
     }
 
     /// Goes on to the next target, if there is one and the request is still wanted.
-    pub(super) fn try_next(&mut self, now: Now, out: &mut Outbox, id: ClientId) -> bool {
+    pub(super) fn try_next<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        id: ClientId,
+    ) -> bool {
         let Some(client) = self.clients.get_mut(id) else { return false };
         if client.cancelling.is_some() || client.silent || client.attempt >= MAX_ATTEMPTS {
             return false;
@@ -67,16 +73,32 @@ impl Stack {
         client.attempt += 1;
         client.round = 0;
         self.counters.failovers += 1;
-        self.launch(now, out, id, target, None, any_size);
+        self.launch_for(now, out, user, id, target, any_size);
         true
+    }
+
+    fn launch_for<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        id: ClientId,
+        target: Target,
+        any_size: bool,
+    ) {
+        let number = self.clients.get(id).filter(|client| !client.silent).map(|client| client.user);
+        self.launch(now, out, id, target, None, any_size, &mut |stack, stamp, to| {
+            number.is_some_and(|number| user.rewrite(stack, now, id, number, stamp, to))
+        });
     }
 
     /// After a 503: the next target, while what is left of this attempt's transaction goes on
     /// acknowledging in a slot of its own.
-    pub(super) fn try_next_after_unavailable(
+    pub(super) fn try_next_after_unavailable<U: TransactionUser + ?Sized>(
         &mut self,
         now: Now,
         out: &mut Outbox,
+        user: &mut U,
         id: ClientId,
         response: &Message<'_>,
     ) -> bool {
@@ -109,7 +131,7 @@ impl Stack {
             old.ack = std::mem::take(&mut client.ack);
             rest = Some(self.clients.insert(old));
         }
-        if !self.try_next(now, out, id) {
+        if !self.try_next(now, out, user, id) {
             if let Some(rest) = rest {
                 self.clients.remove(rest);
             }
@@ -124,15 +146,35 @@ impl Stack {
         true
     }
 
-    /// Puts another Via in the place of ours: another attempt, or another way than was thought when
-    /// the request was written.
-    pub(super) fn restamp(
+    /// Makes the request fit the way that it goes: written anew by its user, for whom more than the
+    /// Via may depend on it (Record-Route), or else with another Via.
+    pub(super) fn write_again(
         &mut self,
         id: ClientId,
         transport: Transport,
         listener: ListenerId,
         attempt: u8,
+        rewrite: &mut Rewrite<'_>,
     ) {
+        let token = self.token(id, attempt);
+        let (mut request, mut written) = (self.buffer(), false);
+        self.write_stamped(transport, listener, &token, &mut request, |stack, stamp, to| {
+            written = rewrite(stack, stamp, to);
+        });
+        if !written {
+            self.give_back(request);
+            return self.restamp(id, transport, listener, attempt);
+        }
+        if let Some(client) = self.clients.get_mut(id) {
+            client.written = (transport, listener, attempt);
+            let old = std::mem::replace(&mut client.request, request);
+            self.give_back(old);
+        }
+    }
+
+    /// Puts another Via in the place of ours: another attempt, or another way than was thought when
+    /// the request was written.
+    fn restamp(&mut self, id: ClientId, transport: Transport, listener: ListenerId, attempt: u8) {
         let Some(client) = self.clients.get(id) else { return };
         let (old_transport, old_listener, old_attempt) = client.written;
         let old_token = [COOKIE, &self.token(id, old_attempt)].concat();

@@ -175,6 +175,21 @@ pub trait TransactionUser {
     ) {
     }
 
+    /// A request of ours leaves by another way than was thought when it was written: DNS said so,
+    /// or the next target speaks another transport. A user for whom more than the Via depends
+    /// on that writes the whole of it to `to` and says so.
+    fn rewrite(
+        &mut self,
+        stack: &Stack,
+        now: Now,
+        id: ClientId,
+        user: u64,
+        stamp: &ViaStamp<'_>,
+        to: &mut Vec<u8>,
+    ) -> bool {
+        false
+    }
+
     /// A client transaction is over; its handle is stale after this.
     fn client_ended(
         &mut self,

@@ -205,3 +205,26 @@ fn a_contact_that_is_a_user_of_ours_is_reached_without_dns_and_a_loop_is_found()
     // It is back with the Request-URI that it had before.
     assert_eq!(statuses(&sent), [482]);
 }
+
+#[test]
+fn record_route_tells_the_way_that_is_taken_in_the_end() {
+    let mut rig = rig(open());
+    register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
+    let large = format!("X-Padding: {}\n", "x".repeat(1400));
+    let sent = rig.udp(A, &ask("INVITE", "sip:bob@192.0.2.1", &large));
+    // Too large for UDP (section 18.1.1): one value for each side.
+    let [forwarded] = requests(&sent, "INVITE")[..] else { panic!("{sent:?}") };
+    assert_eq!(forwarded.transport, crate::io::Transport::Tcp);
+    let values = forwarded.all("Record-Route");
+    assert!(values.len() == 2 && values[0].contains(";transport=tcp"), "{values:?}");
+    assert!(forwarded.all("Via")[0].starts_with("SIP/2.0/TCP "));
+    // Where nobody listens it goes by UDP after all, and says so.
+    let mut rig = super::rig(open());
+    register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
+    rig.refuse = true;
+    let sent = rig.udp(A, &ask("INVITE", "sip:bob@192.0.2.1", &large));
+    let [_, forwarded] = requests(&sent, "INVITE")[..] else { panic!("{sent:?}") };
+    assert_eq!(forwarded.transport, crate::io::Transport::Udp);
+    assert_eq!(forwarded.all("Record-Route").len(), 1);
+    assert!(forwarded.all("Via")[0].starts_with("SIP/2.0/UDP "));
+}

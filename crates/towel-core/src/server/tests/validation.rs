@@ -267,6 +267,19 @@ fn a_forged_route_opens_no_relay() {
 }
 
 #[test]
+fn the_server_itself_takes_a_request_once_whatever_way_it_comes() {
+    let mut rig = rig(open());
+    let text = ask("OPTIONS", "sip:192.0.2.1", "");
+    assert_eq!(statuses(&rig.udp(A, &text)), [200]);
+    assert_eq!(statuses(&rig.udp(A, &text)), [200]);
+    let other = text.replace("branch=z9hG4bK", "branch=z9hG4bKother");
+    assert_eq!(statuses(&rig.udp(A, &other)), [482]);
+    assert_eq!(statuses(&rig.udp(A, &text.replace("CSeq: 1", "CSeq: 2"))), [200]);
+    rig.pass(32_000);
+    assert_eq!(statuses(&rig.udp(A, &other)), [200]);
+}
+
+#[test]
 fn where_everybody_may_come_nobody_is_missed() {
     let mut settings = open();
     settings.server.known_users_only = false;

@@ -1,0 +1,63 @@
+//! Merged requests (RFC 3261 section 8.2.2.2): one request that reaches the server itself by several
+//! ways, since somebody on its way forked it.
+
+use std::time::Duration;
+
+use towel_message::{Message, Via};
+
+use crate::hash::{Hasher, Key};
+use crate::io::Instant;
+
+/// How many requests are remembered; a newer one may take the place of an older one.
+const PLACES: usize = 1024;
+/// For how long: as long as the transaction of a request that was answered at once is ongoing
+/// (Timer J).
+const LASTS: Duration = Duration::from_secs(32);
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    request: u64,
+    way: u64,
+    until: Instant,
+}
+
+/// What the server itself was asked of late.
+#[derive(Debug)]
+pub(super) struct Merged {
+    key: Key,
+    places: Vec<Place>,
+}
+
+impl Merged {
+    pub(super) fn new(key: Key) -> Self {
+        Self { key, places: Vec::new() }
+    }
+
+    /// Whether this request came before by another way. Notes that it came.
+    pub(super) fn is_merged(&mut self, now: Instant, message: &Message<'_>, via: &Via<'_>) -> bool {
+        if message.to_tag().is_some() {
+            return false;
+        }
+        let Ok(cseq) = message.cseq() else { return false };
+        let request = Hasher::new(self.key)
+            .field(message.call_id().unwrap_or_default())
+            .field(message.from_tag().unwrap_or_default())
+            .field(cseq.method.as_bytes())
+            .bytes(&cseq.number.to_le_bytes())
+            .finish();
+        let way = Hasher::new(self.key)
+            .folded(via.branch().unwrap_or_default())
+            .folded(via.sent_by)
+            .finish();
+        if self.places.is_empty() {
+            self.places.resize(PLACES, Place { request: 0, way: 0, until: Instant(0) });
+        }
+        let at = usize::try_from(request % PLACES as u64).unwrap_or_default();
+        let Some(place) = self.places.get_mut(at) else { return false };
+        if place.request == request && place.until > now {
+            return place.way != way;
+        }
+        *place = Place { request, way, until: now + LASTS };
+        false
+    }
+}

@@ -79,6 +79,10 @@ impl<'a> DigestParams<'a> {
 /// The realm of a value that may be malformed otherwise: enough to know whether it is meant for us.
 #[must_use]
 pub fn realm_of(value: &[u8]) -> Option<Vec<u8>> {
+    // What another parameter has in its value or its name is no realm.
+    if let Ok(params) = DigestParams::parse(value) {
+        return params.get("realm").map(<[u8]>::to_vec);
+    }
     let start = value.windows(6).position(|w| w.eq_ignore_ascii_case(b"realm="))?;
     let mut rest = Reader { bytes: value.get(start + 6..)? };
     rest.value().ok().map(Cow::into_owned)
@@ -224,6 +228,7 @@ mod tests {
     #[test]
     fn the_realm_of_a_broken_value() {
         assert_eq!(realm_of(b"Digest Realm=\"a b\", nonce"), Some(b"a b".to_vec()));
+        assert_eq!(realm_of(b"Digest xrealm=a, o=\"realm=b\", realm = \"c\""), Some(b"c".to_vec()));
         assert_eq!(realm_of(b"Digest nonce=\"x"), None);
         assert_eq!(realm_of(b"realm="), None);
     }

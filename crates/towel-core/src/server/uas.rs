@@ -9,12 +9,15 @@ use crate::contract::{Registry, Reply, Verdict};
 pub(super) fn answer(registry: &Registry, message: &Message<'_>) -> Reply {
     let method = message.method();
     let name = method.as_bytes();
+    // Section 8.2.1. A method that nobody here has heard of is not implemented (section 21.5.2; RFC
+    // 4475 sections 3.1.1.2 and 3.1.1.5), one that is known is not allowed for this resource.
+    if registry.method(name).is_none() && !method.is_known() {
+        return Reply::new(501, "Not Implemented").with("Allow", allow(registry));
+    }
     // A request inside a dialog: the server itself never had one (section 12.2.2).
     if message.to_tag().is_some() && method != Method::Register {
         return Reply::new(481, "Call/Transaction Does Not Exist");
     }
-    // Section 8.2.1: 405 whether the method is known or not. 501 is for what is supported for no
-    // user at all (section 21.5.2), and to our users every method goes.
     if !registry.allows(name) {
         return not_allowed(registry);
     }

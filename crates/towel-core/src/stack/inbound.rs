@@ -210,7 +210,7 @@ impl Stack {
             return self.server_repeated(now, out, id);
         }
         if method == b"CANCEL" {
-            let found = self.cancelled_by(message, via);
+            let found = self.cancelled_by(message, via, &request.flow);
             let invite = found.and_then(|id| Some((id, self.is_invite_open(id)?)));
             if found.is_some() {
                 self.accept_cancel(now, out, &request);

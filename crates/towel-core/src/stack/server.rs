@@ -264,7 +264,15 @@ impl Stack {
     }
 
     /// The transaction that a CANCEL is for (section 9.2): the methods that may be meant are few.
-    pub(super) fn cancelled_by(&mut self, message: Message<'_>, via: Via<'_>) -> Option<ServerId> {
+    ///
+    /// A CANCEL cannot be challenged, so it is taken only from where its request came from (section
+    /// 22.1): the branch is known to everybody further down.
+    pub(super) fn cancelled_by(
+        &mut self,
+        message: Message<'_>,
+        via: Via<'_>,
+        source: &Flow,
+    ) -> Option<ServerId> {
         const METHODS: [&[u8]; 12] = [
             b"INVITE",
             b"REGISTER",
@@ -279,7 +287,9 @@ impl Stack {
             b"UPDATE",
             b"PRACK",
         ];
-        METHODS.into_iter().find_map(|method| self.matching(message, via, method))
+        let id = METHODS.into_iter().find_map(|method| self.matching(message, via, method))?;
+        let from = self.servers.get(id)?.source.remote.ip();
+        (from.to_canonical() == source.remote.ip().to_canonical()).then_some(id)
     }
 
     /// The request came again.

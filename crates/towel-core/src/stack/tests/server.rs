@@ -187,6 +187,17 @@ fn a_cancel_is_answered_and_ends_the_invite_with_the_same_tag() {
 }
 
 #[test]
+fn a_cancel_from_elsewhere_cancels_nothing() {
+    let mut world = World::new();
+    world.user.keep = true;
+    world.datagram(PEER, &request("INVITE", "z9hG4bK1"));
+    // Whoever was called has read the branch in Via.
+    world.datagram("203.0.113.66:5060", &request("CANCEL", "z9hG4bK1"));
+    assert_eq!(world.told(), ["request INVITE", "cancelled known=false invite=false"]);
+    assert_eq!(world.lines(), ["0 SIP/2.0 481 Call/Transaction Does Not Exist"]);
+}
+
+#[test]
 fn a_cancel_for_nothing_is_told_as_such() {
     let mut world = World::new();
     world.datagram(PEER, &request("CANCEL", "z9hG4bK1"));

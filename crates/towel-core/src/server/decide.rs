@@ -86,6 +86,13 @@ impl Server {
             Ok(ours) => ours,
             Err(course) => return course,
         };
+        // A URI of ours that names nobody is for the server itself, when it has been where its Route
+        // leads: no more of a location service is asked.
+        let names_nobody = matches!(
+            Uri::parse(&self.prepared.uri),
+            Ok(Uri::Sip(uri)) if uri.user.is_none()
+        );
+        let ours = ours && !names_nobody;
         if let Some(reply) = self.find_targets(now, ours) {
             return Course::Reply(reply);
         }

@@ -48,8 +48,15 @@ impl Connection {
     }
 
     /// Whether its peer is known to be who is asked for.
-    fn is_verified_as(&self, name: Option<&str>) -> bool {
+    ///
+    /// A client's own end of a connection is who it is: where a contact is that very address and
+    /// port, as with phones that listen nowhere, nobody else can be reached by it.
+    fn is_verified_as(&self, id: ConnectionId, name: Option<&str>) -> bool {
         let Some(name) = name else { return true };
+        let remote = self.flow.remote.ip().to_canonical();
+        if !id.is_ours() && name.trim_matches(['[', ']']).parse() == Ok(remote) {
+            return true;
+        }
         self.server_name.as_deref().is_some_and(|ours| ours.eq_ignore_ascii_case(name))
             || self.identities.as_deref().is_some_and(|names| {
                 names.iter().any(|verified| verified.eq_ignore_ascii_case(name))
@@ -120,7 +127,7 @@ impl Connections {
     ) -> Option<ConnectionId> {
         let id = *self.by_remote.get(&(transport, remote))?;
         let connection = self.table.get(&id)?;
-        (!transport.secure() || connection.is_verified_as(name)).then_some(id)
+        (!transport.secure() || connection.is_verified_as(id, name)).then_some(id)
     }
 
     /// Lets a connection be found by the port that its peer listens at (RFC 5923). Only where the

@@ -34,6 +34,17 @@ fn our_route_value_is_taken_off_and_the_rest_is_followed() {
 }
 
 #[test]
+fn what_is_for_the_server_itself_goes_where_its_route_leads_first() {
+    let mut rig = rig(anybody());
+    for method in ["OPTIONS", "REGISTER"] {
+        let sent = rig.udp(A, &ask(method, "sip:192.0.2.1", "Route: <sip:198.51.100.8;lr>\n"));
+        let [forwarded] = requests(&sent, method)[..] else { panic!("{sent:?}") };
+        assert_eq!(forwarded.to, "198.51.100.8:5060".parse().unwrap());
+        assert_eq!(forwarded.uri(), "sip:192.0.2.1");
+    }
+}
+
+#[test]
 fn a_strict_router_gets_what_it_expects() {
     let mut rig = rig(anybody());
     let sent = rig.udp(

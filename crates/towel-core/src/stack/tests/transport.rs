@@ -202,6 +202,23 @@ fn a_tls_connection_is_used_again_only_for_the_name_it_was_verified_for() {
 }
 
 #[test]
+fn a_client_that_listens_nowhere_is_reached_by_its_own_end_of_a_tls_connection() {
+    let mut world = World::new();
+    let connection = world.accept(7, 2, "192.0.2.30:50123");
+    for (name, reused) in [("192.0.2.30", true), ("d.example", false)] {
+        let to = Destination::Target {
+            transport: Transport::Tls,
+            addr: addr("192.0.2.30:50123"),
+            server_name: Some(name),
+        };
+        world.send_to("OPTIONS", to);
+        let used = world.sent.last().unwrap().1.connection;
+        assert_eq!(used == Some(connection), reused, "{name}");
+    }
+    world.drained();
+}
+
+#[test]
 fn a_large_request_goes_by_tcp_and_comes_back_to_udp_if_nobody_listens() {
     let mut settings = Settings::default();
     settings.transport.max_udp_request = 200;

@@ -210,7 +210,12 @@ impl Stack {
             return self.server_repeated(now, out, id);
         }
         if method == b"CANCEL" {
-            let found = self.cancelled_by(message, via, &request.flow);
+            let found = self.cancelled_by(message, via);
+            if found.is_some_and(|id| !self.may_cancel(id, &request.flow)) {
+                let reason = "Call/Transaction Does Not Exist";
+                let end = |writer: ResponseWriter<'_>| writer.end();
+                return self.respond_stateless(now, out, &request, 481, reason, end);
+            }
             let invite = found.and_then(|id| Some((id, self.is_invite_open(id)?)));
             if found.is_some() {
                 self.accept_cancel(now, out, &request);

@@ -264,15 +264,7 @@ impl Stack {
     }
 
     /// The transaction that a CANCEL is for (section 9.2): the methods that may be meant are few.
-    ///
-    /// A CANCEL cannot be challenged, so it is taken only from where its request came from (section
-    /// 22.1): the branch is known to everybody further down.
-    pub(super) fn cancelled_by(
-        &mut self,
-        message: Message<'_>,
-        via: Via<'_>,
-        source: &Flow,
-    ) -> Option<ServerId> {
+    pub(super) fn cancelled_by(&mut self, message: Message<'_>, via: Via<'_>) -> Option<ServerId> {
         const METHODS: [&[u8]; 12] = [
             b"INVITE",
             b"REGISTER",
@@ -287,9 +279,14 @@ impl Stack {
             b"UPDATE",
             b"PRACK",
         ];
-        let id = METHODS.into_iter().find_map(|method| self.matching(message, via, method))?;
-        let from = self.servers.get(id)?.source.remote.ip();
-        (from.to_canonical() == source.remote.ip().to_canonical()).then_some(id)
+        METHODS.into_iter().find_map(|method| self.matching(message, via, method))
+    }
+
+    /// Whether a CANCEL came from where its request did. It cannot be challenged, so it is taken
+    /// from nowhere else (section 22.1): the branch is known to everybody further down.
+    pub(super) fn may_cancel(&self, id: ServerId, source: &Flow) -> bool {
+        let address = |flow: &Flow| flow.remote.ip().to_canonical();
+        self.servers.get(id).is_some_and(|server| address(&server.source) == address(source))
     }
 
     /// The request came again.

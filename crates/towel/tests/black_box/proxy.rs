@@ -371,7 +371,7 @@ fn options_to_the_server_itself_are_answered_11_2() {
         assert!(done.has(field), "{field}: {}", done.text);
     }
     let done = caller.ask(&caller.request("MESSAGE", &format!("sip:{DOMAIN}"), ""));
-    assert_eq!(done.status(), 405);
+    assert!([405, 501].contains(&done.status()), "8.2.1, 21.5.2: {}", done.text);
     assert!(done.has("Allow"));
     // 21.5.2; RFC 4475 sections 3.1.1.2 and 3.1.1.5.
     let done = caller.ask(&caller.request("BREW", &format!("sip:{DOMAIN}"), ""));

@@ -457,7 +457,8 @@ impl Default for Config {
             limits: Limits {
                 message: 65_536,
                 header_fields: 256,
-                header_field: 8192,
+                // Section 18.1.1: whatever fits a datagram can be handled, one long field as well.
+                header_field: 65_536,
                 body: 65_536,
                 transactions: 500_000,
                 connections: 50_000,

@@ -93,6 +93,15 @@ fn a_content_length_that_is_no_number_gets_400() {
 }
 
 #[test]
+fn one_header_field_may_fill_what_a_datagram_holds_18_1_1() {
+    let mut stream = Stream::new(&SERVER);
+    for length in [9_000, 64_000] {
+        stream.send(options(&stream, &format!("Subject: {}\r\n", "x".repeat(length)), ""));
+        assert_eq!(stream.final_response().status(), 200);
+    }
+}
+
+#[test]
 fn too_large_a_message_is_refused_and_the_connection_closed() {
     let mut stream = Stream::new(&SERVER);
     let text = options(&stream, "", "").replace("Content-Length: 0", "Content-Length: 90000000");

@@ -181,12 +181,14 @@ impl<M: Machine + 'static> Element<M> {
 
 fn passed(inward: bool, transport: Transport, peer: std::net::SocketAddr, bytes: &[u8]) -> Passed {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut bytes = bytes.to_vec();
+    crate::mask::mask(&mut bytes);
     Passed {
         at: u64::try_from(since.as_micros()).unwrap_or(u64::MAX),
         inward,
         transport: transport.via_token(),
         peer,
-        bytes: bytes.to_vec(),
+        bytes,
     }
 }
 

@@ -6,6 +6,7 @@ pub mod control;
 pub mod element;
 pub mod http;
 pub mod log;
+pub mod mask;
 pub mod persist;
 pub mod run;
 pub mod secret;

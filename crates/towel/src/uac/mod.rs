@@ -59,7 +59,9 @@ impl Uac {
     fn note(&mut self, outward: bool, bytes: &[u8]) {
         let at = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (from, to) = if outward { (0, 1) } else { (1, 0) };
-        self.ladder.arrow(at, from, to, Fate::Arrived, bytes);
+        let mut shown = bytes.to_vec();
+        towel_server::mask::mask(&mut shown);
+        self.ladder.arrow(at, from, to, Fate::Arrived, &shown);
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The store and the driver: records go in without waiting, tickets come back when they are safe.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -21,6 +22,9 @@ pub fn stopped(unix: u64) -> towel_store::Record {
 /// Told what became of a ticket.
 pub type Tell = Box<dyn Fn(Ticket, Result<(), StoreFault>) + Send + std::marker::Sync>;
 
+/// Told how each write went.
+pub type Report = Box<dyn Fn(Result<(), &StoreError>) + Send + std::marker::Sync>;
+
 /// The ticket of a record that nobody waits for.
 const NOBODY: u64 = u64::MAX;
 
@@ -30,12 +34,12 @@ pub struct Opened {
     pub store: Store,
     /// The users' records, in the order of writing.
     pub users: Vec<Record>,
-    /// All other records, in the order of writing.
-    pub rest: Vec<Record>,
     /// What opening found.
     pub loaded: Loaded,
     /// Where to tell of what is safe, once there is a driver.
     pub tell: Arc<OnceLock<Tell>>,
+    /// Where to tell how writing goes, for the log.
+    pub report: Arc<OnceLock<Report>>,
 }
 
 /// Where the store of a configuration lies.
@@ -43,22 +47,35 @@ pub fn folder(config: &Config) -> PathBuf {
     config.data.join("store")
 }
 
-/// Opens the store of a configuration; `progress` is told bytes read and bytes in all.
-pub fn open(config: &Config, progress: &mut dyn FnMut(u64, u64)) -> Result<Opened, StoreError> {
+/// Records handed on at once while the store is read.
+const CHUNK: usize = 1024;
+
+/// Opens the store of a configuration. All records but the users' go to `take` while they are
+/// read, in the order of writing and a handful at a time; `progress` is told bytes read and bytes
+/// in all.
+pub fn open(
+    config: &Config,
+    take: &mut dyn FnMut(Vec<Record>),
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Opened, StoreError> {
     let sync = match config.durability {
         Durability::BeforeAnswer => Sync::EachBatch,
         Durability::Soon | Durability::Memory => Sync::Every(std::time::Duration::from_secs(1)),
     };
     let tell = Arc::new(OnceLock::<Tell>::new());
-    let told = Arc::clone(&tell);
+    let report = Arc::new(OnceLock::<Report>::new());
+    let (told, reported) = (Arc::clone(&tell), Arc::clone(&report));
     let done = Box::new(move |tickets: &[u64], result: Result<(), &StoreError>| {
+        if let Some(report) = reported.get() {
+            report(result);
+        }
         let Some(tell) = told.get() else { return };
         let result = result.map_err(fault);
         for ticket in tickets.iter().filter(|t| **t != NOBODY) {
             tell(Ticket(*ticket), result);
         }
     });
-    let (mut users, mut rest) = (Vec::new(), Vec::new());
+    let (mut users, mut rest) = (Vec::new(), Vec::with_capacity(CHUNK));
     let mut each = |record: towel_store::RecordRef<'_>| {
         if record.table == PROGRAM {
             return;
@@ -69,18 +86,24 @@ pub fn open(config: &Config, progress: &mut dyn FnMut(u64, u64)) -> Result<Opene
             key: record.key.to_vec(),
             value: record.value.map(<[u8]>::to_vec),
         });
+        if rest.len() == CHUNK {
+            take(std::mem::replace(&mut rest, Vec::with_capacity(CHUNK)));
+        }
     };
     let options = Options { sync, ..Options::default() };
     let (store, loaded) = Store::open(&folder(config), options, &mut each, progress, done)?;
-    Ok(Opened { store, users, rest, loaded, tell })
+    take(rest);
+    Ok(Opened { store, users, loaded, tell, report })
+}
+
+fn is_full(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::FileTooLarge | ErrorKind::QuotaExceeded)
 }
 
 /// What the core is told of a failure.
 fn fault(error: &StoreError) -> StoreFault {
     match error {
-        StoreError::Io { error, .. } if error.kind() == std::io::ErrorKind::StorageFull => {
-            StoreFault::Full
-        }
+        StoreError::Io { error, .. } if is_full(error.kind()) => StoreFault::Full,
         StoreError::Closed => StoreFault::Closed,
         _ => StoreFault::Io,
     }

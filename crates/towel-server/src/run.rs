@@ -94,6 +94,10 @@ impl Signals {
             signals.add(signal);
         }
         signals.thread_block().map_err(|e| format!("signals: {e}"))?;
+        // A file that may grow no more is an error of the write, not the end of the process.
+        let mut never = SigSet::empty();
+        never.add(Signal::SIGXFSZ);
+        never.thread_block().map_err(|e| format!("signals: {e}"))?;
         Ok(Signals(signals))
     }
 }
@@ -137,9 +141,19 @@ pub fn run(
     let token = secret::token_of(&config.data).map_err(data)?;
     let kept = kept_secret(&config.data).map_err(data)?;
 
-    let opened =
-        persist::open(&config, &mut |done, total| watch.progress("store", "bytes", done, total))
-            .map_err(|e| e.to_string())?;
+    let random = secret::random::<32>().map_err(|e| format!("no random bytes: {e}"))?;
+    let mut server = Endpoint::new(settings::core(&config, kept), registry(&config)?, random);
+    // What is loaded is in the store already, so what the core wants stored of it is not.
+    let mut out = Outbox::new();
+    let now = Now { unix: unix_now(), ..Now::default() };
+    let mut load = |records| {
+        server.handle(now, Input::Command(Command::Load(records)), &mut out);
+        out.clear();
+    };
+    let opened = persist::open(&config, &mut load, &mut |done, total| {
+        watch.progress("store", "bytes", done, total);
+    })
+    .map_err(|e| e.to_string())?;
     let mut stored = Users::default();
     let unread = opened.users.iter().filter(|record| !stored.load(record)).count();
     if unread > 0 {
@@ -162,18 +176,12 @@ pub fn run(
     let mut net = settings::driver(&config);
     let tls = settings::tls(&config)?.build().map_err(|e| e.to_string())?;
     net.tls = Some(Arc::new(tls));
-    let driver = Driver::new(net).map_err(|e| format!("{e}{}", what_to_do(&config)))?;
+    let driver = Driver::new(net).map_err(|e| format!("{e}{}", what_to_do(&config, &e)))?;
     let handle = driver.handle();
 
-    let random = secret::random::<32>().map_err(|e| format!("no random bytes: {e}"))?;
-    let mut server = Endpoint::new(settings::core(&config, kept), registry(&config)?, random);
     for entry in users.iter() {
         server.server_mut().users_mut().insert(entry.user.clone());
     }
-    let mut out = Outbox::new();
-    let now = Now { unix: unix_now(), ..Now::default() };
-    server.handle(now, Input::Command(Command::Load(opened.rest)), &mut out);
-    drop(out);
 
     let waker = handle.clone();
     let (mut element, jobs) =
@@ -183,6 +191,7 @@ pub fn run(
     }
     let teller = handle.clone();
     let _ = opened.tell.set(Box::new(move |ticket, result| teller.stored(ticket, result)));
+    let _ = opened.report.set(Box::new(reporter(log.clone())));
     let store = Arc::new(opened.store);
 
     let listeners = driver.listeners().to_vec();
@@ -237,6 +246,34 @@ pub fn run(
     }
     log.flush();
     done
+}
+
+/// How often a store that fails is told of.
+const STILL_FAILS: Duration = Duration::from_secs(10);
+
+/// Says in the log that the store fails, and when it no longer does.
+fn reporter(log: Log) -> impl Fn(Result<(), &towel_store::StoreError>) + Send + Sync {
+    let last: Mutex<Option<Instant>> = Mutex::new(None);
+    move |result| {
+        let mut last = crate::control::locked(&last);
+        match result {
+            Ok(()) if last.take().is_some() => {
+                log.event(LogLevel::Info, "store-works", "the store can be written again");
+            }
+            Ok(()) => {}
+            Err(fault) => {
+                if last.is_some_and(|at| at.elapsed() < STILL_FAILS) {
+                    return;
+                }
+                *last = Some(Instant::now());
+                let text = format!(
+                    "{fault}. Until it can be written, REGISTER gets 500; what was acknowledged \
+                     before is safe, and calls go on"
+                );
+                log.event(LogLevel::Error, "store", text);
+            }
+        }
+    }
 }
 
 fn unix_now() -> u64 {
@@ -317,12 +354,25 @@ fn open_http(config: &Config, control: &Arc<Control>, token: String) -> Result<S
 }
 
 /// What to do about a port that cannot be had.
-fn what_to_do(config: &Config) -> &'static str {
-    if config.listen.is_empty() {
-        "\nAnother SIP server may be running. Use other ports: towel serve --listen \
-         udp:0.0.0.0:5070 --listen tcp:0.0.0.0:5070"
-    } else {
-        ""
+fn what_to_do(config: &Config, fault: &towel_net::DriverFault) -> &'static str {
+    use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    let towel_net::DriverFault::Bind(fault) = fault else { return "" };
+    match (fault.why.kind(), config.listen.is_empty()) {
+        (AddrInUse, true) => {
+            "\nAnother SIP server may be running. Use other ports: towel serve --listen \
+             udp:0.0.0.0:5070 --listen tcp:0.0.0.0:5070"
+        }
+        (AddrInUse, false) => {
+            "\nAnother program has it (`ss -lnp` shows which); stop that, or listen at another port"
+        }
+        (AddrNotAvailable, _) => {
+            "\nThis machine does not have the address; `ip addr` shows those that it has"
+        }
+        (PermissionDenied, _) => {
+            "\nPorts below 1024 want the right to bind them: take one above, or give the program \
+             CAP_NET_BIND_SERVICE"
+        }
+        _ => "",
     }
 }
 

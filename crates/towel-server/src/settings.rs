@@ -91,6 +91,8 @@ pub fn core(config: &Config, secret: [u8; 16]) -> Settings {
         ..registrar::Settings::default()
     };
 
+    all.locating.block_time = config.dns.blocklist;
+
     all.auth.algorithms = config
         .auth
         .algorithms

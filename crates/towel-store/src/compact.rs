@@ -93,16 +93,18 @@ pub(crate) fn compact(dir: &Path, below: u64) -> Result<u64, StoreError> {
     Ok(size)
 }
 
-/// Removes the segments that a later one stands for.
-pub(crate) fn remove_superseded(dir: &Path) -> Result<(), StoreError> {
+/// Removes the segments that a later one stands for; how large that one is, nought if there is
+/// none.
+pub(crate) fn remove_superseded(dir: &Path) -> Result<u64, StoreError> {
     let segments = folder::segments(dir)?;
     let Some(base) = segments.iter().rposition(|(_, path)| stands_for_all_below(path)) else {
-        return Ok(());
+        return Ok(0);
     };
     for (_, path) in segments.iter().take(base) {
         fs::remove_file(path).map_err(|e| StoreError::io("remove", path, e))?;
     }
-    folder::sync_folder(dir)
+    folder::sync_folder(dir)?;
+    Ok(segments.get(base).and_then(|(_, path)| fs::metadata(path).ok()).map_or(0, |m| m.len()))
 }
 
 /// Does the segment's first record say so?

@@ -48,14 +48,39 @@ impl StoreError {
     }
 }
 
+/// What an operator can do about it.
+fn advice(error: &io::Error) -> Option<&'static str> {
+    use io::ErrorKind::{
+        FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+    };
+    Some(match error.kind() {
+        StorageFull => "The disk is full: make room on it, or put `data` on another",
+        QuotaExceeded => "The disk quota is used up: make room, or have it raised",
+        FileTooLarge => "The process may write no larger file: raise its limit (ulimit -f)",
+        ReadOnlyFilesystem => {
+            "The file system is read-only: mount it writable, or put `data` elsewhere"
+        }
+        PermissionDenied => {
+            "Start towel as the user that owns the folder, or give the folder to this one"
+        }
+        _ => return None,
+    })
+}
+
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StoreError::Locked(path) => {
-                write!(f, "the store {} is in use by another process", path.display())
-            }
+            StoreError::Locked(path) => write!(
+                f,
+                "the store {} is in use by another process: another towel runs on this data folder",
+                path.display()
+            ),
             StoreError::Io { doing, path, error } => {
-                write!(f, "cannot {doing} {}: {error}", path.display())
+                write!(f, "cannot {doing} {}: {error}", path.display())?;
+                match advice(error) {
+                    Some(advice) => write!(f, ". {advice}"),
+                    None => Ok(()),
+                }
             }
             StoreError::Damaged { damage, readable } => {
                 for d in damage {

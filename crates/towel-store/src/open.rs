@@ -94,7 +94,7 @@ impl Store {
     ) -> Result<(Store, Loaded), StoreError> {
         make_private_folder(dir)?;
         let lock = folder::lock(dir)?;
-        compact::remove_superseded(dir)?;
+        let live = compact::remove_superseded(dir)?;
         let segments = folder::segments(dir)?;
         let total =
             segments.iter().filter_map(|(_, p)| fs::metadata(p).ok()).map(|m| m.len()).sum();
@@ -144,7 +144,8 @@ impl Store {
                 .map_err(|e| StoreError::io("cut the torn end of", &path, e))?;
         }
         let next = segments.last().map_or(1, |(n, _)| n + 1);
-        let writer = Writer::start(dir, options.clone(), next, last_batch + 1, total, done)?;
+        let writer =
+            Writer::start(dir, options.clone(), next, last_batch + 1, (total, live), done)?;
         let (jobs, inbox) = mpsc::sync_channel(options.queue);
         let thread = std::thread::Builder::new()
             .name("store".into())

@@ -52,7 +52,7 @@ impl Writer {
         options: Options,
         segment: u64,
         batch: u64,
-        sealed: u64,
+        (sealed, live): (u64, u64),
         done: Done,
     ) -> Result<Writer, StoreError> {
         let (file, path) = new_segment(dir, segment)?;
@@ -65,7 +65,7 @@ impl Writer {
             batch,
             end: 0,
             sealed,
-            live: 0,
+            live,
             unsynced: None,
             compaction: None,
             waiting_for_compaction: Vec::new(),

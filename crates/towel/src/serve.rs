@@ -180,6 +180,7 @@ fn as_json(config: &Config, started: &Started) -> serde_json::Value {
         "listeners": listeners,
         "data": config.data,
         "http": started.http.as_ref().and_then(|h| h.as_ref().ok()).map(|a| format!("http://{a}/")),
+        "http_problem": started.http.as_ref().and_then(|h| h.as_ref().err()),
         "made": made,
         "users": started.users,
         "records": started.records,

@@ -190,7 +190,8 @@ impl User {
 /// Opens the store and reads the users in it.
 fn open(config: &Config) -> Result<(Users, towel_store::Store)> {
     let mut progress = Progress::new("store", "bytes");
-    let opened = towel_server::persist::open(config, &mut |done, total| progress.step(done, total))
+    let step = &mut |done, total| progress.step(done, total);
+    let opened = towel_server::persist::open(config, &mut |_| {}, step)
         .with_context(|| format!("the store in {}", config.data.display()))?;
     let mut users = Users::default();
     for record in &opened.users {

@@ -282,3 +282,59 @@ fn a_stop_is_clean() {
     let check = towel(&["store", "--data", &folder.path("data"), "check"]);
     assert!(text(&check).contains("0 damaged places"), "{}", text(&check));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_damaged_store_starts_nothing_until_it_is_repaired() {
+    let folder = Folder::new();
+    let data = folder.path("data");
+    for name in ["carol", "dave", "erin"] {
+        let added = towel(&["user", "--data", &data, "add", name, "--password", "x"]);
+        assert!(added.status.success(), "{}", text(&added));
+    }
+    // Each command made a segment; a byte of the first one turns.
+    let segment = PathBuf::from(&data).join("store/00000001.log");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+
+    let refused = towel(&["serve", "--data", &data, "--listen", "udp:127.0.0.1:0"]);
+    assert_eq!(refused.status.code(), Some(3), "{}", text(&refused));
+    let said = text(&refused);
+    for part in ["00000001.log", "cannot be read from offset 0", "2 records can be read"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(said.contains("`towel store repair`"), "{said}");
+    assert_eq!(std::fs::read(&segment).unwrap(), bytes, "nothing was changed");
+
+    let repaired = towel(&["store", "--data", &data, "repair"]);
+    assert!(repaired.status.success(), "{}", text(&repaired));
+    let list = text(&towel(&["user", "--data", &data, "list"]));
+    assert!(!list.contains("carol") && list.contains("dave") && list.contains("erin"), "{list}");
+    Server::start(&["--data", &data]).kill();
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_of() {
+    let folder = Folder::new();
+    let first = Server::start(&["--data", &folder.path("one")]);
+    let udp = first.at("udp");
+    let other = folder.path("two");
+    let refused = towel(&["serve", "--data", &other, "--listen", &format!("udp:{udp}")]);
+    assert_eq!(refused.status.code(), Some(3), "{}", text(&refused));
+    let said = text(&refused);
+    assert!(said.contains(&format!("cannot listen with UDP at {udp}")), "{said}");
+    assert!(said.contains("Another program has it"), "{said}");
+    // Without its console it serves all the same.
+    let http = first.told["http"].as_str().unwrap();
+    let taken = http.trim_start_matches("http://").trim_end_matches('/');
+    let set = format!("http.address=\"{taken}\"");
+    let second = Server::start(&["--data", &folder.path("three"), "--set", &set]);
+    assert!(second.told["http"].is_null(), "{}", second.told);
+    assert!(second.told["http_problem"].as_str().unwrap().contains("http.address"));
+    // One data folder is one server's.
+    let data = folder.path("one");
+    let locked = towel(&["serve", "--data", &data, "--listen", "udp:127.0.0.1:0"]);
+    assert!(text(&locked).contains("another towel runs on this data folder"), "{}", text(&locked));
+}

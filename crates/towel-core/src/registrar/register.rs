@@ -367,13 +367,18 @@ impl Registrar {
     /// Takes in a record that the store held at the start; whether it was a sound one of this
     /// table. What has ended since is dropped, and taken out of the store where nothing is left.
     pub fn load(&mut self, record: &Record, now: Now, out: &mut Outbox) -> bool {
-        let Some(value) = record.value.as_deref().filter(|_| record.table == TABLE) else {
+        if record.table != TABLE {
             return false;
+        }
+        let Some(value) = record.value.as_deref() else {
+            self.location.remove(&record.key);
+            return true;
         };
         let Some(bindings) = Bindings::checked(value) else { return false };
         let live = bindings.raw().filter(|(binding, _)| binding.is_live(now.unix));
         assemble(&mut live.map(|(b, bytes)| (b.q, bytes)).collect::<Vec<_>>(), &mut self.answer);
         if self.answer.len() == 1 {
+            self.location.remove(&record.key);
             let record = Record { table: TABLE, key: record.key.clone(), value: None };
             out.outputs.push(Output::Store { ticket: None, record });
             return true;

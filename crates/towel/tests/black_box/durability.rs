@@ -89,3 +89,45 @@ fn every_acknowledged_registration_is_there_after_the_crash() {
     }
     eprintln!("{} bindings looked up in {:?}", acknowledged.len(), started.elapsed());
 }
+
+/// A store that takes no more: whoever gets a 200 is there after the restart, everybody else gets a
+/// 500, and the log says what to do.
+#[test]
+fn a_full_store_acknowledges_nothing_that_it_does_not_hold() {
+    let mut server = Towel::start(
+        &[],
+        "# ulimit -f 64\n[auth]\nregister = false\ncalls = false\n\
+         [register]\nknown-users-only = false\n",
+    );
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut bytes = [0; 4096];
+    let mut ask = |server: &Towel, n: usize, contact: bool| {
+        socket.send_to(request(&socket, n, contact).as_bytes(), server.address()).unwrap();
+        let len = socket.recv(&mut bytes).expect("an answer");
+        Message::parse(&bytes[..len])
+    };
+    let (mut held, mut refused) = (Vec::new(), Vec::new());
+    for n in 0..2000 {
+        match ask(&server, n, true).status() {
+            200 => held.push(n),
+            500 => refused.push(n),
+            other => panic!("{other}"),
+        }
+        if refused.len() == 3 {
+            break;
+        }
+    }
+    assert!(held.len() > 10 && refused.len() == 3, "{} held, {refused:?}", held.len());
+    for n in &refused {
+        assert!(!ask(&server, *n, false).has("Contact"), "{n} is not registered");
+    }
+    let log = server.log();
+    assert!(log.contains("ulimit -f") && log.contains("REGISTER gets 500"), "{log}");
+    server.restart_unlimited();
+    for n in &held {
+        assert!(ask(&server, *n, false).has("Contact"), "{n} was acknowledged and is lost");
+    }
+    assert!(!ask(&server, refused[0], false).has("Contact"));
+    assert_eq!(ask(&server, refused[0], true).status(), 200);
+}

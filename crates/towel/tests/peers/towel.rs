@@ -17,6 +17,8 @@ pub(crate) const DOMAIN: &str = "towel.test";
 pub(crate) struct Towel {
     child: Child,
     dir: tempfile::TempDir,
+    /// How large a file it may write, in the blocks of `ulimit -f`.
+    limit: Option<u32>,
     /// UDP and TCP; TLS is on the next one.
     pub(crate) port: u16,
 }
@@ -27,7 +29,8 @@ pub(crate) fn password(user: &str) -> String {
 }
 
 impl Towel {
-    /// Starts towel with these users and `more` lines of configuration.
+    /// Starts towel with these users and `more` lines of configuration; a line `# ulimit -f N`
+    /// bounds the files that it can write.
     pub(crate) fn start(users: &[&str], more: &str) -> Towel {
         let dir = tempfile::tempdir().unwrap();
         let port = ports::free(2);
@@ -45,8 +48,9 @@ impl Towel {
         }
         config.push_str("[http]\nenabled = false\n");
         fs::write(dir.path().join("towel.toml"), config).unwrap();
-        let child = spawn(&dir);
-        let towel = Towel { child, dir, port };
+        let limit = more.lines().find_map(|l| l.strip_prefix("# ulimit -f ")?.parse().ok());
+        let child = spawn(&dir, limit);
+        let towel = Towel { child, dir, limit, port };
         towel.wait_ready();
         towel
     }
@@ -54,8 +58,15 @@ impl Towel {
     /// Ends it as a crash would, and starts it again on the same data.
     pub(crate) fn crash_and_restart(&mut self) {
         self.kill();
-        self.child = spawn(&self.dir);
+        self.child = spawn(&self.dir, self.limit);
         self.wait_ready();
+    }
+
+    /// Starts it again on the same data with files of any size.
+    #[allow(dead_code)]
+    pub(crate) fn restart_unlimited(&mut self) {
+        self.limit = None;
+        self.crash_and_restart();
     }
 
     /// `kill -9`.
@@ -93,10 +104,19 @@ impl Towel {
     }
 }
 
-fn spawn(dir: &tempfile::TempDir) -> Child {
+fn spawn(dir: &tempfile::TempDir, limit: Option<u32>) -> Child {
     let path = |name: &str| -> PathBuf { dir.path().join(name) };
     let log = fs::File::options().create(true).append(true).open(path("log")).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_towel"))
+    let program = env!("CARGO_BIN_EXE_towel");
+    let mut command = match limit {
+        None => Command::new(program),
+        Some(blocks) => {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("ulimit -f {blocks}; exec \"$@\""), "sh", program]);
+            shell
+        }
+    };
+    command
         .args(["serve", "--config"])
         .arg(path("towel.toml"))
         .arg("--data")

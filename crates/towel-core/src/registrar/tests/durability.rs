@@ -204,3 +204,26 @@ fn somebody_in_charge_can_remove_them() {
     assert!(bench.uris().is_empty());
     assert!(!bench.registrar.forget(b"sip:bob@biloxi.com", &mut bench.out));
 }
+
+#[test]
+fn what_was_taken_away_is_not_loaded_again() {
+    let mut bench = Bench::durable();
+    bench.bob("a", 1, ONE);
+    bench.registrar.stored(Ticket(1), Ok(()), &mut bench.out);
+    bench.bob("a", 2, "Contact: *\nExpires: 0");
+    let log: Vec<_> = bench.stores().into_iter().map(|(_, record)| record).collect();
+    assert_eq!(log.len(), 2);
+    let mut again = Bench::durable();
+    let now = at(again.now);
+    assert!(again.registrar.load(&log[0], now, &mut again.out));
+    assert_eq!(again.uris(), ["sip:bob@192.0.2.4"]);
+    assert!(again.registrar.load(&log[1], now, &mut again.out));
+    assert!(again.registrar.location().is_empty());
+    // Nor does an older, longer registration come back behind one that has ended.
+    bench.bob("a", 3, "Contact: <sip:bob@192.0.2.4>;expires=60");
+    let short = bench.stores().remove(0).1;
+    assert!(again.registrar.load(&log[0], now, &mut again.out));
+    let later = Now { unix: now.unix + 100, ..now };
+    assert!(again.registrar.load(&short, later, &mut again.out));
+    assert!(again.registrar.location().is_empty());
+}

@@ -47,16 +47,21 @@ pub fn of_entry(entry: &str) -> impl Iterator<Item = &'static FlowText> {
 flows! {
     "asserted-identity":
         "asserted-identity"
-        "asserted-identity-private";
+        "asserted-identity-phone"
+        "asserted-identity-private"
+        "asserted-identity-stranger";
     "caller-preferences":
         "caller-preferences"
-        "caller-preferences-nobody";
+        "caller-preferences-nobody"
+        "caller-preferences-phone";
     "capabilities":
         "capabilities"
+        "capabilities-asked"
         "capabilities-phone"
         "capabilities-refreshed-without";
     "hop-limit-diagnostics":
         "hop-limit-diagnostics"
+        "hop-limit-phone"
         "hop-limit-trace";
     "locating":
         "locating"
@@ -75,7 +80,9 @@ flows! {
         "path-unsupported";
     "reason":
         "reason-answered-elsewhere"
-        "reason-caller-cancels";
+        "reason-caller-cancels"
+        "reason-phones"
+        "reason-response";
     "service-route":
         "service-route"
         "service-route-phone"
@@ -161,5 +168,7 @@ flows! {
         "symmetric-response-without";
     "tel":
         "tel"
+        "tel-called"
+        "tel-phone"
         "tel-unknown";
 }

@@ -45,6 +45,11 @@ pub fn server() -> Registry {
     registry(SERVER)
 }
 
+/// The extensions of the Guide put together for a user agent.
+pub fn user_agent() -> Registry {
+    registry(Roles::UA)
+}
+
 /// Holds the declarations of the Guide against RFC 4485.
 pub fn check_guide() -> Vec<Finding> {
     check(&extensions())

@@ -24,18 +24,19 @@ pub type Extensions = fn() -> Registry;
 #[derive(Clone, Copy)]
 pub struct Elements {
     extensions: Extensions,
+    phone: Extensions,
 }
 
 impl Default for Elements {
     fn default() -> Self {
-        Elements { extensions: towel_guide::server }
+        Elements { extensions: towel_guide::server, phone: towel_guide::user_agent }
     }
 }
 
 impl Elements {
     /// Servers with these extensions.
     pub fn with(extensions: Extensions) -> Self {
-        Elements { extensions }
+        Elements { extensions, phone: extensions }
     }
 }
 
@@ -64,7 +65,8 @@ impl Factory for Elements {
         wanted.settings.server.secret = Some(secret);
         let listeners = listeners(spec, &wanted.listen);
         let names = wanted.settings.server.domains.clone();
-        let (extensions, spec) = (self.extensions, spec.clone());
+        let extensions = if wanted.phone.is_some() { self.phone } else { self.extensions };
+        let spec = spec.clone();
         let settings = wanted.settings.clone();
         let maker = Box::new(move |seed: u64| {
             let mut registry = extensions();
@@ -155,12 +157,16 @@ fn span(value: &str) -> Result<Duration, String> {
 
 impl Wanted {
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
-        if let ("phone" | "proxy" | "password" | "ask", value) = (key, value.to_owned()) {
+        if let ("phone" | "proxy" | "password" | "ask" | "rings" | "tells", value) =
+            (key, value.to_owned())
+        {
             let plan = self.phone.get_or_insert_default();
             match key {
                 "phone" => plan.address = value,
                 "proxy" => plan.proxy = Some(value),
                 "password" => plan.password = Some(value),
+                "rings" => plan.rings = flag(&value)?,
+                "tells" => plan.tells = Some(value),
                 _ => plan.ask(&value)?,
             }
             return Ok(());

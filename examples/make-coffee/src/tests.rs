@@ -84,6 +84,7 @@ fn a_server_makes_what_it_has() {
                 user: None,
                 fields: &mut fields,
                 slots: &mut Slots::new(),
+                notes: &mut Vec::new(),
             };
             let verdict = registry.uas_request(registry.woken(&request), env(), &mut at);
             (verdict, fields.get(FIELD).map(<[u8]>::to_vec))
@@ -141,7 +142,7 @@ fn a_client_asks_and_is_told() {
         with(start, more, |response| {
             let woken = registry.woken(&response);
             let (method, slots) = (&b"OPTIONS"[..], &mut Slots::new());
-            let mut at = UacResponse { response, method, notes: &mut notes, slots };
+            let mut at = UacResponse { response, method, notes: &mut notes, slots, source: source() };
             registry.uac_response(woken, env(), &mut at);
         });
         assert_eq!(notes, [told]);

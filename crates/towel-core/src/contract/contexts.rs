@@ -18,6 +18,8 @@ pub struct UasRequest<'a> {
     pub fields: &'a mut Fields,
     /// What extensions keep with the transaction.
     pub slots: &'a mut Slots,
+    /// What the user of this UAS should be told.
+    pub notes: &'a mut Vec<String>,
 }
 
 /// A UAS is about to send a response.
@@ -239,4 +241,6 @@ pub struct UacResponse<'a> {
     pub notes: &'a mut Vec<String>,
     /// What extensions keep with the transaction or dialog.
     pub slots: &'a mut Slots,
+    /// Where it came from.
+    pub source: Flow,
 }

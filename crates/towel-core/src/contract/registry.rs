@@ -344,6 +344,12 @@ impl Registry {
         woken
     }
 
+    /// The extensions that take part in requests of our own: what each adds depends on what it was
+    /// told to add, and on no header field yet.
+    pub fn woken_for_own_request(&self) -> Woken {
+        self.stages.get(Stage::UacRequest as usize).copied().unwrap_or(Woken::NONE)
+    }
+
     /// The extensions that attached something to a binding.
     fn woken_by_kept(&self, woken: &mut Woken, kept: &[u8]) {
         for (id, _) in state::entries(kept) {

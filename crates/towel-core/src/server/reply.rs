@@ -46,6 +46,7 @@ impl Server {
                 user: None,
                 fields: &mut fields,
                 slots: &mut slots,
+                notes: &mut Vec::new(),
             };
             if let Verdict::Refuse(reply) =
                 self.registry.uas_request(woken, self.env(now), &mut stage)

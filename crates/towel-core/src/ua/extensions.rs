@@ -3,8 +3,12 @@
 use towel_message::{Message, NameAddr};
 
 use super::{Inner, Request, RequestId};
-use crate::contract::{Element, Env, Fields, UacRequest, UacResponse};
+use crate::contract::Slots;
+use crate::contract::{
+    Element, Env, Fields, Reply, UacRequest, UacResponse, UasRequest, UasResponse, Verdict,
+};
 use crate::io::{Flow, Now};
+use crate::stack::Received;
 
 /// A user agent is responsible for no domain and nobody's next hop.
 struct Nobody;
@@ -28,7 +32,7 @@ impl Inner {
         let mut fields = Fields::new();
         let method = request.method.clone();
         let _ = registry.uac_request(
-            registry.woken_for_method(method.as_bytes()),
+            registry.woken_for_own_request(),
             Env::new(now, &Nobody),
             &mut UacRequest {
                 method: method.as_bytes(),
@@ -58,7 +62,8 @@ impl Inner {
     }
 
     /// Lets extensions read a response.
-    pub(super) fn read_response(&mut self, now: Now, id: RequestId, response: &Message<'_>) {
+    pub(super) fn read_response(&mut self, now: Now, id: RequestId, received: &Received<'_>) {
+        let response = &received.message;
         let Some(registry) = &self.registry else { return };
         let mut notes = Vec::new();
         let method = response.method();
@@ -70,8 +75,66 @@ impl Inner {
                 method: method.as_bytes(),
                 notes: &mut notes,
                 slots: &mut self.slots,
+                source: received.flow,
             },
         );
+        self.note(Some(id), notes);
+    }
+
+    /// Lets extensions read a request that somebody sent to us; the refusal if there is one.
+    pub(super) fn read_request(
+        &mut self,
+        now: Now,
+        received: &Received<'_>,
+        fields: &mut Fields,
+    ) -> Option<Reply> {
+        let registry = self.registry.as_ref()?;
+        let mut notes = Vec::new();
+        let verdict = registry.uas_request(
+            registry.woken(&received.message),
+            Env::new(now, &Nobody),
+            &mut UasRequest {
+                request: received.message,
+                source: received.flow,
+                user: None,
+                fields,
+                slots: &mut Slots::new(),
+                notes: &mut notes,
+            },
+        );
+        self.note(None, notes);
+        match verdict {
+            Verdict::Refuse(reply) => Some(*reply),
+            Verdict::Pass | Verdict::Discard => None,
+        }
+    }
+
+    /// Lets extensions add to a response of ours; gives the parameters of its Contact.
+    pub(super) fn extend_response(
+        &self,
+        now: Now,
+        request: Message<'_>,
+        status: u16,
+        fields: &mut Fields,
+    ) -> Vec<u8> {
+        let mut contact_parameters = Vec::new();
+        if let Some(registry) = &self.registry {
+            let _ = registry.uas_response(
+                registry.woken_for_reply(registry.woken(&request), status),
+                Env::new(now, &Nobody),
+                &mut UasResponse {
+                    request,
+                    status,
+                    fields,
+                    contact_parameters: &mut contact_parameters,
+                    slots: &mut Slots::new(),
+                },
+            );
+        }
+        contact_parameters
+    }
+
+    fn note(&mut self, id: Option<RequestId>, notes: Vec<String>) {
         for note in notes {
             // Bounded: whoever does not fetch them is not to be filled up.
             if self.notes.len() >= 1024 {

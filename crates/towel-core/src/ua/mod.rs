@@ -3,6 +3,7 @@
 
 mod extensions;
 mod request;
+mod respond;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +15,9 @@ use crate::auth::client::Session;
 use crate::contract::{Registry, Slots};
 use crate::io::{Input, Instant, Machine, Now, Outbox};
 use crate::settings::Settings;
-use crate::stack::{ClientId, Destination, Failure, Received, Refusal, Stack, TransactionUser};
+use crate::stack::{
+    ClientId, Destination, Failure, Received, Refusal, ServerId, Stack, TransactionUser, ViaStamp,
+};
 
 pub use request::Request;
 
@@ -64,6 +67,7 @@ struct Sent {
     call_id: String,
     from_tag: String,
     number: u32,
+    client: Option<ClientId>,
     /// How often a challenge has been answered.
     answered: u32,
     credentials: Vec<(Name, Vec<u8>)>,
@@ -81,7 +85,11 @@ struct Inner {
     registry: Option<Registry>,
     slots: Slots,
     /// What extensions found worth telling.
-    notes: VecDeque<(RequestId, String)>,
+    notes: VecDeque<(Option<RequestId>, String)>,
+    /// INVITEs that ring until their caller gives up.
+    ringing: Vec<(ServerId, u64)>,
+    /// Whether an INVITE rings; it is refused otherwise.
+    rings: bool,
 }
 
 /// The user agent.
@@ -108,8 +116,15 @@ impl Agent {
         self
     }
 
-    /// What an extension found worth telling of a response.
-    pub fn next_note(&mut self) -> Option<(RequestId, String)> {
+    /// The same agent, as a phone that rings when it is called.
+    #[must_use]
+    pub fn that_rings(mut self) -> Agent {
+        self.inner.rings = true;
+        self
+    }
+
+    /// What an extension found worth telling of a response, or of somebody else's request.
+    pub fn next_note(&mut self) -> Option<(Option<RequestId>, String)> {
         self.inner.notes.pop_front()
     }
 
@@ -130,12 +145,27 @@ impl Agent {
             from_tag: rng.text(12),
             number: request.cseq.unwrap_or(1),
             request,
+            client: None,
             answered: 0,
             credentials: Vec::new(),
         };
         self.inner.start(&mut self.stack, now, out, sent)?;
         self.stack.run_due(now, out, &mut self.inner);
         Ok(id)
+    }
+
+    /// Gives up an INVITE that is not answered yet (section 9.1). Its final response still comes.
+    pub fn cancel(&mut self, now: Now, out: &mut Outbox, id: RequestId) -> Result<(), Refusal> {
+        let sent = self.inner.sent.iter().find(|sent| sent.id == id);
+        let (client, uri) = sent
+            .and_then(|sent| Some((sent.client?, sent.request.uri.clone())))
+            .ok_or(Refusal::Stale)?;
+        let mut cancel = Request { method: "CANCEL".into(), uri, ..Request::default() };
+        self.inner.extend_request(now, &mut cancel);
+        let reason = cancel.fields.into_iter().find(|(name, _)| name == "Reason");
+        self.stack.cancel(now, out, client, reason.as_ref().map(|(_, value)| &value[..]))?;
+        self.stack.run_due(now, out, &mut self.inner);
+        Ok(())
     }
 
     /// What has come since this was last asked.
@@ -179,11 +209,11 @@ impl Inner {
         stack: &mut Stack,
         now: Now,
         out: &mut Outbox,
-        sent: Sent,
+        mut sent: Sent,
     ) -> Result<(), Refusal> {
         // Pre-existing route set: the first Route is the next hop, else the Request-URI (8.1.2).
         let hop = sent.request.next_hop().to_vec();
-        stack.client_transaction(now, out, Destination::Uri(&hop), sent.id.0, |via, bytes| {
+        let write = |via: &ViaStamp<'_>, bytes: &mut Vec<u8>| {
             sent.request.write(
                 via,
                 &sent.call_id,
@@ -192,7 +222,10 @@ impl Inner {
                 &sent.credentials,
                 bytes,
             );
-        })?;
+        };
+        let client =
+            stack.client_transaction(now, out, Destination::Uri(&hop), sent.id.0, write)?;
+        sent.client = Some(client);
         self.sent.push(sent);
         Ok(())
     }
@@ -246,44 +279,27 @@ impl Inner {
 
 impl TransactionUser for Inner {
     fn request(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, request: Received<'_>) {
-        if let Err(fault) = towel_message::check(&request.message) {
-            return stack.respond_stateless(
-                now,
-                out,
-                &request,
-                fault.status,
-                fault.reason,
-                |writer| writer.end(),
-            );
-        }
-        let (status, reason) = match request.message.method().as_bytes() {
-            b"OPTIONS" => (200, "OK"),
-            b"MESSAGE" => {
-                // Bounded: whoever does not fetch them is not to be filled up.
-                if self.inbox.len() >= 1024 {
-                    self.inbox.pop_front();
-                }
-                (200, "OK")
-            }
-            _ => (405, "Method Not Allowed"),
-        };
-        let Ok(id) = stack.server_transaction(now, &request, 0) else {
-            return stack.respond_stateless(
-                now,
-                out,
-                &request,
-                503,
-                "Service Unavailable",
-                |writer| writer.end(),
-            );
-        };
-        if request.message.method().as_bytes() == b"MESSAGE" {
-            self.inbox.push_back(request.message.bytes().to_vec());
-        }
-        let _ = stack.reply(now, out, id, status, reason, |mut writer| {
-            writer.field(Name::Allow, b"OPTIONS, MESSAGE, ACK, CANCEL");
-            writer.end();
-        });
+        self.answer_request(stack, now, out, &request);
+    }
+
+    fn cancelled(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        cancel: Received<'_>,
+        known: bool,
+        invite: Option<(ServerId, u64)>,
+    ) {
+        self.give_up(stack, now, out, &cancel, known, invite.map(|(id, _)| id));
+    }
+
+    fn server_ended(&mut self, _: &mut Stack, _: Now, _: &mut Outbox, id: ServerId, _: u64) {
+        self.ringing.retain(|(ringing, _)| *ringing != id);
+    }
+
+    fn timer(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, token: u64) {
+        self.rang_enough(stack, now, out, token);
     }
 
     fn response(
@@ -301,7 +317,7 @@ impl TransactionUser for Inner {
             return;
         }
         let bytes = message.bytes().to_vec();
-        self.read_response(now, RequestId(user), &message);
+        self.read_response(now, RequestId(user), &response);
         if message.status() < 200 {
             self.outcomes.push_back((RequestId(user), Outcome::Provisional(bytes)));
             return;

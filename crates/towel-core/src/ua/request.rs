@@ -32,6 +32,8 @@ pub struct Request {
     pub call_id: Option<String>,
     /// The first CSeq number; 1 if `None`.
     pub cseq: Option<u32>,
+    /// How many hops it may take (section 8.1.1.6); 70 if `None`.
+    pub max_forwards: Option<u8>,
 }
 
 impl Request {
@@ -87,7 +89,7 @@ impl Request {
         let mut builder =
             RequestBuilder::new(Method::from_bytes(self.method.as_bytes()), &self.uri)
                 .via(via.value())
-                .max_forwards(70)
+                .max_forwards(self.max_forwards.unwrap_or(70).into())
                 .from(&[&self.from[..], b";tag=", from_tag.as_bytes()].concat())
                 .to(to_value)
                 .call_id(call_id.as_bytes())

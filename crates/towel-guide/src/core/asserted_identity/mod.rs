@@ -20,10 +20,12 @@ use std::sync::Arc;
 
 use towel_core::contract::{
     Acts, Behaviour, Category, Configured, Env, Extension, FieldDeclaration, FlowKind,
-    FlowReference, Interactions, Proof, ProxyForward, ProxyResponse, Roles, Row, Rule, Section,
-    Setting, SettingFault, Shape, Stage, UacResponse, UriSchemes, Verdict, Wake, Where,
+    FlowReference, Interactions, Proof, ProxyForward, ProxyResponse, Role, Roles, Row, Rule,
+    Section, Setting, SettingFault, Shape, Stage, UacRequest, UacResponse, UasRequest, UriSchemes,
+    Verdict, Wake, Where,
 };
-use towel_message::Name;
+use towel_core::io::Flow;
+use towel_message::{Message, Name, NameAddr};
 
 const ID: &str = "asserted-identity";
 
@@ -89,6 +91,8 @@ pub struct Settings {
     pub assert: bool,
     /// Whether the assertion is removed on the way out also when nobody asked for privacy.
     pub remove_outside: bool,
+    /// By which identity the user of our own user agent wants to be known.
+    pub preferred: Option<String>,
 }
 
 impl Settings {
@@ -118,6 +122,13 @@ fn configure(entries: &[(&str, &str)]) -> Result<Configured, SettingFault> {
             settings.trusted.push(one);
             continue;
         }
+        if *key == "preferred" {
+            if NameAddr::parse(value.as_bytes()).is_err() {
+                return Err(SettingFault::new(*key, format!("{value} is no address")));
+            }
+            settings.preferred = Some((*value).to_owned());
+            continue;
+        }
         let flag = match *value {
             "true" | "yes" => true,
             "false" | "no" => false,
@@ -137,7 +148,13 @@ struct AssertedIdentity;
 
 impl Behaviour for AssertedIdentity {
     fn stages(&self) -> &'static [Stage] {
-        &[Stage::ProxyForward, Stage::ProxyResponse, Stage::UacResponse]
+        &[
+            Stage::ProxyForward,
+            Stage::ProxyResponse,
+            Stage::UacRequest,
+            Stage::UacResponse,
+            Stage::UasRequest,
+        ]
     }
     fn proxy_forward(&self, env: &Env<'_>, at: &mut ProxyForward<'_, '_>) -> Verdict {
         proxy::forward(env, at)
@@ -145,12 +162,34 @@ impl Behaviour for AssertedIdentity {
     fn proxy_response(&self, env: &Env<'_>, at: &mut ProxyResponse<'_, '_>) -> Verdict {
         proxy::response(env, at)
     }
-    fn uac_response(&self, _env: &Env<'_>, at: &mut UacResponse<'_>) -> Verdict {
-        for value in at.response.values(Name::PAssertedIdentity) {
-            let text = String::from_utf8_lossy(value.bytes);
-            at.notes.push(format!("the network says that this is {text}"));
+    /// Section 6: which of its identities the user wants to be known by. RFC 5876 section 3.2 says
+    /// which requests have none.
+    fn uac_request(&self, env: &Env<'_>, at: &mut UacRequest<'_>) -> Verdict {
+        let preferred = env.settings::<Settings>().and_then(|known| known.preferred.as_deref());
+        if let Some(preferred) = preferred
+            && !matches!(at.method, b"ACK" | b"CANCEL" | b"REGISTER")
+        {
+            at.fields.push("P-Preferred-Identity", preferred);
         }
         Verdict::Pass
+    }
+    fn uac_response(&self, env: &Env<'_>, at: &mut UacResponse<'_>) -> Verdict {
+        believe(env, &at.response, &at.source, at.notes);
+        Verdict::Pass
+    }
+    fn uas_request(&self, env: &Env<'_>, at: &mut UasRequest<'_>) -> Verdict {
+        believe(env, &at.request, &at.source, at.notes);
+        Verdict::Pass
+    }
+}
+
+/// Section 8: a user agent uses an identity only if it trusts the element that sent it.
+fn believe(env: &Env<'_>, message: &Message<'_>, source: &Flow, notes: &mut Vec<String>) {
+    if env.settings::<Settings>().is_some_and(|known| known.trusts(source.remote.ip())) {
+        for value in message.values(Name::PAssertedIdentity) {
+            let text = String::from_utf8_lossy(value.bytes);
+            notes.push(format!("the network says that this is {text}"));
+        }
     }
 }
 
@@ -213,7 +252,7 @@ pub static EXTENSION: Extension = Extension {
             &[Row::new(Where::Request, "adr", "-o-ooo oooooooo")],
         ),
     ],
-    uac: Acts::Does("May say which of its identities it prefers; shows what the network says."),
+    uac: Acts::Does("Says which of its identities it prefers; shows what a trusted network says."),
     uas: Acts::Does("Believes the header field only from where it trusts."),
     proxy: Acts::Does(
         "Takes out what an untrusted sender asserted and every preferred identity; asserts the \
@@ -222,10 +261,15 @@ pub static EXTENSION: Extension = Extension {
          Privacy, and leaves it in if Privacy says none.",
     ),
     registrar: Acts::Nothing("it is about messages that are forwarded"),
-    implements: Roles::PROXY,
-    partly: Roles::UAC,
+    implements: Roles::of(&[Role::Uac, Role::Uas, Role::Proxy]),
     rules: RULES,
     flows: &[
+        FlowReference { name: "asserted-identity-phone", kind: FlowKind::Common, roles: Roles::UA },
+        FlowReference {
+            name: "asserted-identity-stranger",
+            kind: FlowKind::Failure,
+            roles: Roles::UA,
+        },
         FlowReference { name: "asserted-identity", kind: FlowKind::Common, roles: Roles::PROXY },
         FlowReference {
             name: "asserted-identity-private",
@@ -248,6 +292,11 @@ pub static EXTENSION: Extension = Extension {
             about: "take assertions out towards untrusted elements in any case",
             default: "false",
         },
+        Setting {
+            key: "preferred",
+            about: "P-Preferred-Identity of our own user agent",
+            default: "",
+        },
     ],
     configure: Some(configure),
     behaviour: &AssertedIdentity,
@@ -255,6 +304,18 @@ pub static EXTENSION: Extension = Extension {
 };
 
 const RULES: &[Rule] = &[
+    Rule {
+        section: "3325 6",
+        roles: Roles::UAC,
+        text: "a user agent may say by which identity it wants to be known",
+        proof: Proof::Flow("asserted-identity-phone"),
+    },
+    Rule {
+        section: "3325 8",
+        roles: Roles::UA,
+        text: "a user agent shows an identity only if it trusts the sender",
+        proof: Proof::Flow("asserted-identity-stranger"),
+    },
     Rule {
         section: "3325 5",
         roles: Roles::PROXY,

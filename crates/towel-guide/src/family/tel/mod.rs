@@ -114,8 +114,7 @@ pub static EXTENSION: Extension = Extension {
          configured; sends a binding that is a tel URI to the gateway.",
     ),
     registrar: Acts::Does("Takes a tel URI as a Contact, as section 10.2.1 of RFC 3261 allows."),
-    implements: Roles::of(&[Role::Proxy, Role::Registrar]),
-    partly: Roles::UA,
+    implements: Roles::ALL,
     rules: RULES,
     flows: &[
         FlowReference {
@@ -124,6 +123,8 @@ pub static EXTENSION: Extension = Extension {
             roles: Roles::of(&[Role::Proxy, Role::Registrar]),
         },
         FlowReference { name: "tel-unknown", kind: FlowKind::Failure, roles: Roles::PROXY },
+        FlowReference { name: "tel-phone", kind: FlowKind::Common, roles: Roles::UAC },
+        FlowReference { name: "tel-called", kind: FlowKind::Common, roles: Roles::UAS },
     ],
     wake: &[Wake::UriScheme("tel"), Wake::Always],
     settings: &[
@@ -137,6 +138,18 @@ pub static EXTENSION: Extension = Extension {
 };
 
 const RULES: &[Rule] = &[
+    Rule {
+        section: "3261 8.1.2",
+        roles: Roles::UAC,
+        text: "a request to a number goes to the outbound proxy",
+        proof: Proof::Flow("tel-phone"),
+    },
+    Rule {
+        section: "3261 8.2.2.1",
+        roles: Roles::UAS,
+        text: "a number in the Request-URI, From or To is taken; another scheme gets 416",
+        proof: Proof::Flow("tel-called"),
+    },
     Rule {
         section: "3966 5.1.1",
         roles: Roles::PROXY,

@@ -17,23 +17,64 @@ mod proxy;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use towel_core::contract::{
-    Acts, Behaviour, Category, Env, Extension, FieldDeclaration, FlowKind, FlowReference,
-    Interactions, Proof, ProxyTargets, Roles, Row, Rule, Section, Shape, Stage, UriSchemes,
-    Verdict, Wake, Where,
+    Acts, Behaviour, Category, Configured, Env, Extension, FieldDeclaration, FlowKind,
+    FlowReference, Interactions, Proof, ProxyTargets, Role, Roles, Row, Rule, Section, Setting,
+    SettingFault, Shape, Stage, UacRequest, UriSchemes, Verdict, Wake, Where,
 };
+use towel_message::Params;
 
 use super::capabilities;
+
+/// What the user of our own user agent prefers: header fields and their values.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings(Vec<(&'static str, String)>);
+
+fn configure(entries: &[(&str, &str)]) -> Result<Configured, SettingFault> {
+    let mut settings = Settings::default();
+    for (key, value) in entries {
+        let name = match *key {
+            "accept" => "Accept-Contact",
+            "reject" => "Reject-Contact",
+            _ => "Request-Disposition",
+        };
+        let rest = value.trim().strip_prefix('*').unwrap_or("!");
+        let features = rest.is_empty() || Params::new(rest.as_bytes()).check().is_ok();
+        let words = value.split(',').all(|word| {
+            let word = word.trim();
+            !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+        });
+        if !(if *key == "disposition" { words } else { rest != "!" && features }) {
+            return Err(SettingFault::new(*key, format!("{value} is no value of {name}")));
+        }
+        settings.0.push((name, value.trim().to_owned()));
+    }
+    Ok(Arc::new(settings))
+}
 
 /// The behaviour: [`proxy`].
 struct CallerPreferences;
 
 impl Behaviour for CallerPreferences {
     fn stages(&self) -> &'static [Stage] {
-        &[Stage::ProxyTargets]
+        &[Stage::ProxyTargets, Stage::UacRequest]
     }
     fn proxy_targets(&self, _env: &Env<'_>, at: &mut ProxyTargets<'_>) -> Verdict {
         proxy::targets(at)
+    }
+
+    /// Section 5: what the user asks for. A REGISTER has no preferences (section 9).
+    fn uac_request(&self, env: &Env<'_>, at: &mut UacRequest<'_>) -> Verdict {
+        if let Some(Settings(fields)) =
+            env.settings::<Settings>().filter(|_| at.method != b"REGISTER")
+        {
+            for (name, value) in fields {
+                at.fields.push(name, value);
+            }
+        }
+        Verdict::Pass
     }
 }
 
@@ -101,8 +142,7 @@ pub static EXTENSION: Extension = Extension {
          answers 480 if an explicit one did, and follows Request-Disposition.",
     ),
     registrar: Acts::Nothing("capabilities keeps what is needed"),
-    implements: Roles::PROXY,
-    partly: Roles::UAC,
+    implements: Roles::of(&[Role::Uac, Role::Proxy]),
     needs: &[capabilities::ID],
     rules: RULES,
     flows: &[
@@ -112,7 +152,18 @@ pub static EXTENSION: Extension = Extension {
             kind: FlowKind::Failure,
             roles: Roles::PROXY,
         },
+        FlowReference {
+            name: "caller-preferences-phone",
+            kind: FlowKind::Common,
+            roles: Roles::UAC,
+        },
     ],
+    settings: &[
+        Setting { key: "accept", about: "our own Accept-Contact, as *;video", default: "[]" },
+        Setting { key: "reject", about: "our own Reject-Contact", default: "[]" },
+        Setting { key: "disposition", about: "our own Request-Disposition", default: "" },
+    ],
+    configure: Some(configure),
     wake: &[
         Wake::Field("Accept-Contact"),
         Wake::Field("Reject-Contact"),
@@ -128,6 +179,12 @@ pub static EXTENSION: Extension = Extension {
 const ROW: Row = Row::new(Where::Request, "ar", "ooooo- oooooooo");
 
 const RULES: &[Rule] = &[
+    Rule {
+        section: "3841 5",
+        roles: Roles::UAC,
+        text: "the header fields that the user asks for are added, and none to a REGISTER",
+        proof: Proof::Flow("caller-preferences-phone"),
+    },
     Rule {
         section: "3841 7.2",
         roles: Roles::PROXY,

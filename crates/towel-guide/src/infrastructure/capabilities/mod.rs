@@ -139,8 +139,7 @@ pub static EXTENSION: Extension = Extension {
         "Stores the feature parameters of each binding and puts all of them into the Contact of \
          every 200; answers to Require: pref by doing so.",
     ),
-    implements: Roles::of(&[Role::Uac, Role::Registrar]),
-    partly: Roles::UAS,
+    implements: Roles::of(&[Role::Uac, Role::Uas, Role::Registrar]),
     rules: &[
         Rule {
             section: "3840 6",
@@ -172,6 +171,7 @@ pub static EXTENSION: Extension = Extension {
     flows: &[
         FlowReference { name: "capabilities", kind: FlowKind::Common, roles: Roles::REGISTRAR },
         FlowReference { name: "capabilities-phone", kind: FlowKind::Common, roles: Roles::UAC },
+        FlowReference { name: "capabilities-asked", kind: FlowKind::Common, roles: Roles::UAS },
         FlowReference {
             name: "capabilities-refreshed-without",
             kind: FlowKind::Failure,

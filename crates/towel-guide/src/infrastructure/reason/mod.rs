@@ -10,12 +10,37 @@
 //! # Interactions
 //! A caller's reason for its CANCEL is copied into every CANCEL that the proxy makes.
 
+use std::sync::Arc;
+
 use towel_core::contract::{
-    Acts, Behaviour, CancelCause, Category, Env, Extension, FieldDeclaration, FieldParameter,
-    FlowKind, FlowReference, Interactions, Proof, ProxyCancel, Role, Roles, Row, Rule, Section,
-    Shape, Stage, UacResponse, UriSchemes, Verdict, Wake, Where,
+    Acts, Behaviour, CancelCause, Category, Configured, Env, Extension, FieldDeclaration,
+    FieldParameter, FlowKind, FlowReference, Interactions, Proof, ProxyCancel, Role, Roles, Row,
+    Rule, Section, Setting, SettingFault, Shape, Stage, UacRequest, UacResponse, UasRequest,
+    UriSchemes, Verdict, Wake, Where,
 };
-use towel_message::Name;
+use towel_message::{Name, Params};
+
+/// What our own user agent says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The reason in its CANCEL and BYE.
+    pub own: Option<String>,
+}
+
+fn configure(entries: &[(&str, &str)]) -> Result<Configured, SettingFault> {
+    let mut settings = Settings::default();
+    for (key, value) in entries {
+        let (protocol, params) = value.split_at(value.find(';').unwrap_or(value.len()));
+        let good = !protocol.trim().is_empty()
+            && protocol.trim().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
+            && Params::new(params.as_bytes()).check().is_ok();
+        if !good {
+            return Err(SettingFault::new(*key, format!("{value} is no reason")));
+        }
+        settings.own = Some((*value).to_owned());
+    }
+    Ok(Arc::new(settings))
+}
 
 /// The behaviour.
 struct Reason;
@@ -37,7 +62,7 @@ fn cause(status: u16) -> &'static str {
 
 impl Behaviour for Reason {
     fn stages(&self) -> &'static [Stage] {
-        &[Stage::ProxyCancel, Stage::UacResponse]
+        &[Stage::ProxyCancel, Stage::UacRequest, Stage::UacResponse, Stage::UasRequest]
     }
 
     /// RFC 3326 sections 2 and 3.1.
@@ -55,6 +80,25 @@ impl Behaviour for Reason {
             CancelCause::TimedOut => 408,
         };
         at.fields.push("Reason", cause(status));
+        Verdict::Pass
+    }
+
+    /// Section 2: a UAC may say why it gives up or hangs up.
+    fn uac_request(&self, env: &Env<'_>, at: &mut UacRequest<'_>) -> Verdict {
+        let own = env.settings::<Settings>().and_then(|settings| settings.own.as_deref());
+        if let (Some(own), b"CANCEL" | b"BYE") = (own, at.method) {
+            at.fields.push("Reason", own);
+        }
+        Verdict::Pass
+    }
+
+    /// Section 2: a UAS shows why it is to stop.
+    fn uas_request(&self, _env: &Env<'_>, at: &mut UasRequest<'_>) -> Verdict {
+        if matches!(at.request.method().as_bytes(), b"CANCEL" | b"BYE") {
+            for value in at.request.values(Name::Reason) {
+                at.notes.push(format!("reason: {}", String::from_utf8_lossy(value.bytes)));
+            }
+        }
         Verdict::Pass
     }
 
@@ -106,16 +150,18 @@ pub static EXTENSION: Extension = Extension {
         FieldParameter { field: "Reason", name: "cause", grammar: "RFC 3326 section 2" },
         FieldParameter { field: "Reason", name: "text", grammar: "RFC 3326 section 2" },
     ],
-    uac: Acts::Does("Shows the reason that a response gives; may give one for its CANCEL or BYE."),
-    uas: Acts::Does("Shows the reason of a CANCEL or BYE; may give one in a response."),
+    uac: Acts::Does(
+        "Shows the reason that a response gives; gives its CANCEL or BYE the one that it is \
+        told to give.",
+    ),
+    uas: Acts::Does("Shows the reason of a CANCEL or BYE."),
     proxy: Acts::Does(
         "Gives each CANCEL that it makes a reason: 200 when another branch was answered, the \
          6xx when one refused for all, 408 when Timer C ran out; copies the caller's reason when \
          the caller cancelled.",
     ),
     registrar: Acts::Nothing("it makes no CANCEL or BYE"),
-    implements: Roles::PROXY,
-    partly: Roles::UAC,
+    implements: Roles::of(&[Role::Uac, Role::Uas, Role::Proxy]),
     rules: &[
         Rule {
             section: "3326 2",
@@ -135,8 +181,22 @@ pub static EXTENSION: Extension = Extension {
             text: "of several values no two have the same protocol",
             proof: Proof::Test("infrastructure::reason::tests::one_value_for_each_cause"),
         },
+        Rule {
+            section: "3326 2",
+            roles: Roles::UAC,
+            text: "a CANCEL or BYE may carry one",
+            proof: Proof::Flow("reason-phones"),
+        },
+        Rule {
+            section: "3326 2",
+            roles: Roles::UAS,
+            text: "who stops ringing is shown why",
+            proof: Proof::Flow("reason-phones"),
+        },
     ],
     flows: &[
+        FlowReference { name: "reason-phones", kind: FlowKind::Common, roles: Roles::UA },
+        FlowReference { name: "reason-response", kind: FlowKind::Failure, roles: Roles::UAC },
         FlowReference {
             name: "reason-answered-elsewhere",
             kind: FlowKind::Common,
@@ -149,6 +209,12 @@ pub static EXTENSION: Extension = Extension {
         },
     ],
     wake: &[Wake::Method("CANCEL"), Wake::Field("Reason")],
+    settings: &[Setting {
+        key: "own",
+        about: "the reason in a CANCEL or BYE of our own user agent",
+        default: "",
+    }],
+    configure: Some(configure),
     behaviour: &Reason,
     ..Extension::EMPTY
 };

@@ -206,6 +206,7 @@ mod tests {
                 method: b"REGISTER",
                 notes: &mut Vec::new(),
                 slots,
+                source: crate::testing::from("198.51.100.7:5060"),
             };
             ServiceRoute.uac_response(&env(), &mut at);
         });

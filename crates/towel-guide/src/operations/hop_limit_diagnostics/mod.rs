@@ -157,6 +157,7 @@ pub static EXTENSION: Extension = Extension {
         },
     ],
     flows: &[
+        FlowReference { name: "hop-limit-phone", kind: FlowKind::Common, roles: Roles::UAC },
         FlowReference { name: "hop-limit-trace", kind: FlowKind::Common, roles: Roles::PROXY },
         FlowReference {
             name: "hop-limit-diagnostics",

@@ -69,6 +69,7 @@ fn a_client_shows_the_hops() {
             method: b"OPTIONS",
             notes: &mut notes,
             slots: &mut Slots::new(),
+            source: crate::testing::from("198.51.100.7:5060"),
         };
         registry.uac_response(registry.woken(&message), env(), &mut at);
         notes

@@ -9,8 +9,10 @@ use super::mark::BranchMark;
 use super::route::Prepared;
 use super::settings::Forking;
 use crate::contract::{CancelCause, Candidate, Directives, Slots, Woken};
-use crate::io::{Flow, Instant};
-use crate::stack::{ClientId, ServerId};
+use towel_message::Uri;
+
+use crate::io::{Flow, Instant, Transport};
+use crate::stack::{ClientId, ServerId, Stack};
 use crate::time::TimerId;
 
 /// How far a branch is.
@@ -41,6 +43,33 @@ impl Way {
     /// The way of a target, if it is a binding.
     pub(crate) fn of<'a>(ways: &'a [Way], target: &Candidate) -> Option<&'a Way> {
         usize::try_from(target.handle).ok()?.checked_sub(1).and_then(|at| ways.get(at))
+    }
+
+    /// Whether to go by the flow at once. A client that came by a connection and names another
+    /// address than the one that it comes from is behind a NAT: its Contact leads nowhere, and finding
+    /// that out takes a time-out.
+    pub(crate) fn by_flow(&self, stack: &Stack, uri: &[u8]) -> bool {
+        if self.direct {
+            return true;
+        }
+        let open = self.flow.connection.is_some_and(|id| stack.flow_of(id).is_some());
+        let Ok(Uri::Sip(sip)) = Uri::parse(uri) else { return false };
+        let asked = match sip.transport() {
+            Some(token) => Transport::from_token(token),
+            None => Some(Transport::Udp),
+        };
+        let asked = match asked {
+            Some(Transport::Tcp) if sip.secure => Some(Transport::Tls),
+            Some(Transport::Udp) if sip.secure => Some(Transport::Tls),
+            other => other,
+        };
+        let source = self.flow.remote.ip().to_canonical();
+        let elsewhere = sip
+            .host
+            .ip()
+            .map(|ip| ip.to_canonical())
+            .is_some_and(|ip| ip != source && !(ip.is_loopback() && source.is_loopback()));
+        open && elsewhere && sip.maddr().is_none() && asked == Some(self.flow.transport)
     }
 }
 

@@ -84,6 +84,7 @@ impl Copying<'_, '_> {
                 transport: stamp.transport(),
                 listener: listener.id,
                 local: listener.local,
+                connection: stamp.connection(),
                 ..self.source
             };
             let secure = is_sips(&self.target.uri) || is_sips(&self.hop.uri);

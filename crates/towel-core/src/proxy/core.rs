@@ -230,7 +230,8 @@ impl Proxy {
         let Some(context) = self.contexts.0.get_mut(id) else { return };
         let Some(target) = work.targets.get(at) else { return };
         let way = Way::of(&work.ways, target).filter(|_| target.routes.is_empty());
-        let by_flow = by_flow || way.is_some_and(|way| way.direct);
+        let alone = work.prepared.routes(message).next().is_none();
+        let by_flow = by_flow || way.is_some_and(|way| alone && way.by_flow(stack, &target.uri));
         let share = context.breadth.take(Context::companions(work, at));
         let source = context.source;
         next_hop(message, &work.prepared, &target.uri, &target.routes, &mut self.hop);

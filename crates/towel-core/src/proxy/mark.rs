@@ -6,11 +6,13 @@
 use towel_message::{Message, Name};
 
 use crate::hash::{Hasher, Key};
+use crate::io::ConnectionId;
 
 const ROUTE: u8 = 1;
 const LOOP: u8 = 2;
 const ORIGIN: u8 = 3;
 const STATELESS: u8 = 4;
+const FLOW: u8 = 5;
 
 /// How many characters a branch's mark has.
 const BRANCH_DIGITS: usize = 20;
@@ -21,6 +23,10 @@ const BRANCH_LEAD: u8 = b'p';
 /// The user part of our Record-Route URIs begins so.
 const ROUTE_LEAD: &[u8] = b"rr-";
 const ROUTE_DIGITS: usize = 16;
+/// A flow token: a lead, the side, the connection and the proof that we wrote it.
+const FLOW_LEAD: u8 = b'-';
+const FLOW_DIGITS: usize = 12;
+const FLOW_PROOF_DIGITS: usize = 12;
 /// The branch of a request that was forwarded without state: the cookie, what the stack makes of
 /// our seed, and the mark. That of one with state is longer.
 const STATELESS_BRANCH: usize = 7 + 17 + 1 + BRANCH_DIGITS;
@@ -31,6 +37,26 @@ const STATELESS_BRANCH: usize = 7 + 17 + 1 + BRANCH_DIGITS;
 #[derive(Clone, Copy, Debug)]
 pub struct Marks {
     key: Key,
+    /// For flow tokens, which must not outlive the connections that they name.
+    flows: Key,
+}
+
+/// Which end of a dialog a connection leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// To the one who opened it.
+    Opener,
+    /// To the other.
+    Other,
+}
+
+impl Side {
+    fn letter(self) -> u8 {
+        match self {
+            Side::Opener => b'a',
+            Side::Other => b'b',
+        }
+    }
 }
 
 /// What a look at the Via header field values told of a request's earlier visits.
@@ -56,9 +82,14 @@ impl BranchMark {
 }
 
 impl Marks {
-    /// Marks made with a key.
-    pub fn new(key: Key) -> Self {
-        Self { key }
+    /// Marks made with a key, and a key of this run of the program.
+    pub fn new(key: Key, flows: Key) -> Self {
+        Self { key, flows }
+    }
+
+    /// The same with another key.
+    pub fn with_key(self, key: Key) -> Self {
+        Self { key, ..self }
     }
 
     fn hasher(&self, domain: u8) -> Hasher {
@@ -79,14 +110,65 @@ impl Marks {
     /// `message` is of.
     pub fn is_route(&self, message: &Message<'_>, user: &[u8]) -> bool {
         let Some(found) =
-            user.strip_prefix(ROUTE_LEAD).and_then(|digits| read_hex(digits, ROUTE_DIGITS))
+            user.strip_prefix(ROUTE_LEAD).and_then(|rest| rest.split_at_checked(ROUTE_DIGITS))
         else {
             return false;
         };
+        let (digits, tokens) = found;
+        let Some(found) = read_hex(digits, ROUTE_DIGITS) else { return false };
         // The one who opened the dialog is From in its own requests and To in the other's.
-        [message.from_tag(), message.to_tag()]
-            .into_iter()
-            .any(|tag| self.route_hash(message, tag.unwrap_or_default()) == found)
+        tokens.first().is_none_or(|lead| *lead == FLOW_LEAD)
+            && [message.from_tag(), message.to_tag()]
+                .into_iter()
+                .any(|tag| self.route_hash(message, tag.unwrap_or_default()) == found)
+    }
+
+    /// Writes, behind the mark of a Record-Route URI, by which connection an end of the dialog came
+    /// to us: a flow token as in RFC 5626 section 5.2. It is found again only by the run of the
+    /// program that has the connection, and only in this dialog.
+    pub fn write_flow(
+        &self,
+        message: &Message<'_>,
+        side: Side,
+        connection: ConnectionId,
+        out: &mut Vec<u8>,
+    ) {
+        if connection.is_ours() || connection.0 >> (4 * FLOW_DIGITS) != 0 {
+            return;
+        }
+        let tag = message.from_tag().unwrap_or_default();
+        out.extend_from_slice(&[FLOW_LEAD, side.letter()]);
+        write_hex(connection.0, FLOW_DIGITS, out);
+        write_hex(self.flow_hash(message, tag, side, connection), FLOW_PROOF_DIGITS, out);
+    }
+
+    /// The connection by which the end that a request of a dialog is for came to us, if `user` is
+    /// the user part of a Record-Route URI of ours that tells it.
+    pub fn flow(&self, message: &Message<'_>, user: &[u8]) -> Option<ConnectionId> {
+        let (digits, tokens) = user.strip_prefix(ROUTE_LEAD)?.split_at_checked(ROUTE_DIGITS)?;
+        let route = read_hex(digits, ROUTE_DIGITS)?;
+        let (from, to) = (message.from_tag()?, message.to_tag()?);
+        let (opener, side) = if self.route_hash(message, from) == route {
+            (from, Side::Other)
+        } else if self.route_hash(message, to) == route {
+            (to, Side::Opener)
+        } else {
+            return None;
+        };
+        tokens.split(|byte| *byte == FLOW_LEAD).find_map(|token| {
+            let (letter, digits) = token.split_first()?;
+            let (id, proof) = digits.split_at_checked(FLOW_DIGITS)?;
+            let id = ConnectionId(read_hex(id, FLOW_DIGITS)?);
+            let hash = low(self.flow_hash(message, opener, side, id), FLOW_PROOF_DIGITS);
+            (*letter == side.letter() && read_hex(proof, FLOW_PROOF_DIGITS) == Some(hash))
+                .then_some(id)
+        })
+    }
+
+    fn flow_hash(&self, message: &Message<'_>, tag: &[u8], side: Side, id: ConnectionId) -> u64 {
+        let mut hasher = Hasher::new(self.flows);
+        hasher.bytes(&[FLOW, side.letter()]).bytes(&id.0.to_le_bytes());
+        hasher.field(message.call_id().unwrap_or_default()).field(tag).finish()
     }
 
     fn route_hash(&self, message: &Message<'_>, tag: &[u8]) -> u64 {

@@ -21,6 +21,6 @@ mod settings;
 mod stateless;
 
 pub(crate) use context::Way;
-pub use mark::{BranchMark, Marks, Visits};
+pub use mark::{BranchMark, Marks, Side, Visits};
 pub use route::Prepared;
 pub use settings::{Forking, Settings};

@@ -2,9 +2,9 @@
 
 use towel_message::{Message, Method};
 
-use super::mark::Marks;
+use super::mark::{Marks, Side};
 use super::route::is_sips;
-use crate::io::{Flow, Transport};
+use crate::io::{ConnectionId, Flow, Transport};
 use crate::server::Domains;
 
 /// The values to put on top of a copy's Record-Route.
@@ -54,7 +54,11 @@ pub fn make(
     let same = source.listener == onward.listener
         && source.transport == onward.transport
         && source.local.is_ipv4() == onward.local.is_ipv4();
-    write(message, onward, secure, !same, domains, marks, &mut values.outer);
+    let source_end = [source.connection.map(|id| (Side::Opener, id)), None];
+    let onward_end = [onward.connection.map(|id| (Side::Other, id)), None];
+    let both = [source_end[0], onward_end[0]];
+    let outer_ends = if same { both } else { onward_end };
+    write(message, onward, secure, !same, domains, (marks, outer_ends), &mut values.outer);
     if !same {
         write(
             message,
@@ -62,7 +66,7 @@ pub fn make(
             secure && source.transport.secure(),
             true,
             domains,
-            marks,
+            (marks, source_end),
             &mut values.inner,
         );
     }
@@ -74,7 +78,7 @@ fn write(
     secure: bool,
     changed: bool,
     domains: &Domains,
-    marks: &Marks,
+    (marks, ends): (&Marks, [Option<(Side, ConnectionId)>; 2]),
     out: &mut Vec<u8>,
 ) {
     // A request by TLS whose own URI is not a sips one must get a value that is none either
@@ -82,6 +86,9 @@ fn write(
     // RFC 5658 section 6.2 would rather not see: phones understand it, and many no sips route.
     out.extend_from_slice(if secure { b"<sips:" } else { b"<sip:" });
     marks.write_route(message, out);
+    for (side, connection) in ends.into_iter().flatten() {
+        marks.write_flow(message, side, connection, out);
+    }
     out.push(b'@');
     domains.write_place(flow.listener, flow.local, out);
     let parameter: &[u8] = match flow.transport {

@@ -4,7 +4,7 @@
 use towel_message::{Message, Name, NameAddr, SipUri, Uri, Value};
 
 use super::mark::Marks;
-use crate::io::{Flow, Transport};
+use crate::io::{ConnectionId, Flow, Transport};
 use crate::server::Domains;
 
 /// What the preprocessing made of a request: edits that are carried out when it is forwarded.
@@ -18,6 +18,8 @@ pub struct Prepared {
     pub last_taken: bool,
     /// Whether a Record-Route value that we made for this very dialog brought the request here.
     pub in_dialog: bool,
+    /// The connection by which the end that it is for came to us, if that Record-Route tells it.
+    pub connection: Option<ConnectionId>,
     /// The credentials that were verified and end here, by the position of their header fields.
     pub spent: Vec<usize>,
     /// The address-of-record that the sender proved to be.
@@ -29,6 +31,7 @@ impl Prepared {
         self.uri.clear();
         self.uri.extend_from_slice(uri);
         (self.popped, self.last_taken, self.in_dialog) = (0, false, false);
+        self.connection = None;
         self.spent.clear();
         self.user = None;
     }
@@ -88,6 +91,9 @@ pub fn preprocess(
         }
         prepared.popped += 1;
         prepared.in_dialog |= marked;
+        if marked && prepared.connection.is_none() {
+            prepared.connection = own_flow(message, value.bytes, marks);
+        }
         if !marked {
             break;
         }
@@ -106,6 +112,13 @@ fn own_route(
     let Ok(Uri::Sip(uri)) = Uri::parse(address.uri) else { return None };
     let owned = domains.owns_uri(&uri);
     Some((owned, owned && is_marked(message, &uri, marks)))
+}
+
+/// What a Route value of ours tells about the connection to go on by.
+fn own_flow(message: &Message<'_>, value: &[u8], marks: &Marks) -> Option<ConnectionId> {
+    let address = NameAddr::parse(value).ok()?;
+    let Ok(Uri::Sip(uri)) = Uri::parse(address.uri) else { return None };
+    marks.flow(message, uri.user?)
 }
 
 fn is_marked(message: &Message<'_>, uri: &SipUri<'_>, marks: &Marks) -> bool {

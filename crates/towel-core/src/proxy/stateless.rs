@@ -41,10 +41,11 @@ impl Proxy {
             woken,
         };
         let seed = around.marks.stateless_seed(message);
+        let alone = prepared.routes(message).next().is_none();
         let way = way.filter(|_| target.routes.is_empty());
         let uri = copy.destination(way.is_some_and(|way| way.tls));
         let to = match way {
-            Some(way) if way.direct => Destination::Flow(way.flow),
+            Some(way) if alone && way.by_flow(stack, &target.uri) => Destination::Flow(way.flow),
             _ => copy.towards(&uri),
         };
         let (edits, values) = (&mut self.edits, &mut self.values);

@@ -93,7 +93,7 @@ impl Server {
             Ok(Uri::Sip(uri)) if uri.user.is_none()
         );
         let ours = ours && !names_nobody;
-        if let Some(reply) = self.find_targets(now, ours) {
+        if let Some(reply) = self.find_targets(now, stack, ours) {
             return Course::Reply(reply);
         }
         let (mut directives, mut slots) = (Directives::default(), Slots::new());
@@ -268,12 +268,18 @@ impl Server {
     }
 
     /// Section 16.5.
-    pub(super) fn find_targets(&mut self, now: Now, ours: bool) -> Option<Reply> {
+    pub(super) fn find_targets(&mut self, now: Now, stack: &Stack, ours: bool) -> Option<Reply> {
         self.targets.clear();
         self.ways.clear();
         if !ours {
             let uri = self.prepared.uri.clone();
-            self.targets.push(Candidate { uri, q: 1000, ..Candidate::default() });
+            let mut target = Candidate { uri, q: 1000, ..Candidate::default() };
+            // A dialog's end that came by a connection can be reached by it, whatever its Contact.
+            if let Some(flow) = self.prepared.connection.and_then(|id| stack.flow_of(id)) {
+                self.ways.push(Way { flow, path: Vec::new(), tls: false, direct: false });
+                target.handle = 1;
+            }
+            self.targets.push(target);
             return None;
         }
         let Ok(Uri::Sip(asked)) = Uri::parse(&self.prepared.uri) else { return None };

@@ -80,10 +80,11 @@ impl Server {
         nonce_key: [u8; 32],
         key: Key,
     ) -> Self {
-        let marks = Marks::new(match settings.server.secret {
+        let mark = match settings.server.secret {
             Some(secret) => mark_key(secret),
             None => Key(key.0.rotate_left(17) ^ 0x746f_7765_6c00, key.1),
-        });
+        };
+        let marks = Marks::new(mark, Key(key.0.rotate_left(29) ^ 0x666c_6f77, key.1));
         Self {
             domains: Domains::new(&settings.server, &[]),
             listeners: Vec::new(),
@@ -115,7 +116,7 @@ impl Server {
         self.authenticator.reload(settings.auth.clone());
         self.registrar.reload(settings.registrar.clone());
         if let Some(secret) = settings.server.secret {
-            self.marks = Marks::new(mark_key(secret));
+            self.marks = self.marks.with_key(mark_key(secret));
         }
         self.settings = settings.clone();
         self.domains = Domains::new(&self.settings.server, &self.listeners);

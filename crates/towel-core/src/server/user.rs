@@ -78,6 +78,7 @@ impl Server {
     pub(super) fn route_stateless(
         &mut self,
         now: Now,
+        stack: &Stack,
         received: &Received<'_>,
         known: bool,
     ) -> bool {
@@ -105,7 +106,7 @@ impl Server {
         if foreign && proof != Proof::None && !known {
             return false;
         }
-        let found = self.find_targets(now, ours).is_none() && !self.targets.is_empty();
+        let found = self.find_targets(now, stack, ours).is_none() && !self.targets.is_empty();
         self.follow_paths();
         found
     }
@@ -168,7 +169,7 @@ impl TransactionUser for Server {
         if ack.message.to_tag() == Some(&stack.to_tag(&ack.message)[..]) {
             return;
         }
-        if self.route_stateless(now, &ack, matched.is_some()) {
+        if self.route_stateless(now, stack, &ack, matched.is_some()) {
             self.forward_first(stack, now, out, &ack);
         }
     }
@@ -196,7 +197,8 @@ impl TransactionUser for Server {
             return;
         }
         // Section 16.10: it may belong to what was forwarded without state.
-        if self.settings.server.mode != Mode::Redirect && self.route_stateless(now, &cancel, false)
+        if self.settings.server.mode != Mode::Redirect
+            && self.route_stateless(now, stack, &cancel, false)
         {
             self.forward_first(stack, now, out, &cancel);
             return;

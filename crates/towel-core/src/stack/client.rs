@@ -6,7 +6,7 @@ use super::{
     located_by,
 };
 use crate::hash::Hasher;
-use crate::io::{Flow, ListenerId, Now, Outbox, Transport};
+use crate::io::{ConnectionId, Flow, ListenerId, Now, Outbox, Transport};
 use crate::locating::{self, LocateFault, Located, Target, Targets};
 use crate::time::TimerId;
 use crate::transaction::client::{Client, Event, Machine};
@@ -49,7 +49,9 @@ impl Stack {
         let id = self.clients.insert(new_client(user, way.transport, way.listener));
         let token = self.token(id, 0);
         let mut request = self.buffer();
-        self.write_stamped(way.transport, way.listener, &token, &mut request, |_, stamp, to| {
+        let by = way.flow.and_then(|flow| flow.connection);
+        let place = (way.transport, way.listener, by);
+        self.write_stamped(place, &token, &mut request, |_, stamp, to| {
             write(stamp, to);
         });
         let Some(client) = self.clients.get_mut(id) else { return Err(Refusal::Stale) };
@@ -94,8 +96,7 @@ impl Stack {
         let mut request = self.buffer();
         let token = format!("s{hash:016x}");
         self.write_stamped(
-            way.transport,
-            way.listener,
+            (way.transport, way.listener, None),
             token.as_bytes(),
             &mut request,
             |_, stamp, to| write(stamp, to),
@@ -218,8 +219,7 @@ impl Stack {
 
     pub(super) fn write_stamped(
         &mut self,
-        transport: Transport,
-        listener: ListenerId,
+        (transport, listener, connection): (Transport, ListenerId, Option<ConnectionId>),
         token: &[u8],
         request: &mut Vec<u8>,
         write: impl FnOnce(&Stack, &ViaStamp<'_>, &mut Vec<u8>),
@@ -227,7 +227,7 @@ impl Stack {
         let mut value = self.buffer();
         if let Some(station) = self.station(listener).or(self.stations.first()) {
             let branch = write_value(transport, station, self.transport.alias, token, &mut value);
-            write(self, &ViaStamp::new(transport, station, &value, branch), request);
+            write(self, &ViaStamp::new(transport, station, &value, branch, connection), request);
         }
         self.give_back(value);
     }

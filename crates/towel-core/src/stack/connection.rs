@@ -107,6 +107,11 @@ impl Stack {
         Some(Flow { transport, listener, local, remote, connection })
     }
 
+    /// How the peer of a connection that is open is reached by it.
+    pub fn flow_of(&self, id: ConnectionId) -> Option<Flow> {
+        self.connections.get(id).filter(|connection| connection.opened).map(|found| found.flow)
+    }
+
     /// Whether what is sent on a flow has a way to go.
     pub(super) fn is_usable(&self, flow: &Flow) -> bool {
         match flow.connection {

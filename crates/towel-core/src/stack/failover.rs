@@ -158,9 +158,14 @@ impl Stack {
     ) {
         let token = self.token(id, attempt);
         let (mut request, mut written) = (self.buffer(), false);
-        self.write_stamped(transport, listener, &token, &mut request, |stack, stamp, to| {
-            written = rewrite(stack, stamp, to);
-        });
+        self.write_stamped(
+            (transport, listener, None),
+            &token,
+            &mut request,
+            |stack, stamp, to| {
+                written = rewrite(stack, stamp, to);
+            },
+        );
         if !written {
             self.give_back(request);
             return self.restamp(id, transport, listener, attempt);

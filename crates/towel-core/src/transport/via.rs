@@ -1,6 +1,6 @@
 //! Our own Via header field value.
 
-use crate::io::{Listener, Transport};
+use crate::io::{ConnectionId, Listener, Transport};
 use crate::transaction::token::COOKIE;
 
 /// A listener with what is written of it.
@@ -54,6 +54,7 @@ pub struct ViaStamp<'a> {
     station: &'a Station,
     value: &'a [u8],
     branch: usize,
+    connection: Option<ConnectionId>,
 }
 
 impl<'a> ViaStamp<'a> {
@@ -62,8 +63,9 @@ impl<'a> ViaStamp<'a> {
         station: &'a Station,
         value: &'a [u8],
         branch: usize,
+        connection: Option<ConnectionId>,
     ) -> Self {
-        ViaStamp { transport, station, value, branch }
+        ViaStamp { transport, station, value, branch, connection }
     }
 
     /// The header field value. More may be written after it, to become part of the branch: the
@@ -76,6 +78,11 @@ impl<'a> ViaStamp<'a> {
     /// The branch.
     pub fn branch(&self) -> &'a [u8] {
         self.value.get(self.branch..).unwrap_or_default()
+    }
+
+    /// The connection that it was told to leave by.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        self.connection
     }
 
     /// The transport that the request leaves by.

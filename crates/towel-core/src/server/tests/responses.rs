@@ -127,3 +127,43 @@ fn an_invite_that_was_cancelled_and_never_heard_of_ends_as_487() {
     rig.udp(A, &ask("CANCEL"));
     assert!(statuses(&rig.pass(33_000)).contains(&487));
 }
+
+/// Two clients by TCP whose Contacts lead nowhere: each is reached by its own connection for the
+/// whole of the dialog, the caller too, who never registered (as RFC 5626 section 5.2's tokens do).
+#[test]
+fn both_ends_of_a_dialog_are_reached_by_their_connections() {
+    let mut rig = rig(open());
+    let callee = register_by_tcp(&mut rig, "<sip:bob@10.0.0.7:5060;transport=tcp>");
+    let caller = rig.accept("198.51.100.9:40009");
+    let request = |method: &str, uri: &str, tags: [&str; 2], more: &str| {
+        format!(
+            "{method} {uri} SIP/2.0\nVia: SIP/2.0/TCP 10.9.9.9:5062;branch=z9hG4bK{method}{}\n\
+             Max-Forwards: 70\nFrom: <sip:x@far.example>{}\nTo: <sip:bob@192.0.2.1>{}\nCall-ID: by-flow\n\
+             CSeq: 1 {method}\n{more}",
+            tags[0], tags[0], tags[1]
+        )
+    };
+    let contact = "Contact: <sip:carol@10.9.9.9:5062;transport=tcp>\n";
+    let sent = rig.tcp(caller, &request("INVITE", "sip:bob@192.0.2.1", [";tag=c", ""], contact));
+    let invite = requests(&sent, "INVITE")[0].clone();
+    assert_eq!(invite.connection, Some(callee));
+    let sent = rig.tcp(callee, &invite.answer(200, ""));
+    let routes = sent.iter().find(|s| s.status() == 200).unwrap().all("Record-Route").join(", ");
+    let (bob, route) = ("sip:bob@10.0.0.7:5060;transport=tcp", format!("Route: {routes}\n"));
+    let tags = [";tag=c", ";tag=callee-40001"];
+    for method in ["ACK", "BYE"] {
+        let sent = rig.tcp(caller, &request(method, bob, tags, &route));
+        assert_eq!(requests(&sent, method)[0].connection, Some(callee), "{sent:?}");
+    }
+    let carol = "sip:carol@10.9.9.9:5062;transport=tcp";
+    let back = [tags[1], tags[0]];
+    let sent = rig.tcp(callee, &request("INFO", carol, back, &route));
+    assert_eq!(requests(&sent, "INFO")[0].connection, Some(caller), "{sent:?}");
+    // In another dialog the token is worth nothing, and a token that was changed neither.
+    let other = request("INFO", carol, [";tag=o", ";tag=p"], &route);
+    assert!(rig.tcp(callee, &other).iter().all(|s| s.connection != Some(caller)));
+    let changed = route.replacen("-a000000000001", "-a000000000000", 1);
+    assert_ne!(changed, route);
+    let sent = rig.tcp(caller, &request("UPDATE", carol, back, &changed));
+    assert!(requests(&sent, "UPDATE").iter().all(|s| s.connection != Some(callee)));
+}

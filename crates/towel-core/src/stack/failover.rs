@@ -9,7 +9,7 @@ use super::client::{Rewrite, new_client};
 use super::{ClientId, Failure, Stack, TransactionUser};
 use crate::io::{ListenerId, Now, Outbox, Transport};
 use crate::locating::{self, Completed, LocateFault, Target};
-use crate::transaction::client::Machine;
+use crate::transaction::client::{Client, Machine};
 use crate::transaction::machines::invite_client;
 use crate::transaction::table::Timer;
 use crate::transaction::token::COOKIE;
@@ -41,7 +41,8 @@ impl Stack {
             };
             match first {
                 Ok(target) if client.machine == Machine::Once => {
-                    if let Some(client) = self.clients.remove(id) {
+                    if let Some(mut client) = self.clients.remove(id) {
+                        self.correct_via(&mut client, &target);
                         let request = self.launch_once(now, out, client.request, target, None);
                         self.give_back(request);
                     }
@@ -184,14 +185,8 @@ impl Stack {
         let (old_transport, old_listener, old_attempt) = client.written;
         let old_token = [COOKIE, &self.token(id, old_attempt)].concat();
         let new_token = [COOKIE, &self.token(id, attempt)].concat();
-        let prefix = |transport, listener| {
-            let mut bytes = Vec::new();
-            if let Some(station) = self.station(listener).or(self.stations.first()) {
-                write_prefix(transport, station, self.transport.alias, &mut bytes);
-            }
-            bytes
-        };
-        let (old, new) = (prefix(old_transport, old_listener), prefix(transport, listener));
+        let old = self.via_prefix(old_transport, old_listener);
+        let new = self.via_prefix(transport, listener);
         let Some(at) =
             client.request.windows(old_token.len()).position(|window| window == old_token)
         else {
@@ -210,6 +205,33 @@ impl Stack {
             client.request.splice(at..end, new_token);
         }
         client.written = (transport, listener, attempt);
+    }
+}
+
+impl Stack {
+    fn via_prefix(&self, transport: Transport, listener: ListenerId) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if let Some(station) = self.station(listener).or(self.stations.first()) {
+            write_prefix(transport, station, self.transport.alias, &mut bytes);
+        }
+        bytes
+    }
+
+    /// The Via of a request without a transaction tells the transport that it leaves by (section
+    /// 18.1.1); the branch stays, since it has to be the same each time.
+    fn correct_via(&self, client: &mut Client, target: &Target) {
+        let (transport, listener, _) = client.written;
+        let Some(actual) = self.station_for(target.transport, Some(target.addr)) else { return };
+        if (transport, listener) == (target.transport, actual) {
+            return;
+        }
+        let old = self.via_prefix(transport, listener);
+        let new = self.via_prefix(target.transport, actual);
+        // Ours is the topmost, so the first that there is.
+        if let Some(at) = client.request.windows(old.len().max(1)).position(|window| window == old)
+        {
+            client.request.splice(at..at + old.len(), new);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Requests to names: look-ups, and failover between what they give.
 
 use super::*;
-use crate::locating::{Answer, QuestionKind, Records};
+use crate::locating::{Answer, QuestionKind, Records, Srv};
 
 /// Answers all questions: no NAPTR, no SRV, these addresses.
 fn resolve(world: &mut World, addresses: &[&str]) {
@@ -108,4 +108,32 @@ fn an_ack_waits_for_its_name() {
     resolve(&mut world, &["192.0.2.10"]);
     assert_eq!(world.sent[0].1.remote, addr("192.0.2.10:5060"));
     world.drained();
+}
+
+#[test]
+fn the_via_of_a_request_without_a_transaction_tells_the_way_that_dns_gave() {
+    let mut world = World::new();
+    let to = Destination::Uri(b"sip:ford@example.com");
+    world
+        .call(|stack, now, out| {
+            stack.send_stateless(now, out, to, b"x", |via, bytes| write("OPTIONS", via, bytes))
+        })
+        .unwrap();
+    for _ in 0..8 {
+        let wanted = world.wanted.iter().position(|out| matches!(out, Output::Resolve { .. }));
+        let Some(at) = wanted else { break };
+        let Output::Resolve { query, question } = world.wanted.remove(at) else { return };
+        let service = Srv { priority: 0, weight: 0, port: 5070, target: "a.example.com".into() };
+        let answer = match question.kind() {
+            QuestionKind::Srv if question.name().starts_with("_sip._tcp.") => {
+                Answer::records(Records::Srv(vec![service]), 60)
+            }
+            QuestionKind::A => Answer::records(Records::A(vec!["192.0.2.10".parse().unwrap()]), 60),
+            _ => Answer::nothing(60),
+        };
+        world.handle(Input::Resolved { query, answer });
+    }
+    let (_, flow, text) = &world.sent[0];
+    assert_eq!((flow.transport, flow.remote), (Transport::Tcp, addr("192.0.2.10:5070")));
+    assert!(field(text, "Via").starts_with("SIP/2.0/TCP 192.0.2.1;branch=z9hG4bKs"), "{text}");
 }

@@ -17,21 +17,47 @@ pub(crate) fn messages<A: Machine>(net: &Network<A>, factory: &dyn Factory) -> V
         own(&sent.bytes).into_iter().chain(factory.audit(&sent.bytes, stream)).collect()
     };
     // A proxy passes on what it does not understand: what an agent's message lacked already is not
-    // the proxy's doing.
-    let theirs: BTreeSet<String> =
-        net.trace().iter().filter(|s| !s.by_element).flat_map(judge).collect();
+    // the proxy's doing. That holds for a copy of that very message and for nothing else.
+    let theirs: BTreeSet<(Copied, String)> = net
+        .trace()
+        .iter()
+        .filter(|sent| !sent.by_element)
+        .filter_map(|sent| Some((copied(&sent.bytes)?, judge(sent))))
+        .flat_map(|(key, all)| all.into_iter().map(move |complaint| (key.clone(), complaint)))
+        .collect();
     let mut complaints: Vec<String> = Vec::new();
     for sent in net.trace().iter().filter(|sent| sent.by_element) {
         let (who, what) = (net.name(sent.from), ladder::label(&sent.bytes));
-        let own: Vec<String> = judge(sent);
-        for complaint in own.iter().filter(|c| !theirs.contains(*c)) {
-            let complaint = format!("{what} of {who}: {complaint}");
+        let key = copied(&sent.bytes).filter(|_| !originated(&sent.bytes));
+        for complaint in judge(sent) {
+            let pair = (key.clone(), complaint);
+            if matches!(&pair, (Some(key), what) if theirs.contains(&(key.clone(), what.clone()))) {
+                continue;
+            }
+            let complaint = format!("{what} of {who}: {}", pair.1);
             if !complaints.contains(&complaint) {
                 complaints.push(complaint);
             }
         }
     }
     complaints
+}
+
+/// What a forwarded message has in common with what was received: Call-ID, CSeq's number and
+/// method, and the status of a response (0 is a request) with its tag in To.
+type Copied = (String, u32, String, u16, String);
+
+fn copied(bytes: &[u8]) -> Option<Copied> {
+    let text = Text::datagram(bytes)?;
+    let call = text.first("Call-ID")?.to_string();
+    let tag = text.tag("To").filter(|_| !text.is_request()).unwrap_or_default().to_string();
+    Some((call, text.cseq(), text.method().to_string(), text.status(), tag))
+}
+
+/// Whether an element made that message itself: a request with but its own Via was not passed on,
+/// such as the CANCEL of a branch and the ACK for its refusal.
+fn originated(bytes: &[u8]) -> bool {
+    Text::datagram(bytes).is_some_and(|text| text.is_request() && text.values("Via").len() < 2)
 }
 
 /// What this crate sees by itself, without the parser of `towel-message`.

@@ -10,9 +10,16 @@ use towel_sim::flow::{Flow, Variant};
 use towel_sim::ladder::Style;
 use towel_sim::run::{Suite, run_flow};
 
+/// What cannot be read has not been tested: the run fails.
+fn fail(path: &Path, error: &std::io::Error) -> ! {
+    println!("{}: {error} ... FAILED", path.display());
+    std::process::exit(1);
+}
+
 fn find(folder: &Path, out: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(folder) else { return };
-    let mut entries: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|e| fail(folder, &e));
+    let entries = entries.map(|entry| entry.unwrap_or_else(|e| fail(folder, &e)).path());
+    let mut entries: Vec<PathBuf> = entries.collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {
@@ -26,9 +33,7 @@ fn find(folder: &Path, out: &mut Vec<PathBuf>) {
 fn main() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".."));
     let mut paths = Vec::new();
-    for folder in ["towel-sim/flows", "towel-guide/flows"] {
-        find(&crates.join(folder), &mut paths);
-    }
+    find(&crates.join("towel-guide/flows"), &mut paths);
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let ladder = arguments.iter().any(|a| a == "--ladder");
     if arguments.iter().any(|a| a == "--list") {
@@ -37,7 +42,7 @@ fn main() {
     let filters: Vec<String> = arguments.into_iter().filter(|a| !a.starts_with('-')).collect();
     let mut suite = Suite::default();
     for path in &paths {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let text = std::fs::read_to_string(path).unwrap_or_else(|e| fail(path, &e));
         let name = path.strip_prefix(crates).unwrap_or(path).display().to_string();
         if ladder
             && (filters.is_empty() || filters.iter().any(|f| name.contains(f.as_str())))
@@ -55,6 +60,13 @@ fn main() {
             std::process::exit(1);
         }
     }
-    let failed = suite.run(&Elements::default(), &filters, &mut |line| println!("{line}"));
-    std::process::exit(i32::from(failed > 0));
+    let mut run = 0;
+    let failed = suite.run(&Elements::default(), &filters, &mut |line| {
+        run += usize::from(line.starts_with("test "));
+        println!("{line}");
+    });
+    if run == 0 {
+        println!("no flow has {} in its name ... FAILED", filters.join(" or "));
+    }
+    std::process::exit(i32::from(failed > 0 || run == 0));
 }

@@ -338,3 +338,35 @@ fn a_port_that_is_taken_is_told_of() {
     let locked = towel(&["serve", "--data", &data, "--listen", "udp:127.0.0.1:0"]);
     assert!(text(&locked).contains("another towel runs on this data folder"), "{}", text(&locked));
 }
+
+#[cfg(unix)]
+#[test]
+fn a_hangup_reads_the_configuration_again() {
+    let folder = Folder::new();
+    let (file, data) = (folder.path("towel.toml"), folder.path("data"));
+    std::fs::write(&file, "domains = [\"example.org\"]\n").unwrap();
+    let server = Server::start(&["--config", &file, "--data", &data]);
+    let udp = server.at("udp");
+    let register = || {
+        let erin = ["register", "erin@example.org", "--server", &udp, "--timeout", "5"];
+        towel(&[&erin[..], &["-p", "mostly"]].concat()).status.success()
+    };
+    let hang_up = || {
+        let pid = server.child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    };
+    assert!(!register());
+    // A broken one changes nothing, and ends nothing.
+    std::fs::write(&file, "domains = [\"example.org\"]\nnonsense = 1\n").unwrap();
+    hang_up();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(!register());
+    let more = "domains = [\"example.org\"]\n[dns]\nblocklist = \"5s\"\n[[user]]\n\
+                name = \"erin\"\npassword = \"mostly\"\n";
+    std::fs::write(&file, more).unwrap();
+    hang_up();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !register() {
+        assert!(std::time::Instant::now() < end, "the new user is not known");
+    }
+}

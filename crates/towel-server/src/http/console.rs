@@ -9,11 +9,16 @@ use super::{State, api::away};
 use crate::log::stamp;
 use crate::trace::{Wanted, ladder};
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222;background:#fff}\
+const STYLE: &str = ":root{color-scheme:light dark}\
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222;background:#fff}\
 h1{font-size:1.4rem;margin:0}h2{font-size:1.05rem;margin:1.6rem 0 .4rem}table{border-collapse:collapse;width:100%}\
 td,th{text-align:left;padding:.2rem .8rem .2rem 0;border-bottom:1px solid #8883;vertical-align:top}\
-th{font-weight:600}.n{color:#777}code,pre{font:13px/1.35 ui-monospace,monospace}pre{overflow-x:auto}\
-@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}a{color:#8bf}}";
+th{font-weight:600;white-space:nowrap}td{overflow-wrap:anywhere}td.w{white-space:nowrap}.n{color:#6b6b6b}code,pre{font:13px/1.35 ui-monospace,monospace}pre{overflow-x:auto}\
+@media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}a{color:#8bf}a:visited{color:#b9f}.n{color:#a0a0a0}}\
+@media(max-width:44rem){body{margin:1rem auto}tr.h{display:none}\
+table,tbody,tr,td,td.w{display:block;white-space:normal}td{border:0;padding:0 0 0 8rem;min-height:1.5em}\
+tr{border-bottom:1px solid #8885;padding:.4rem 0}\
+td::before{content:attr(data-l);float:left;margin-left:-8rem;width:7.5rem;color:#888}}";
 
 fn page(title: &str, refresh: bool, body: Markup) -> Markup {
     html! {
@@ -29,6 +34,12 @@ fn page(title: &str, refresh: bool, body: Markup) -> Markup {
             body { (body) }
         }
     }
+}
+
+/// A moment as a person reads it: to the second, in UTC.
+fn moment(micros: u64) -> String {
+    let text = stamp(std::time::UNIX_EPOCH + std::time::Duration::from_micros(micros));
+    text.split('.').next().unwrap_or(&text).replace('T', " ")
 }
 
 /// Seconds as a person says them.
@@ -66,44 +77,46 @@ pub(super) async fn home(Take(state): Take<State>) -> Response {
             "listening: " @for l in &about.listeners { code { (l) } " " }
             br; "domains: " @for d in &about.domains { code { (d) } " " }
         }
-        h2 { (bindings.total) " bindings" }
+        h2 { (bindings.total) (if bindings.total == 1 { " binding" } else { " bindings" }) }
         @if !bindings.bindings.is_empty() {
             table {
-                tr { th { "address of record" } th { "contact" } th { "ends in" } th { "q" } th { "flow" } }
+                tr.h { th { "address of record" } th { "contact" } th { "ends in" } th { "q" } th { "flow" } }
                 @for b in &bindings.bindings {
                     tr {
-                        td { (b.address_of_record) } td { code { (b.contact) } }
-                        td { (span(b.expires)) } td { (b.q) } td { (b.flow) }
+                        td data-l="who" { (b.address_of_record) } td data-l="contact" { code { (b.contact) } }
+                        td.w data-l="ends in" { (span(b.expires)) } td data-l="q" { (b.q) }
+                        td data-l="flow" { (b.flow) }
                     }
                 }
             }
         }
         (more(bindings.bindings.len(), bindings.total, "/api/bindings?offset=50"))
-        h2 { (users.total) " users" }
+        h2 { (users.total) (if users.total == 1 { " user" } else { " users" }) }
         @if !users.users.is_empty() {
             table {
-                tr { th { "user" } th { "realm" } th { "defined in" } }
+                tr.h { th { "user" } th { "realm" } th { "defined in" } }
                 @for u in &users.users {
                     tr {
-                        td { (u.user) } td { (u.realm) }
-                        td { (match u.source { crate::users::Source::Store => "store", crate::users::Source::Configuration => "configuration" }) }
+                        td data-l="user" { (u.user) } td data-l="realm" { (u.realm) }
+                        td data-l="defined in" { (match u.source { crate::users::Source::Store => "store", crate::users::Source::Configuration => "configuration" }) }
                     }
                 }
             }
         }
         (more(users.users.len(), users.total, "/api/users?offset=50"))
-        h2 { "Recent calls" }
+        h2 { "Recent calls " span.n { "(UTC)" } }
         @if !about.tracing {
             p.n { "Messages are not being kept. Switch it on with " code { "towel trace --on" } "." }
         }
         @if !calls.is_empty() {
             table {
-                tr { th { "began" } th { "request" } th { "from" } th { "to" } th { "messages" } th {} }
+                tr.h { th { "began" } th { "request" } th { "from" } th { "to" } th { "messages" } th {} }
                 @for c in &calls {
                     tr {
-                        td { (stamp(std::time::UNIX_EPOCH + std::time::Duration::from_micros(c.began))) }
-                        td { (c.method) } td { (c.from) } td { (c.to) } td { (c.messages) }
-                        td { a href=(format!("/calls/{}", escape(&c.call_id))) { "ladder" } }
+                        td.w data-l="began" { (moment(c.began)) } td.w data-l="request" { (c.method) }
+                        td data-l="from" { (c.from) } td data-l="to" { (c.to) }
+                        td data-l="messages" { (c.messages) }
+                        td data-l="" { a href=(format!("/calls/{}", escape(&c.call_id))) { "ladder" } }
                     }
                 }
             }

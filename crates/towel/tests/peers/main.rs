@@ -4,6 +4,7 @@
 //! `TOWEL_REQUIRE_PEERS=1`: then it fails.
 
 mod baresip;
+mod chromium;
 mod linphone;
 mod ports;
 mod sipp;

@@ -46,7 +46,9 @@ impl Towel {
             let password = password(user);
             writeln!(config, "[[user]]\nname = \"{user}\"\npassword = \"{password}\"").unwrap();
         }
-        config.push_str("[http]\nenabled = false\n");
+        if !more.contains("[http]") {
+            config.push_str("[http]\nenabled = false\n");
+        }
         fs::write(dir.path().join("towel.toml"), config).unwrap();
         let limit = more.lines().find_map(|l| l.strip_prefix("# ulimit -f ")?.parse().ok());
         let child = spawn(&dir, limit);
@@ -78,6 +80,12 @@ impl Towel {
     /// What it has written so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Where it keeps its data.
+    #[allow(dead_code)]
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
     }
 
     /// The server as a route: `sip:127.0.0.1:port`.

@@ -161,11 +161,7 @@ pub fn run(
         log.event(LogLevel::Error, "store", text);
     }
     let nobody = stored.is_empty() && config.users.is_empty() && config.user_files.is_empty();
-    let made = if nobody && opened.loaded.records == 0 && config.auth.register {
-        first_users(&config, &mut stored, &opened.store)?
-    } else {
-        Vec::new()
-    };
+    let first = nobody && opened.loaded.records == 0 && config.auth.register;
     let mut users = stored.clone();
     let problems =
         users.configure(&config, &mut |done, total| watch.progress("users", "users", done, total));
@@ -179,6 +175,12 @@ pub fn run(
     let driver = Driver::new(net).map_err(|e| format!("{e}{}", what_to_do(&config, &e)))?;
     let handle = driver.handle();
 
+    // Not before everything is bound: a start that fails would take the passwords with it.
+    let mut made = Vec::new();
+    if first {
+        made = first_users(&config, &mut stored, &opened.store)?;
+        users = stored.clone();
+    }
     for entry in users.iter() {
         server.server_mut().users_mut().insert(entry.user.clone());
     }
@@ -311,7 +313,7 @@ fn kept_secret(data: &Path) -> std::io::Result<[u8; 16]> {
     Ok(fresh)
 }
 
-/// Two users to begin with, in the store.
+/// Two users to begin with. They are in the store before this returns.
 fn first_users(
     config: &Config,
     stored: &mut Users,
@@ -319,14 +321,16 @@ fn first_users(
 ) -> Result<Vec<(String, String, String)>, String> {
     let domain = primary_domain(config);
     let realm = realm_of(config, &domain);
-    let mut made = Vec::new();
+    let (mut made, mut records) = (Vec::new(), Vec::new());
     for name in ["alice", "bob"] {
         let password = secret::password().map_err(|e| format!("no random bytes: {e}"))?;
         let user = User::new(name, &realm, &password);
-        store.put(vec![persist::to_store(user.record())]).map_err(|e| format!("the store: {e}"))?;
+        records.push(persist::to_store(user.record()));
         stored.set(Source::Store, user);
         made.push((name.to_owned(), domain.clone(), password));
     }
+    // Both or neither.
+    store.put(records).map_err(|e| format!("the store: {e}"))?;
     Ok(made)
 }
 

@@ -370,3 +370,18 @@ fn a_hangup_reads_the_configuration_again() {
         assert!(std::time::Instant::now() < end, "the new user is not known");
     }
 }
+
+#[test]
+fn a_first_start_that_fails_keeps_the_passwords_for_the_next() {
+    let folder = Folder::new();
+    let data = folder.path("data");
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let there = format!("udp:{}", taken.local_addr().unwrap());
+    let refused = towel(&["serve", "--data", &data, "--listen", &there]);
+    assert_eq!(refused.status.code(), Some(3), "{}", text(&refused));
+    assert!(!text(&refused).contains("password"), "{}", text(&refused));
+    let server = Server::start(&["--data", &data]);
+    let alice = format!("alice@{}", server.at("udp"));
+    let registered = towel(&["register", &alice, "-p", &server.password("alice")]);
+    assert!(registered.status.success(), "{}", text(&registered));
+}

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::{Value, json};
 use towel_core::contract::check::Weight;
@@ -19,7 +19,7 @@ use towel_sim::flow::{Flow, Variant};
 use towel_sim::ladder::Style;
 use towel_sim::run::run_flow;
 
-use crate::options::REFUSED;
+use crate::options::{REFUSED, USAGE};
 
 /// The Guide's flows, by the names of their files.
 static FLOWS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/flows.rs"));
@@ -113,10 +113,12 @@ impl Guide {
 
     fn page(&self, id: &str, flows: &Flows) -> Result<ExitCode> {
         let Some(entry) = entry(id) else {
-            match did_you_mean(id, GUIDE.iter().map(|one| one.id)) {
-                Some(near) => bail!("the Guide has no entry `{id}`; did you mean `{near}`?"),
-                None => bail!("the Guide has no entry `{id}`; `towel guide` lists them"),
-            }
+            let help = match did_you_mean(id, GUIDE.iter().map(|one| one.id)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "`towel guide` lists them".to_owned(),
+            };
+            eprintln!("towel: the Guide has no entry `{id}`; {help}");
+            return Ok(ExitCode::from(USAGE));
         };
         let proven = |name: &str| flows.passes(name);
         if self.json {

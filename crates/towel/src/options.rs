@@ -8,9 +8,11 @@ use towel_server::config::{Config, load};
 
 use crate::http::Port;
 
-/// Exit code: the other side said no.
+/// Exit code: the other side said no, or something was found wrong with what was to be checked.
 pub(crate) const REFUSED: u8 = 1;
-/// Exit code: it could not be done; the message says why. (2 is clap's, for wrong usage.)
+/// Exit code: what was asked for does not exist. (Clap's own, too.)
+pub(crate) const USAGE: u8 = 2;
+/// Exit code: it could not be done; the message says why.
 pub(crate) const FAILED: u8 = 3;
 /// Exit code: nobody answered in time.
 pub(crate) const TIMED_OUT: u8 = 4;
@@ -19,13 +21,13 @@ pub(crate) const TIMED_OUT: u8 = 4;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Place {
     /// Configuration file
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,
     /// Data folder [default: towel-data, or what the configuration says]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     pub(crate) data: Option<PathBuf>,
     /// Set a key over the configuration, e.g. --set auth.register=false
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", global = true)]
     pub(crate) set: Vec<String>,
 }
 

@@ -181,6 +181,10 @@ fn users_come_and_go_with_and_without_a_running_server() {
     assert!(added.status.success(), "{}", text(&added));
     assert!(!text(&added).contains("secret of carol"));
     assert_eq!(names(), "carol");
+    // The place may be named before the word and after it.
+    let after = towel(&["user", "list", "--data", &data, "--set", "auth.calls=true"]);
+    assert!(text(&after).contains("carol"), "{}", text(&after));
+    assert!(towel(&["store", "check", "--data", &data]).status.success());
     let twice = user(&["add", "carol"]);
     assert!(text(&twice).contains("there is a user carol"), "{}", text(&twice));
 
@@ -215,6 +219,7 @@ fn a_broken_configuration_starts_nothing_and_changes_nothing() {
     assert!(said.contains("towel.toml:4:1: `auth.registr`: unknown key"), "{said}");
     assert!(said.contains("did you mean `register`?"), "{said}");
     assert!(!PathBuf::from(&data).exists());
+    assert_eq!(towel(&["check", &file]).status.code(), Some(1));
     let checked = json(&["check", &file, "--json"]);
     assert_eq!(checked["problems"][0]["line"], 4);
 
@@ -269,6 +274,7 @@ fn the_guide_is_whole_json_and_pages() {
     assert!(page.contains("RFC 3581") && page.contains("run just now"), "{page}");
     let wrong = towel(&["guide", "symetric-response"]);
     assert!(text(&wrong).contains("did you mean `symmetric-response`?"), "{}", text(&wrong));
+    assert_eq!(wrong.status.code(), Some(2));
 }
 
 #[cfg(unix)]

@@ -179,12 +179,13 @@ impl Registry {
         let media_type = message
             .first(Name::ContentType)
             .and_then(|field| field.value.split(|byte| *byte == b';').next())
-            .map(<[u8]>::trim_ascii)
-            .unwrap_or_default();
+            .map(<[u8]>::trim_ascii);
         let known = |list: &[&str], have: &[u8]| {
             list.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(have))
         };
-        if !known(&self.answers.bodies, media_type) {
+        // The section speaks of a type that is indicated: where there is none, there is nothing to
+        // refuse.
+        if media_type.is_some_and(|media_type| !known(&self.answers.bodies, media_type)) {
             return Verdict::reply(
                 Reply::new(415, "Unsupported Media Type").with("Accept", self.accept()),
             );

@@ -71,6 +71,7 @@ fn a_registrar_reads_bodies_as_any_uas() {
         statuses(&sent)
     };
     assert_eq!(status("Content-Type: application/x-what\n\nbody"), [415]);
+    assert_eq!(status("\nbody of no type"), [200]);
     let optional = "Content-Disposition: render;handling=optional\n";
     assert_eq!(status(&format!("Content-Type: application/x-what\n{optional}\nbody")), [200]);
 }

@@ -89,7 +89,7 @@ impl Request {
         let mut builder =
             RequestBuilder::new(Method::from_bytes(self.method.as_bytes()), &self.uri)
                 .via(via.value())
-                .max_forwards(self.max_forwards.unwrap_or(70).into())
+                .max_forwards(self.max_forwards.unwrap_or(70))
                 .from(&[&self.from[..], b";tag=", from_tag.as_bytes()].concat())
                 .to(to_value)
                 .call_id(call_id.as_bytes())

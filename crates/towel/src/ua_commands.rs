@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
+use towel_core::ua::Request;
 use towel_sim::text::Text;
 
 use crate::options::{FAILED, REFUSED, TIMED_OUT, password_of};
-use crate::uac::{Credentials, Outcome, Party, Request, Transport, Uac, Wire, resolve};
+use crate::uac::{self, Account, Outcome, Party, Told, Transport, local_address, token};
 
 /// What the three have in common.
 #[derive(Debug, Args)]
@@ -18,9 +19,9 @@ struct Way {
     /// Server to send to: host or host:port [default: the domain of the request]
     #[arg(long, short, value_name = "HOST[:PORT]")]
     server: Option<String>,
-    /// Transport
-    #[arg(long, short, value_enum, default_value = "udp")]
-    transport: Transport,
+    /// Transport [default: as the domain's DNS says (RFC 3263), and else UDP]
+    #[arg(long, short, value_enum)]
+    transport: Option<Transport>,
     /// User name for digest [default: the user of the request]
     #[arg(long)]
     username: Option<String>,
@@ -42,25 +43,42 @@ struct Way {
 }
 
 impl Way {
-    fn connect(&self, party: &Party, name: &str) -> Result<Uac> {
-        let server = match &self.server {
-            Some(text) => Party::parse(text)?,
-            None => party.clone(),
-        };
-        let remote = resolve(&server.host, server.port.unwrap_or(5060))?;
-        let timeout = Duration::from_secs(self.timeout.clamp(1, 600));
-        let wire = Wire::connect(self.transport, remote, timeout)?;
-        Ok(Uac::connect(wire, name, timeout))
+    /// Whom the request is sent to, and as whom.
+    fn prepare(&self, party: &Party, name: &str, user: Option<&str>) -> Result<uac::Way> {
+        let server = self.server_of(party)?;
+        let place = Party { user: None, secure: false, ..server.clone() }.uri(true);
+        Ok(uac::Way {
+            name: name.to_owned(),
+            server: place.trim_start_matches("sip:").to_owned(),
+            local: local_address(&server.host, server.port.unwrap_or(5060))?,
+            account: self.account(user)?,
+            timeout: Duration::from_secs(self.timeout.clamp(1, 600)),
+        })
     }
 
-    fn credentials(&self, user: Option<&str>) -> Result<Option<Credentials>> {
+    fn server_of(&self, party: &Party) -> Result<Party> {
+        self.server.as_deref().map_or_else(|| Ok(party.clone()), Party::parse)
+    }
+
+    /// Fills in where a request goes.
+    fn direct(&self, request: &mut Request, party: &Party) -> Result<()> {
+        let server = Party { user: None, ..self.server_of(party)? };
+        let over = self.transport.map(|t| format!(";transport={}", t.word())).unwrap_or_default();
+        request.server = Some(format!("{}{over}", server.uri(true)).into_bytes());
+        request.call_id = Some(token()?);
+        let agent = concat!("towel/", env!("CARGO_PKG_VERSION"));
+        request.fields.push(("User-Agent".into(), agent.into()));
+        Ok(())
+    }
+
+    fn account(&self, user: Option<&str>) -> Result<Option<Account>> {
         let password = match &self.password_file {
             Some(path) => Some(password_of(path)?),
             None => self.password.clone(),
         };
         let user = self.username.as_deref().or(user);
         Ok(match (user, password) {
-            (Some(user), Some(password)) => Some(Credentials { user: user.to_owned(), password }),
+            (Some(user), Some(password)) => Some(Account { user: user.to_owned(), password }),
             _ => None,
         })
     }
@@ -68,9 +86,9 @@ impl Way {
     /// Says what came of it.
     fn report(
         &self,
-        uac: &Uac,
+        way: &uac::Way,
         call_id: &str,
-        outcome: &Outcome,
+        Told { outcome, notes, ladder }: &Told,
         told: impl FnOnce(&Text) -> (Value, String),
     ) -> ExitCode {
         let (code, value, text) = match outcome {
@@ -90,17 +108,24 @@ impl Way {
             Outcome::TimedOut => {
                 let value =
                     json!({ "status": Value::Null, "reason": "no answer", "call_id": call_id });
-                (TIMED_OUT, value, format!("no answer from {}", uac.wire.remote()))
+                (TIMED_OUT, value, format!("no answer from {}", way.server))
             }
         };
         if self.ladder && !self.json {
-            say!("{}", uac.ladder());
+            say!("{ladder}");
         }
-        let mut value = value;
-        if self.ladder
-            && let Some(object) = value.as_object_mut()
-        {
-            object.insert("ladder".into(), uac.ladder().into());
+        let (mut value, mut text) = (value, text);
+        if let Some(object) = value.as_object_mut() {
+            if self.ladder {
+                object.insert("ladder".into(), ladder.as_str().into());
+            }
+            if !notes.is_empty() {
+                object.insert("notes".into(), notes.clone().into());
+            }
+        }
+        for note in notes {
+            text.push('\n');
+            text.push_str(note);
         }
         say!("{}", if self.json { value.to_string() } else { text });
         ExitCode::from(code)
@@ -138,33 +163,31 @@ impl Register {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let party = Party::parse(&self.user)?;
         let Some(user) = party.user.clone() else { bail!("`{}` names no user", self.user) };
-        let mut uac = self.way.connect(&party, &user)?;
+        let way = self.way.prepare(&party, &user, Some(&user))?;
         let aor = party.uri(false);
         // Section 10.2: the Request-URI names the domain, without a user.
         let domain = Party { user: None, ..party.clone() }.uri(true);
-        let mut request = Request::new("REGISTER", domain, aor.clone(), aor)?;
-        if !self.query {
-            let q = self.q.map(|q| format!(";q={:.3}", q.clamp(0.0, 1.0))).unwrap_or_default();
-            let uri = self.contact.clone().unwrap_or_else(|| {
-                let transport = match uac.wire.transport() {
-                    Transport::Udp => String::new(),
-                    other => format!(";transport={}", other.word()),
-                };
-                format!("sip:{user}@{}{transport}", uac.wire.local())
-            });
-            request.contact = Some(format!("<{uri}>{q}"));
-            request.expires = Some(if self.remove { 0 } else { self.expires });
+        let expires = if self.remove { 0 } else { self.expires };
+        let mut request = Request::register(&aor, &domain, &user, expires);
+        let q = self.q.map(|q| format!(";q={:.3}", q.clamp(0.0, 1.0))).unwrap_or_default();
+        if self.query {
+            request.contact = None;
+            request.fields.clear();
+        } else if let Some(contact) = &self.contact {
+            request.contact = None;
+            request.fields.push(("Contact".into(), format!("<{contact}>{q}").into_bytes()));
+        } else {
+            request.contact_parameters = q.into_bytes();
         }
-        let credentials = self.way.credentials(Some(&user))?;
-        let outcome = uac.run(&mut request, credentials.as_ref())?;
-        let code = self.way.report(&uac, request.call_id(), &outcome, |response| {
-            let contacts: Vec<&str> = response.values("Contact");
-            (json!({ "contacts": contacts }), contacts.join("\n"))
-        });
-        let answered = matches!(&outcome, Outcome::Answered(r) if r.status() < 300);
-        if let (Some(seconds), true) = (self.stay, answered) {
-            let json = self.way.json;
-            uac.stay(Duration::from_secs(seconds), |text| {
+        self.way.direct(&mut request, &party)?;
+        let call_id = request.call_id.clone().unwrap_or_default();
+        let stay = Duration::from_secs(self.stay.unwrap_or(0));
+        let json = self.way.json;
+        let mut registered = None;
+        // What it has to say of the registration it says before it waits for others.
+        let told = uac::run(&way, request, stay, &mut |heard, so_far| match heard {
+            None => registered = Some(self.say(&way, &call_id, so_far)),
+            Some(text) => {
                 let from = text.first("From").unwrap_or("");
                 let body = String::from_utf8_lossy(&text.body);
                 if json {
@@ -172,9 +195,16 @@ impl Register {
                 } else {
                     say!("{} from {from}: {body}", text.method());
                 }
-            })?;
-        }
-        Ok(code)
+            }
+        })?;
+        Ok(registered.unwrap_or_else(|| self.say(&way, &call_id, &told)))
+    }
+
+    fn say(&self, way: &uac::Way, call_id: &str, told: &Told) -> ExitCode {
+        self.way.report(way, call_id, told, |response| {
+            let contacts: Vec<&str> = response.values("Contact");
+            (json!({ "contacts": contacts }), contacts.join("\n"))
+        })
     }
 }
 
@@ -186,6 +216,9 @@ pub(crate) struct Options {
     /// Who asks: user@domain
     #[arg(long)]
     from: Option<String>,
+    /// Trace the way: ask with one hop more each time
+    #[arg(long)]
+    hops: bool,
     #[command(flatten)]
     way: Way,
 }
@@ -193,13 +226,17 @@ pub(crate) struct Options {
 impl Options {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let party = Party::parse(&self.target)?;
-        let mut uac = self.way.connect(&party, "options")?;
-        let from = from_of(self.from.as_deref(), &uac)?;
-        let to = party.uri(true);
-        let mut request = Request::new("OPTIONS", to.clone(), from.0.uri(false), to)?;
-        let credentials = self.way.credentials(from.0.user.as_deref())?;
-        let outcome = uac.run(&mut request, credentials.as_ref())?;
-        Ok(self.way.report(&uac, request.call_id(), &outcome, |response| {
+        let mut way = self.way.prepare(&party, "options", None)?;
+        let from = from_of(self.from.as_deref(), &way)?;
+        way.account = self.way.account(from.0.user.as_deref())?;
+        let mut request = Request::options(&from.0.uri(false), &party.uri(true));
+        self.way.direct(&mut request, &party)?;
+        if self.hops {
+            return self.trace(&way, &request);
+        }
+        let call_id = request.call_id.clone().unwrap_or_default();
+        let told = uac::run(&way, request, Duration::ZERO, &mut |_, _| {})?;
+        Ok(self.way.report(&way, &call_id, &told, |response| {
             let mut lines = Vec::new();
             let mut object = serde_json::Map::new();
             for name in
@@ -212,6 +249,39 @@ impl Options {
             }
             (Value::Object(object), lines.join("\n"))
         }))
+    }
+
+    /// One hop further each time, until somebody answers otherwise than with a 483.
+    fn trace(&self, way: &uac::Way, request: &Request) -> Result<ExitCode> {
+        for hops in 0..=70 {
+            let mut request =
+                Request { max_forwards: Some(hops), call_id: Some(token()?), ..request.clone() };
+            request.cseq = None;
+            let told = uac::run(way, request, Duration::ZERO, &mut |_, _| {})?;
+            let (status, reason) = match &told.outcome {
+                Outcome::Answered(response) => (response.status(), response.reason().to_owned()),
+                Outcome::TimedOut => (0, format!("no answer from {}", way.server)),
+            };
+            if self.way.json {
+                say!(
+                    "{}",
+                    json!({ "hops": hops, "status": status, "reason": reason,
+                    "notes": told.notes })
+                );
+            } else {
+                say!("{hops:>2}  {status} {reason}");
+                for note in &told.notes {
+                    say!("      {note}");
+                }
+            }
+            match status {
+                483 => {}
+                0 => return Ok(ExitCode::from(TIMED_OUT)),
+                200..300 => return Ok(ExitCode::SUCCESS),
+                _ => break,
+            }
+        }
+        Ok(ExitCode::from(REFUSED))
     }
 }
 
@@ -238,29 +308,29 @@ impl Message {
             self.text.clone()
         };
         // RFC 3428 section 8: more than 1300 bytes need a path with congestion control.
-        if text.len() > 1100 && self.way.transport == Transport::Udp {
+        if text.len() > 1100 && self.way.transport != Some(Transport::Tcp) {
             eprintln!("towel: the text is too long for UDP; use --transport tcp");
             return Ok(ExitCode::from(FAILED));
         }
-        let mut uac = self.way.connect(&party, "message")?;
-        let from = from_of(self.from.as_deref(), &uac)?;
-        let to = party.uri(true);
-        let mut request = Request::new("MESSAGE", to.clone(), from.0.uri(false), to)?;
-        request.body = Some(("text/plain;charset=UTF-8", text.into_bytes()));
-        let credentials = self.way.credentials(from.0.user.as_deref())?;
-        let outcome = uac.run(&mut request, credentials.as_ref())?;
-        Ok(self.way.report(&uac, request.call_id(), &outcome, |_| (Value::Null, String::new())))
+        let mut way = self.way.prepare(&party, "message", None)?;
+        let from = from_of(self.from.as_deref(), &way)?;
+        way.account = self.way.account(from.0.user.as_deref())?;
+        let mut request = Request::message(&from.0.uri(false), &party.uri(true), &text);
+        self.way.direct(&mut request, &party)?;
+        let call_id = request.call_id.clone().unwrap_or_default();
+        let told = uac::run(&way, request, Duration::ZERO, &mut |_, _| {})?;
+        Ok(self.way.report(&way, &call_id, &told, |_| (Value::Null, String::new())))
     }
 }
 
 struct From(Party);
 
 /// Who asks; somebody without a name (RFC 3261 section 8.1.1.3) where nobody is named.
-fn from_of(named: Option<&str>, uac: &Uac) -> Result<From> {
+fn from_of(named: Option<&str>, way: &uac::Way) -> Result<From> {
     Ok(From(match named {
         Some(text) => Party::parse(text)?,
         None => {
-            let address = uac.wire.local().ip();
+            let address = way.local;
             let host = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
             Party::parse(&format!("anonymous@{host}"))?
         }

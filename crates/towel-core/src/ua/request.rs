@@ -15,6 +15,9 @@ pub struct Request {
     /// Where to send it, if not to the Request-URI: a Route with this URI is put in (an outbound
     /// proxy, RFC 3261 section 8.1.2).
     pub route: Option<Vec<u8>>,
+    /// Where to send it without saying so in it: a server that is configured for all requests
+    /// (section 8.1.2 lets a UAC have one).
+    pub server: Option<Vec<u8>>,
     /// From, without a tag.
     pub from: Vec<u8>,
     /// To; the Request-URI if empty.
@@ -72,7 +75,7 @@ impl Request {
 
     /// The URI of the next hop.
     pub fn next_hop(&self) -> &[u8] {
-        self.route.as_deref().unwrap_or(&self.uri)
+        self.route.as_deref().or(self.server.as_deref()).unwrap_or(&self.uri)
     }
 
     pub(super) fn write(

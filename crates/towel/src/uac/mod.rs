@@ -1,24 +1,41 @@
-//! A user agent client for the command line: one request and what became of it.
-//!
-//! It waits for its socket, which the server never does: there is one request in the air and a
-//! person looking at it.
+//! A user agent client for the command line: `towel_core`'s agent with the Guide's extensions,
+//! driven by `towel_net`, for one request and what became of it.
 
-mod request;
-mod wire;
+mod party;
 
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use towel_core::auth::client::Session;
+use towel_core::io::{self, Input, Machine, Now, Outbox, Output, Record, Ticket};
+use towel_core::settings::Settings;
+use towel_core::stack::Failure;
+use towel_core::ua::{self, Agent, Request};
+use towel_net::{Bind, Config, Driver, Handle, Persist};
 use towel_sim::ladder::{Fate, Ladder, Style};
 use towel_sim::text::Text;
 
-pub(crate) use request::{Party, Request};
-pub(crate) use wire::{Transport, Wire};
+pub(crate) use party::{Party, token};
+pub(crate) use towel_core::ua::Account;
 
-/// RFC 3261 table 4.
-const T1: Duration = Duration::from_millis(500);
-const T2: Duration = Duration::from_secs(4);
+/// How to reach the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Transport {
+    /// UDP
+    Udp,
+    /// TCP
+    Tcp,
+}
+
+impl Transport {
+    /// The word in a URI.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+        }
+    }
+}
 
 /// What came of a request.
 #[derive(Debug)]
@@ -29,167 +46,239 @@ pub(crate) enum Outcome {
     TimedOut,
 }
 
-/// Credentials of a person.
-#[derive(Clone)]
-pub(crate) struct Credentials {
-    pub(crate) user: String,
-    pub(crate) password: String,
+/// How a request is to be carried out.
+pub(crate) struct Way {
+    /// Whose column of the ladder is ours.
+    pub(crate) name: String,
+    /// The server, for a person.
+    pub(crate) server: String,
+    /// This machine's address on the way there.
+    pub(crate) local: IpAddr,
+    pub(crate) account: Option<Account>,
+    pub(crate) timeout: Duration,
 }
 
-/// A client with its socket and what has passed by it.
-pub(crate) struct Uac {
-    pub(crate) wire: Wire,
+/// What happened.
+pub(crate) struct Told {
+    pub(crate) outcome: Outcome,
+    pub(crate) notes: Vec<String>,
+    pub(crate) ladder: String,
+}
+
+/// This machine's address on the way to a host; that of its default way if the host has no address
+/// of its own (a domain may have servers and no address).
+pub(crate) fn local_address(host: &str, port: u16) -> Result<IpAddr> {
+    use std::net::ToSocketAddrs as _;
+    let there = (host.trim_matches(['[', ']']), port).to_socket_addrs();
+    let there = there.ok().and_then(|mut all| all.next());
+    let there = there.unwrap_or(SocketAddr::from(([192, 0, 2, 1], 9)));
+    let any = if there.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(there).with_context(|| format!("there is no way to `{host}`"))?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// Who is told of the answer, before others are waited for, and then of what others send.
+pub(crate) type Hearer<'a> = dyn FnMut(Option<&Text>, &Told) + 'a;
+
+/// The machine: the agent, and who watches it.
+struct Desk<'a> {
+    agent: Agent,
+    request: Option<Request>,
+    /// How many listeners have still to come up.
+    silent: usize,
+    handle: Handle,
     ladder: Ladder,
     began: Instant,
-    timeout: Duration,
+    timeout: io::Instant,
+    patience: Duration,
+    outcome: Option<Result<Outcome, Failure>>,
+    nothing: Told,
+    retried: bool,
+    /// Until when it stays after its answer.
+    stay: Duration,
+    told: &'a mut Hearer<'a>,
+    notes: Vec<String>,
+    /// It has nothing more to do.
+    done: bool,
 }
 
-impl Uac {
-    /// Connects to a server.
-    pub(crate) fn connect(wire: Wire, name: &str, timeout: Duration) -> Uac {
-        let ladder = Ladder::new([name.to_owned(), wire.remote().to_string()]);
-        Uac { wire, ladder, began: Instant::now(), timeout }
-    }
-
-    /// The ladder of all that passed.
-    pub(crate) fn ladder(&self) -> String {
-        self.ladder.render(Style { messages: true })
-    }
-
-    fn note(&mut self, outward: bool, bytes: &[u8]) {
+impl Desk<'_> {
+    fn draw(&mut self, outward: bool, bytes: &[u8]) {
+        if bytes.iter().all(|byte| b"\r\n".contains(byte)) {
+            return;
+        }
         let at = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
         let (from, to) = if outward { (0, 1) } else { (1, 0) };
-        let mut shown = bytes.to_vec();
-        towel_server::mask::mask(&mut shown);
-        self.ladder.arrow(at, from, to, Fate::Arrived, &shown);
+        self.ladder.arrow(at, from, to, Fate::Arrived, bytes);
     }
 
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        self.note(true, bytes);
-        self.wire.send(bytes).context("the request could not be sent")
+    fn stop(&mut self) {
+        self.done = true;
+        self.handle.stop(Duration::from_millis(100));
     }
 
-    pub(crate) fn receive(&mut self, until: Instant) -> Result<Option<Text>> {
-        let Some(bytes) = self.wire.receive(until)? else { return Ok(None) };
-        self.note(false, &bytes);
-        Ok(Text::datagram(&bytes))
-    }
-
-    /// Sends a request, answers the challenges that it meets, and waits for the end of it.
-    pub(crate) fn run(
-        &mut self,
-        request: &mut Request,
-        credentials: Option<&Credentials>,
-    ) -> Result<Outcome> {
-        let mut challenged = 0;
-        loop {
-            let outcome = self.transaction(request)?;
-            let Outcome::Answered(response) = &outcome else { return Ok(outcome) };
-            let field = match response.status() {
-                401 => "WWW-Authenticate",
-                407 => "Proxy-Authenticate",
-                423 if request.method == "REGISTER" && challenged < 3 => {
-                    // Section 10.2.8: try again with what the registrar asks for.
-                    let least = response.first("Min-Expires").and_then(|v| v.parse().ok());
-                    let Some(least) = least else { return Ok(outcome) };
-                    challenged += 1;
-                    request.expires = Some(least);
-                    request.next();
-                    continue;
-                }
-                _ => return Ok(outcome),
-            };
-            let Some(credentials) = credentials else { return Ok(outcome) };
-            let challenges: Vec<&str> = response.lines(field).collect();
-            let mut sessions = Session::choose(
-                challenges.iter().map(|c| c.as_bytes()),
-                &credentials.user,
-                &credentials.password,
-            );
-            // Section 22.1: what was just refused is not sent again, unless only the nonce was old.
-            let again = challenged > 0 && !sessions.iter().any(Session::stale);
-            if sessions.is_empty() || again || challenged > 2 {
-                return Ok(outcome);
+    fn finish(&mut self, now: Now, outcome: Result<Outcome, Failure>) {
+        let answered = matches!(&outcome, Ok(Outcome::Answered(text)) if text.status() < 300);
+        if answered && !self.stay.is_zero() {
+            self.timeout = now.at + self.stay;
+            if let Ok(outcome) = outcome {
+                let ladder = self.ladder.render(Style { messages: true });
+                let told = Told { outcome, notes: self.notes.clone(), ladder };
+                (self.told)(None, &told);
+                self.outcome = Some(Ok(told.outcome));
             }
-            challenged += 1;
-            request.authorize(field, &mut sessions)?;
-            request.next();
+        } else {
+            self.outcome = Some(outcome);
+            self.stop();
+        }
+    }
+    /// Section 10.2.8: a registration that is too short is tried once more as the registrar asks.
+    fn again(&mut self, response: &Text) -> Option<Request> {
+        let least = response.first("Min-Expires")?.trim().parse::<u32>().ok()?;
+        let known = self.request.as_ref()?;
+        if response.status() != 423 || known.method != "REGISTER" || self.retried {
+            return None;
+        }
+        self.retried = true;
+        let mut request = known.clone();
+        request.cseq = Some(response.cseq().saturating_add(1));
+        request.fields.retain(|(name, _)| name != "Expires");
+        request.fields.push(("Expires".into(), least.to_string().into_bytes()));
+        Some(request)
+    }
+
+    fn send(&mut self, now: Now, out: &mut Outbox, request: Request) {
+        if self.agent.send(now, out, request).is_err() {
+            self.finish(now, Err(Failure::Transport));
         }
     }
 
-    /// One client transaction (RFC 3261 section 17.1.2).
-    fn transaction(&mut self, request: &mut Request) -> Result<Outcome> {
-        let branch = request::branch()?;
-        let bytes = request.write(&self.wire, &branch);
-        self.send(&bytes)?;
-        let end = Instant::now() + self.timeout;
-        let mut interval = T1;
-        let mut again = Instant::now() + interval;
-        loop {
-            let until = if self.wire.reliable() { end } else { again.min(end) };
-            match self.receive(until)? {
-                Some(text)
-                    if !text.is_request()
-                        && text.branch() == branch
-                        && text.method() == request.method =>
-                {
-                    if text.status() >= 200 {
-                        return Ok(Outcome::Answered(Box::new(text)));
+    fn look(&mut self, now: Now, out: &mut Outbox) {
+        while let Some((_, note)) = self.agent.next_note() {
+            self.notes.push(note);
+        }
+        while let Some((_, outcome)) = self.agent.next_outcome() {
+            match outcome {
+                ua::Outcome::Provisional(_) => {}
+                ua::Outcome::Final(bytes) => {
+                    let Some(text) = Text::datagram(&bytes) else { continue };
+                    match self.again(&text) {
+                        Some(request) => self.send(now, out, request),
+                        None => self.finish(now, Ok(Outcome::Answered(Box::new(text)))),
                     }
-                    // Timer E goes on at T2 once there is a provisional response.
-                    interval = T2;
-                    again = Instant::now() + interval;
                 }
-                Some(_) => {}
-                None if Instant::now() >= end => return Ok(Outcome::TimedOut),
-                None => {
-                    self.send(&bytes)?;
-                    interval = (interval * 2).min(T2);
-                    again = Instant::now() + interval;
-                }
+                ua::Outcome::Failed(Failure::TimedOut) => self.finish(now, Ok(Outcome::TimedOut)),
+                ua::Outcome::Failed(why) => self.finish(now, Err(why)),
             }
         }
-    }
-
-    /// Answers what comes in for a while: OPTIONS and MESSAGE with 200, all else with 405.
-    pub(crate) fn stay(&mut self, time: Duration, mut told: impl FnMut(&Text)) -> Result<()> {
-        let end = Instant::now() + time;
-        while Instant::now() < end {
-            let Some(text) = self.receive(end)? else { continue };
-            if !text.is_request() || text.method() == "ACK" {
-                continue;
+        while let Some(bytes) = self.agent.next_received() {
+            if let Some(text) = Text::datagram(&bytes) {
+                (self.told)(Some(&text), &self.nothing);
             }
-            let known = matches!(text.method(), "OPTIONS" | "MESSAGE");
-            let mut answer = Text {
-                start: if known { "SIP/2.0 200 OK" } else { "SIP/2.0 405 Method Not Allowed" }
-                    .into(),
-                ..Text::default()
-            };
-            for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
-                for line in text.lines(name) {
-                    let tag = name == "To" && text.tag("To").is_none();
-                    let tag =
-                        if tag { format!(";tag={}", request::token()?) } else { String::new() };
-                    answer.add(name, format!("{line}{tag}"));
-                }
-            }
-            answer.add("Allow", "OPTIONS, MESSAGE");
-            answer.add("Content-Length", "0");
-            told(&text);
-            self.send(&answer.write())?;
         }
-        Ok(())
     }
 }
 
-/// The socket address of a server, named by host and port.
-pub(crate) fn resolve(host: &str, port: u16) -> Result<std::net::SocketAddr> {
-    use std::net::ToSocketAddrs as _;
-    let host = host.trim_matches(['[', ']']);
-    let mut addresses =
-        (host, port).to_socket_addrs().with_context(|| format!("`{host}` has no address"))?;
-    match addresses.next() {
-        Some(address) => Ok(address),
-        None => bail!("`{host}` has no address"),
+impl Machine for Desk<'_> {
+    fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
+        match &input {
+            Input::Datagram { bytes, .. } | Input::Stream { bytes, .. } => self.draw(false, bytes),
+            Input::Listening(_) => self.silent = self.silent.saturating_sub(1),
+            _ => {}
+        }
+        let listening = matches!(input, Input::Listening(_));
+        self.agent.handle(now, input, out);
+        if listening
+            && self.silent == 0
+            && let Some(request) = self.request.clone()
+        {
+            self.timeout = now.at + self.patience;
+            self.send(now, out, request);
+        }
+        self.look(now, out);
+        let sent: Vec<Vec<u8>> = out
+            .outputs
+            .iter()
+            .filter_map(|output| match output {
+                Output::Transmit { bytes, .. } => Some(out.bytes(bytes).to_vec()),
+                _ => None,
+            })
+            .collect();
+        for bytes in sent {
+            self.draw(true, &bytes);
+        }
+        if !self.done && self.silent == 0 && now.at >= self.timeout {
+            if self.outcome.is_none() {
+                self.outcome = Some(Ok(Outcome::TimedOut));
+            }
+            self.stop();
+        }
+    }
+
+    fn deadline(&self) -> Option<io::Instant> {
+        let own = (!self.done && self.silent == 0).then_some(self.timeout);
+        [self.agent.deadline(), own].into_iter().flatten().min()
+    }
+
+    /// What has been answered is over, whatever transactions would still absorb.
+    fn is_drained(&self) -> bool {
+        self.done
+    }
+}
+
+/// A user agent client keeps nothing.
+struct Nowhere(Handle);
+
+impl Persist for Nowhere {
+    fn submit(&mut self, ticket: Option<Ticket>, _: Record) {
+        if let Some(ticket) = ticket {
+            self.0.stored(ticket, Ok(()));
+        }
+    }
+}
+
+/// Sends a request, answers the challenges that it meets, waits for the end of it, and stays as
+/// long as it is told after a good answer.
+pub(crate) fn run(
+    way: &Way,
+    request: Request,
+    stay: Duration,
+    answered: &mut Hearer<'_>,
+) -> Result<Told> {
+    let at = SocketAddr::new(way.local, 0);
+    let binds = [io::Transport::Udp, io::Transport::Tcp].map(|over| Bind::new(over, at));
+    let silent = binds.len();
+    let driver = Driver::new(Config::new(binds.into())).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let seed = towel_server::secret::random::<32>().context("the system gives no random bytes")?;
+    let mut registry = towel_guide::user_agent();
+    // The server that was named is believed in what it says of others (RFC 3325 section 8).
+    let host = Party::parse(&way.server).map(|party| party.host).unwrap_or_default();
+    let _ = registry.configure("asserted-identity", &[("trusted", host.as_str())]);
+    let settings = Settings::default();
+    let mut desk = Desk {
+        agent: Agent::new(&settings, seed, way.account.clone()).with_extensions(registry),
+        request: Some(request),
+        silent,
+        handle: driver.handle(),
+        ladder: Ladder::new([way.name.clone(), way.server.clone()]),
+        began: Instant::now(),
+        timeout: io::Instant(u64::MAX),
+        patience: way.timeout,
+        outcome: None,
+        nothing: Told { outcome: Outcome::TimedOut, notes: Vec::new(), ladder: String::new() },
+        retried: false,
+        stay,
+        told: answered,
+        notes: Vec::new(),
+        done: false,
+    };
+    let mut nowhere = Nowhere(driver.handle());
+    driver.run(&mut desk, &mut nowhere, &mut |_| {}).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let ladder = desk.ladder.render(Style { messages: true });
+    match desk.outcome {
+        Some(Ok(outcome)) => Ok(Told { outcome, notes: desk.notes, ladder }),
+        Some(Err(Failure::NotLocated(why))) => bail!("{} is not to be found: {why:?}", way.server),
+        _ => bail!("nobody listens at {}", way.server),
     }
 }

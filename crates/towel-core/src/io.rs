@@ -230,6 +230,8 @@ pub enum CloseReason {
 pub enum Input<'a> {
     /// A listener is up. Told before anything comes in by it.
     Listening(Listener),
+    /// A listener is gone: nothing comes in or leaves by it any more. Its connections stay.
+    ListenerGone(ListenerId),
     /// A datagram.
     Datagram {
         /// By which listener.

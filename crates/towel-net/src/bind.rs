@@ -45,16 +45,42 @@ pub(crate) struct Bound {
 pub(crate) enum Listening {
     Datagrams(UdpSocket),
     Streams(TcpListener),
+    /// It was, and is no more; its number is not used again.
+    Gone,
 }
 
-/// Binds everything or nothing.
-pub(crate) fn bind_all(binds: &[Bind], limits: &Limits) -> Result<Vec<Bound>, BindFault> {
+/// Sockets for a driver that runs already.
+#[derive(Debug)]
+pub struct Opened(pub(crate) Vec<Bound>);
+
+impl Opened {
+    /// Binds everything or nothing. The listeners are numbered from `first`, which must be above
+    /// every number that the driver has ever had.
+    ///
+    /// # Errors
+    /// Which could not be had, and why.
+    pub fn bind(binds: &[Bind], limits: &Limits, first: u16) -> Result<Self, BindFault> {
+        bind_all(binds, limits, usize::from(first)).map(Self)
+    }
+
+    /// What the core will know of them.
+    pub fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.0.iter().map(|bound| &bound.listener)
+    }
+}
+
+/// Binds everything or nothing, numbering from `first`.
+pub(crate) fn bind_all(
+    binds: &[Bind],
+    limits: &Limits,
+    first: usize,
+) -> Result<Vec<Bound>, BindFault> {
     let mut bound: Vec<Bound> = Vec::new();
     for bind in binds {
         let fault = |why| BindFault { transport: bind.transport, addr: bind.addr, why };
         for addr in expanded(bind.addr).map_err(fault)? {
             let fault = |why| BindFault { transport: bind.transport, addr, why };
-            let number = u16::try_from(bound.len())
+            let number = u16::try_from(first + bound.len())
                 .map_err(|_| fault(io::Error::other("too many listeners")))?;
             let (socket, local) = one(bind.transport, addr, limits).map_err(fault)?;
             bound.push(Bound {

@@ -13,9 +13,9 @@ use towel_core::io::{
     Command, Event, Input, Instant, Listener, ListenerId, Machine, Now, Outbox, Output,
 };
 
-use crate::bind::{self, BindFault, Bound, Listening};
+use crate::bind::{self, BindFault, Bound, Listening, Opened};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Bind, Config};
 use crate::connection::PLAINTEXT;
 use crate::counters::{Counters, Counts};
 use crate::notice::{Handle, Inbox, Notice};
@@ -95,6 +95,7 @@ pub struct Driver {
     config: Config,
     bound: Vec<Bound>,
     listeners: Vec<Listener>,
+    groups: Vec<(Bind, Vec<Listener>)>,
     handle: Handle,
     inbox: Inbox,
     counters: Arc<Counters>,
@@ -117,15 +118,26 @@ impl Driver {
             let why = io::Error::new(io::ErrorKind::InvalidInput, "there is no certificate");
             return Err(BindFault { transport: bind.transport, addr: bind.addr, why }.into());
         }
-        let bound = bind::bind_all(&config.binds, &config.limits)?;
+        let (mut bound, mut groups) = (Vec::new(), Vec::new());
+        for bind in &config.binds {
+            let one = std::slice::from_ref(bind);
+            let more = bind::bind_all(one, &config.limits, bound.len())?;
+            groups.push((bind.clone(), more.iter().map(|b: &Bound| b.listener.clone()).collect()));
+            bound.extend(more);
+        }
         let listeners = bound.iter().map(|b| b.listener.clone()).collect();
         let (handle, inbox) = Inbox::pair()?;
-        Ok(Self { config, bound, listeners, handle, inbox, counters: Arc::default() })
+        Ok(Self { config, bound, listeners, groups, handle, inbox, counters: Arc::default() })
     }
 
     /// The listeners, with the ports that they truly have.
     pub fn listeners(&self) -> &[Listener] {
         &self.listeners
+    }
+
+    /// The listeners by what was asked for.
+    pub fn groups(&self) -> &[(Bind, Vec<Listener>)] {
+        &self.groups
     }
 
     /// How to reach the driver from other threads, before and while it runs.
@@ -159,6 +171,7 @@ impl Driver {
             match &bound.socket {
                 Listening::Datagrams(socket) => add(socket.as_fd(), token::listener(index))?,
                 Listening::Streams(socket) => add(socket.as_fd(), token::listener(index))?,
+                Listening::Gone => {}
             }
         }
         let mut clock = Clock::new();
@@ -290,6 +303,8 @@ impl Shard<'_> {
                 }
                 Some(Notice::Command(command)) => self.tell(machine, Input::Command(command)),
                 Some(Notice::Tls(tls)) => self.streams.set_tls(tls),
+                Some(Notice::Listen(opened)) => self.listen(machine, opened),
+                Some(Notice::Unlisten(gone)) => self.unlisten(machine, gone),
                 Some(Notice::Stop(within)) => {
                     self.stop = Some(self.now.at + within);
                     self.tell(machine, Input::Command(Command::Drain));
@@ -319,7 +334,45 @@ impl Shard<'_> {
                 self.streams.accept(&self.epoll, socket, id, self.now.at, &mut self.counts);
                 self.settle(machine);
             }
-            None => {}
+            Some(Listening::Gone) | None => {}
+        }
+    }
+
+    /// Begins to listen at more places.
+    fn listen<M: Machine + ?Sized>(&mut self, machine: &mut M, opened: Opened) {
+        for bound in opened.0 {
+            let index = usize::from(bound.listener.id.0);
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, token::listener(index));
+            let added = match &bound.socket {
+                Listening::Datagrams(socket) => self.epoll.add(socket.as_fd(), event),
+                Listening::Streams(socket) => self.epoll.add(socket.as_fd(), event),
+                Listening::Gone => continue,
+            };
+            // Out of kernel memory: as if it had not been asked for.
+            if added.is_err() {
+                continue;
+            }
+            while self.sockets.len() <= index {
+                self.sockets.push(Listening::Gone);
+            }
+            if let Some(place) = self.sockets.get_mut(index) {
+                *place = bound.socket;
+            }
+            self.streams.listening(bound.listener.clone());
+            self.tell(machine, Input::Listening(bound.listener));
+        }
+    }
+
+    /// Listens no more, once what waits there has left.
+    fn unlisten<M: Machine + ?Sized>(&mut self, machine: &mut M, gone: Vec<ListenerId>) {
+        self.flush(machine);
+        for id in gone {
+            // Dropping the socket takes it out of epoll.
+            if let Some(place) = self.sockets.get_mut(usize::from(id.0)) {
+                *place = Listening::Gone;
+            }
+            self.streams.listener_gone(id);
+            self.tell(machine, Input::ListenerGone(id));
         }
     }
 

@@ -22,7 +22,7 @@ mod streams;
 mod sys;
 mod tls;
 
-pub use bind::BindFault;
+pub use bind::{BindFault, Opened};
 pub use config::{Bind, Config, Limits};
 pub use counters::{Counters, Counts};
 pub use driver::{Driver, DriverFault};

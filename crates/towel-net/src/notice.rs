@@ -8,9 +8,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use towel_core::io::{Command, StoreFault, Ticket};
+use towel_core::io::{Command, ListenerId, StoreFault, Ticket};
 use towel_core::locating::{Answer, QueryId};
 
+use crate::bind::Opened;
 use crate::tls::Tls;
 
 /// What other threads tell a shard.
@@ -20,6 +21,8 @@ pub(crate) enum Notice {
     Stored(Ticket, Result<(), StoreFault>),
     Command(Command),
     Tls(Arc<Tls>),
+    Listen(Opened),
+    Unlisten(Vec<ListenerId>),
     /// End: let the machine drain for so long, then close everything.
     Stop(Duration),
 }
@@ -57,6 +60,16 @@ impl Handle {
     /// Other certificates and authorities, for connections from now on.
     pub fn set_tls(&self, tls: Arc<Tls>) {
         self.tell(Notice::Tls(tls));
+    }
+
+    /// Listens at more places.
+    pub fn listen(&self, opened: Opened) {
+        self.tell(Notice::Listen(opened));
+    }
+
+    /// Listens at these no more. Connections that were accepted there stay.
+    pub fn unlisten(&self, gone: Vec<ListenerId>) {
+        self.tell(Notice::Unlisten(gone));
     }
 
     /// Ends the driver: the machine is told to drain, and when it has, or after `within`, what is

@@ -98,6 +98,18 @@ impl Streams {
         self.tls = Some(tls);
     }
 
+    pub(crate) fn listening(&mut self, listener: Listener) {
+        self.listeners.push(listener);
+    }
+
+    pub(crate) fn listener_gone(&mut self, id: ListenerId) {
+        self.listeners.retain(|l| l.id != id);
+    }
+
+    fn known(&self, id: ListenerId) -> Option<&Listener> {
+        self.listeners.iter().find(|l| l.id == id)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
     }
@@ -168,7 +180,7 @@ impl Streams {
         {
             return Err(ErrorKind::QuotaExceeded.into());
         }
-        let known = self.listeners.get(usize::from(listener.0));
+        let known = self.known(listener).cloned();
         let known = known.ok_or(ErrorKind::NotFound)?;
         let transport = known.transport;
         let session = match (transport.secure(), self.tls.as_ref().and_then(|t| t.server.clone())) {
@@ -286,7 +298,7 @@ impl Streams {
         };
         // The listener whose address stands for us: the given one, or the first that fits.
         let stands = match listener {
-            Some(id) => self.listeners.get(usize::from(id.0)),
+            Some(id) => self.known(id),
             None => self
                 .listeners
                 .iter()

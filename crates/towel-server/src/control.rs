@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use towel_core::auth::User;
-use towel_core::io::{Command, Input, Machine as _};
+use towel_core::io::{Command, Input, Listener, ListenerId, Machine as _};
 use towel_core::registrar::Binding as CoreBinding;
 use towel_core::server::Endpoint;
-use towel_net::{Counters, Handle};
+use towel_net::{Bind, Counters, Handle, Opened};
 use towel_store::Store;
 
 use crate::config::{Config, Problem};
@@ -34,10 +34,18 @@ pub struct Control {
     pub(crate) events: Events,
     pub(crate) log: Log,
     pub(crate) began: Instant,
-    pub(crate) listeners: Vec<String>,
+    pub(crate) listeners: Mutex<Listeners>,
     pub(crate) secret: [u8; 16],
     /// Where the data are, as the console shows it.
     pub(crate) data: PathBuf,
+}
+
+/// What is listened at, by what the configuration asks for.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    pub(crate) groups: Vec<(Bind, Vec<Listener>)>,
+    /// The number of the next one: none is used twice.
+    pub(crate) next: u16,
 }
 
 /// Counts of events by their kind.
@@ -316,6 +324,17 @@ impl Ask for Control {
         let old = self.config();
         let settings = crate::settings::core(&fresh, self.secret);
         let registry = crate::run::registry(&fresh).map_err(told)?;
+        let net = crate::settings::driver(&fresh);
+        let mut listening = locked(&self.listeners);
+        let is_new = |bind: &&Bind| !listening.groups.iter().any(|(known, _)| known == *bind);
+        let mut opened: Vec<(Bind, Opened)> = Vec::new();
+        let mut next = listening.next;
+        for bind in net.binds.iter().filter(is_new) {
+            let one = Opened::bind(std::slice::from_ref(bind), &net.limits, next)
+                .map_err(|e| told(e.to_string()))?;
+            next += u16::try_from(one.listeners().count()).unwrap_or(u16::MAX);
+            opened.push((bind.clone(), one));
+        }
         let gone: Vec<(String, String)> = locked(&self.users)
             .1
             .iter()
@@ -337,16 +356,32 @@ impl Ask for Control {
             element.machine().handle(now, reload, out);
         })?;
         self.handle.set_tls(Arc::new(tls));
+        listening.next = next;
+        let mut closed: Vec<ListenerId> = Vec::new();
+        listening.groups.retain(|(known, listeners)| {
+            let stays = net.binds.contains(known);
+            if !stays {
+                closed.extend(listeners.iter().map(|l| l.id));
+            }
+            stays
+        });
+        for (bind, one) in opened {
+            listening.groups.push((bind, one.listeners().cloned().collect()));
+            self.handle.listen(one);
+        }
+        if !closed.is_empty() {
+            self.handle.unlisten(closed);
+        }
+        drop(listening);
         self.log.set_level(fresh.log.level);
         let count = all.len();
         locked(&self.users).1 = all;
         let mut restart = Vec::new();
         let changed = [
-            ("listen", crate::settings::listeners(&old) != crate::settings::listeners(&fresh)),
             ("data", old.data != fresh.data),
             ("durability", old.durability != fresh.durability),
             ("http", old.http != fresh.http),
-            ("dns", old.dns != fresh.dns),
+            ("dns", (&old.dns.servers, old.dns.timeout) != (&fresh.dns.servers, fresh.dns.timeout)),
             ("log.format", old.log.format != fresh.log.format),
         ];
         restart.extend(changed.iter().filter(|(_, is)| *is).map(|(key, _)| *key));
@@ -386,7 +421,12 @@ impl Ask for Control {
         About {
             version: env!("CARGO_PKG_VERSION"),
             uptime: self.began.elapsed().as_secs(),
-            listeners: self.listeners.clone(),
+            listeners: locked(&self.listeners)
+                .groups
+                .iter()
+                .flat_map(|(_, listeners)| listeners)
+                .map(|l| format!("{} {}", l.transport, l.local))
+                .collect(),
             domains,
             data: self.data.display().to_string(),
             tracing: self.jobs.ask(|element, _, _| element.ring().is_some()).unwrap_or(false),

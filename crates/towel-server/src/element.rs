@@ -208,6 +208,7 @@ impl<M: Machine + 'static> Machine for Element<M> {
                 }
             }
             Input::Listening(listener) => self.listeners.push((listener.id, listener.transport)),
+            Input::ListenerGone(id) => self.listeners.retain(|(known, _)| known != id),
             // The driver's way to say that somebody has rung: there is nothing in it.
             Input::Command(Command::Load(records)) if records.is_empty() => return,
             _ => {}

@@ -207,7 +207,10 @@ pub fn run(
         events: Events::default(),
         log: log.clone(),
         began,
-        listeners: listeners.iter().map(|l| format!("{} {}", l.transport, l.local)).collect(),
+        listeners: Mutex::new(crate::control::Listeners {
+            groups: driver.groups().to_vec(),
+            next: u16::try_from(listeners.len()).unwrap_or(u16::MAX),
+        }),
         secret: kept,
         data: std::fs::canonicalize(&config.data).unwrap_or_else(|_| config.data.clone()),
         config: RwLock::new(config.clone()),

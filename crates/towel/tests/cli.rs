@@ -391,3 +391,51 @@ fn a_first_start_that_fails_keeps_the_passwords_for_the_next() {
     let registered = towel(&["register", &alice, "-p", &server.password("alice")]);
     assert!(registered.status.success(), "{}", text(&registered));
 }
+
+#[test]
+fn listeners_come_and_go_with_a_reload() {
+    let folder = Folder::new();
+    let (file, data) = (folder.path("towel.toml"), folder.path("data"));
+    let free = || {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap().port()
+    };
+    let (one, two, three) = (free(), free(), free());
+    let write = |ports: &[u16]| {
+        let mut text =
+            "domains = [\"example.org\"]\n[http]\naddress = \"127.0.0.1:0\"\n".to_owned();
+        for port in ports {
+            text.push_str(&format!(
+                "[[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1\"\nport = {port}\n"
+            ));
+        }
+        std::fs::write(&file, text).unwrap();
+    };
+    write(&[one, two]);
+    let mut child = Command::new(TOWEL)
+        .args(["serve", "--log-format", "json", "--config", &file, "--data", &data])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let server = Server { child, told: serde_json::from_str(&line).unwrap() };
+    let answers = |port: u16| {
+        let at = format!("127.0.0.1:{port}");
+        towel(&["options", &at, "--timeout", "1"]).status.success()
+    };
+    assert!(answers(one) && answers(two) && !answers(three));
+    write(&[two, three]);
+    let reload = towel(&["reload", "--data", &data]);
+    assert!(reload.status.success(), "{}", text(&reload));
+    assert!(!text(&reload).contains("restart"), "{}", text(&reload));
+    assert!(!answers(one) && answers(two) && answers(three));
+    // A place that cannot be had changes nothing.
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    write(&[three, taken.local_addr().unwrap().port()]);
+    let reload = towel(&["reload", "--data", &data]);
+    assert!(text(&reload).contains("nothing has changed: cannot listen"), "{}", text(&reload));
+    assert!(answers(two) && answers(three));
+    drop(server);
+}

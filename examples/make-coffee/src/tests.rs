@@ -142,7 +142,8 @@ fn a_client_asks_and_is_told() {
         with(start, more, |response| {
             let woken = registry.woken(&response);
             let (method, slots) = (&b"OPTIONS"[..], &mut Slots::new());
-            let mut at = UacResponse { response, method, notes: &mut notes, slots, source: source() };
+            let mut at =
+                UacResponse { response, method, notes: &mut notes, slots, source: source() };
             registry.uac_response(woken, env(), &mut at);
         });
         assert_eq!(notes, [told]);

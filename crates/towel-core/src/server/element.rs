@@ -111,6 +111,12 @@ impl Server {
         self.domains = Domains::new(&self.settings.server, &self.listeners);
     }
 
+    /// A listener is gone.
+    pub fn listener_gone(&mut self, id: crate::io::ListenerId) {
+        self.listeners.retain(|old| old.id != id);
+        self.domains = Domains::new(&self.settings.server, &self.listeners);
+    }
+
     /// Takes over new settings; what is under way goes on.
     pub fn reload(&mut self, settings: &crate::settings::Settings) {
         self.authenticator.reload(settings.auth.clone());

@@ -53,6 +53,7 @@ impl Machine for Endpoint {
     fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
         match &input {
             Input::Listening(listener) => self.server.listening(listener.clone()),
+            Input::ListenerGone(id) => self.server.listener_gone(*id),
             Input::Stored { ticket, result } => {
                 self.server.stored(&mut self.stack, now, out, *ticket, *result);
             }

@@ -340,6 +340,10 @@ impl Stack {
     ) {
         match input {
             Input::Listening(listener) => self.listening(listener),
+            Input::ListenerGone(id) => {
+                self.stations.retain(|station| station.listener.id != id);
+                self.count_capabilities();
+            }
             Input::Datagram { listener, remote, bytes } => {
                 self.datagram(now, out, user, listener, remote, bytes)
             }
@@ -519,6 +523,10 @@ impl Stack {
         let station = Station::new(listener);
         self.stations.retain(|old| old.listener.id != station.listener.id);
         self.stations.push(station);
+        self.count_capabilities();
+    }
+
+    fn count_capabilities(&mut self) {
         let mut capabilities = Capabilities::none();
         for station in &self.stations {
             let v6 = station.listener.local.is_ipv6();

@@ -322,6 +322,7 @@ impl Machine for Agent {
         self.now = now;
         match input {
             Input::Listening(listener) => self.listeners.push(listener),
+            Input::ListenerGone(id) => self.listeners.retain(|l| l.id != id),
             Input::Datagram { listener, remote, bytes } => {
                 let own = self.listeners.iter().find(|l| l.id == listener);
                 let Some(own) = own else { return };

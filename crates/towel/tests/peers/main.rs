@@ -1,10 +1,11 @@
-//! towel between programs that others wrote: baresip, linphone, SIPp, sipsak.
+//! towel between programs that others wrote: baresip, linphone, SIPp, sipsak, knotd.
 //!
 //! Real processes over loopback. A test whose program is not installed says so and passes, unless
 //! `TOWEL_REQUIRE_PEERS=1`: then it fails.
 
 mod baresip;
 mod chromium;
+mod knot;
 mod linphone;
 mod ports;
 mod sipp;

@@ -190,7 +190,7 @@ impl Server {
 
     /// Whether nothing is under way.
     pub fn is_drained(&self) -> bool {
-        self.proxy.len() == 0 && self.registering.is_empty()
+        self.proxy.len() == 0 && self.registering.is_empty() && self.registrar.waiting() == 0
     }
 
     /// Whether a request is for the server itself.

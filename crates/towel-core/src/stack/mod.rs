@@ -437,8 +437,9 @@ impl Stack {
         self.locator.set_settings(settings.locating.clone());
     }
 
-    /// Whether every table is empty that empties itself with time: transactions, look-ups, timers.
-    /// Open connections and their idle timers do not count, nor do timers of the user's.
+    /// Whether every table is empty that empties itself with time: transactions, look-ups, timers,
+    /// messages that are half here. Open connections and their idle timers do not count, nor do
+    /// timers of the user's.
     pub fn is_drained(&self) -> bool {
         self.servers.len() == 0
             && self.clients.len() == 0
@@ -447,6 +448,7 @@ impl Stack {
             && self.locator.is_drained()
             && self.pending.is_empty()
             && self.wheel.len() == self.user_timers + self.connection_timers
+            && !self.connections.are_receiving()
     }
 
     /// What was counted.

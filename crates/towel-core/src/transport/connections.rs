@@ -89,6 +89,11 @@ impl Connections {
         self.table.len()
     }
 
+    /// Whether a message is half here on any of them.
+    pub(crate) fn are_receiving(&self) -> bool {
+        self.table.values().any(|connection| connection.partial.is_some())
+    }
+
     pub(crate) fn get(&self, id: ConnectionId) -> Option<&Connection> {
         self.table.get(&id)
     }

@@ -29,4 +29,6 @@ pub use driver::{Driver, DriverFault};
 pub use notice::Handle;
 pub use persist::{Forget, Persist};
 pub use resolver::{Resolver, ResolverConfig};
-pub use tls::{Tls, TlsConfig, TlsFault, identities};
+pub use tls::{
+    Tls, TlsConfig, TlsFault, check_authorities, check_certificate, check_key, identities, is_pair,
+};

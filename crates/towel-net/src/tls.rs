@@ -107,15 +107,63 @@ impl TlsConfig {
 type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn read_pair((chain, key): &(Vec<u8>, Vec<u8>)) -> Result<Pair, TlsFault> {
-    let certificates = CertificateDer::pem_slice_iter(chain)
+    let named = |what: &'static str| move |why| TlsFault::Pem(format!("{what}: {why}"));
+    Ok((
+        read_chain(chain).map_err(named("the certificate"))?,
+        read_key(key).map_err(named("the private key"))?,
+    ))
+}
+
+fn read_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| TlsFault::Pem(format!("the certificate: {e}")))?;
+        .map_err(|e| e.to_string())?;
     if certificates.is_empty() {
-        return Err(TlsFault::Pem("the certificate: there is none in the PEM text".into()));
+        return Err("there is no certificate in it".into());
     }
-    let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|e| TlsFault::Pem(format!("the private key: {e}")))?;
-    Ok((certificates, key))
+    Ok(certificates)
+}
+
+fn read_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|e| match e {
+        rustls::pki_types::pem::Error::NoItemsFound => {
+            "there is no private key in it that is not encrypted".into()
+        }
+        other => other.to_string(),
+    })
+}
+
+/// What is wrong with the PEM text of a certificate chain, in words.
+pub fn check_certificate(pem: &[u8]) -> Result<(), String> {
+    let chain = read_chain(pem)?;
+    // The others are only passed on.
+    let Some(ours) = chain.first() else { return Ok(()) };
+    webpki::EndEntityCert::try_from(ours)
+        .map(drop)
+        .map_err(|e| format!("the certificate cannot be used: {e}"))
+}
+
+/// What is wrong with the PEM text of a private key, in words.
+pub fn check_key(pem: &[u8]) -> Result<(), String> {
+    let key = read_key(pem)?;
+    rustls::crypto::ring::sign::any_supported_type(&key)
+        .map(drop)
+        .map_err(|e| format!("the key cannot be used: {e}"))
+}
+
+/// What is wrong with the PEM text of a collection of authorities, in words.
+pub fn check_authorities(pem: &[u8]) -> Result<(), String> {
+    let all = TlsConfig { authorities: vec![pem.to_vec()], ..TlsConfig::default() };
+    all.build().map(drop).map_err(|e| match e {
+        TlsFault::Pem(why) | TlsFault::Roots(why) => why,
+        TlsFault::Use(why) => why.to_string(),
+    })
+}
+
+/// Whether a key is the one that belongs to the first certificate of a chain, both being sound.
+pub fn is_pair(chain: &[u8], key: &[u8]) -> bool {
+    let pair = Some((chain.to_vec(), key.to_vec()));
+    TlsConfig { certificate: pair, ..TlsConfig::default() }.build().is_ok()
 }
 
 fn server_config(

@@ -223,6 +223,14 @@ fn a_broken_configuration_starts_nothing_and_changes_nothing() {
     let checked = json(&["check", &file, "--json"]);
     assert_eq!(checked["problems"][0]["line"], 4);
 
+    let empty = "[tls]\ncertificate = \"/dev/null\"\nkey = \"/dev/null\"\n";
+    std::fs::write(&file, empty).unwrap();
+    let (checked, served) =
+        (towel(&["check", &file]), towel(&["serve", "--config", &file, "--data", &data]));
+    let why = "towel.toml:2:15: `tls.certificate`: /dev/null: there is no certificate in it";
+    assert!(text(&checked).contains(why) && text(&served).contains(why), "{}", text(&served));
+    assert!(!PathBuf::from(&data).exists());
+
     std::fs::write(&file, "domains = [\"example.org\"]\n").unwrap();
     assert!(towel(&["check", &file]).status.success());
     let server = Server::start(&["--config", &file, "--data", &data]);

@@ -7,6 +7,7 @@ mod model;
 mod problem;
 mod read;
 mod sections;
+mod tls;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +50,14 @@ pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config, Vec<Problem>
     }
     for set in sets {
         problems.extend(apply("--set", set, &mut config, None));
+    }
+    if problems.is_empty()
+        && !sets.is_empty()
+        && let Some(key) = &config.tls.key
+        && !tls::belong_together(&config.tls)
+    {
+        // Each may come from another place.
+        problems.push(tls::mismatch(Problem::whole("--set", "tls.key", ""), key));
     }
     if problems.is_empty() { Ok(config) } else { Err(problems) }
 }
@@ -148,18 +157,7 @@ fn check(reading: &mut Reading<'_>, config: &mut Config) {
         let key = if config.tls.key.is_none() { "tls.certificate" } else { "tls.key" };
         reading.problem(key, "certificate and key must be given together");
     }
-    for (key, path) in [
-        ("tls.certificate", &config.tls.certificate),
-        ("tls.key", &config.tls.key),
-        ("tls.ca", &config.tls.ca),
-    ] {
-        if let Some(path) = path
-            && reading.has(key)
-            && let Err(error) = std::fs::File::open(path)
-        {
-            reading.problem(key, format!("{}: {error}", path.display()));
-        }
-    }
+    tls::check(reading, &config.tls);
     if reading.has("user-files") {
         for path in &config.user_files {
             if let Err(error) = std::fs::File::open(path) {

@@ -109,6 +109,13 @@ fn a_fault_of_the_toml_points_at_its_place() {
 #[test]
 fn the_example_names_every_key_and_is_accepted() {
     let source = include_str!("../../../../towel.example.toml");
+    assert_eq!(parse("towel.example.toml", source).err(), None);
+    // These three want files that are there.
+    let mut whole = source.to_owned();
+    for key in ["certificate", "key", "ca"] {
+        whole = whole.replacen(&format!("\n# {key} = "), &format!("\n{key} = "), 1);
+    }
+    let source = whole.as_str();
     let mut config = Config::default();
     let reading = Reading::document("towel.example.toml", source, |root| {
         sections::root(root, &mut config);
@@ -130,6 +137,49 @@ fn the_example_names_every_key_and_is_accepted() {
             );
         }
     }
+}
+
+#[test]
+fn certificates_and_keys_are_read() {
+    let folder = std::env::temp_dir().join(format!("towel-pem-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let names = vec!["localhost".to_owned()];
+    for name in ["one", "two"] {
+        let made = rcgen::generate_simple_self_signed(names.clone()).unwrap();
+        std::fs::write(folder.join(format!("{name}.pem")), made.cert.pem()).unwrap();
+        let key = made.signing_key.serialize_pem();
+        std::fs::write(folder.join(format!("{name}.key")), key).unwrap();
+    }
+    let file = folder.join("towel.toml");
+    let says = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        match load(Some(&file), &[]) {
+            Ok(_) => "no problem".to_owned(),
+            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        }
+    };
+    let pair = "[tls]\ncertificate = \"one.pem\"\nkey = \"one.key\"\nca = \"two.pem\"\n";
+    assert_eq!(says(pair), "no problem");
+    let said = says(&pair.replace("one.key", "two.key"));
+    assert!(said.contains("towel.toml:3:7: `tls.key`: "), "{said}");
+    assert!(said.contains("two.key: is not the key of tls.certificate"), "{said}");
+    assert!(said.contains("help: "), "{said}");
+    let empty =
+        says("[tls]\ncertificate = \"/dev/null\"\nkey = \"/dev/null\"\nca = \"/dev/null\"\n");
+    for part in [
+        ":2:15: `tls.certificate`: /dev/null: there is no certificate in it",
+        ":3:7: `tls.key`: /dev/null: there is no private key in it",
+        ":4:6: `tls.ca`: /dev/null: there is no usable certificate among them",
+    ] {
+        assert!(empty.contains(part), "{part}: {empty}");
+    }
+    assert_eq!(empty.matches("help: ").count(), 3, "{empty}");
+    assert!(says(&pair.replace("\"one.pem", "\"one.key")).contains("no certificate in it"));
+    std::fs::write(&file, pair).unwrap();
+    let set = format!("tls.key={:?}", folder.join("two.key").display().to_string());
+    let problems = load(Some(&file), &[set]).unwrap_err();
+    assert!(problems[0].to_string().contains("--set: `tls.key`: "), "{problems:?}");
+    std::fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

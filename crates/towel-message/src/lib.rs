@@ -22,6 +22,11 @@
 //! assert!(message.has(Name::Via));
 //! ```
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 pub mod body;
 pub mod build;
 mod check;

@@ -171,6 +171,7 @@ const fn bucket(len: usize, first: u8) -> usize {
     ((len & 31) << 5) | (first & 31) as usize
 }
 
+#[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "done by the compiler"))]
 const fn table() -> ([u8; BUCKETS], [u8; 128]) {
     let mut heads = [NONE; BUCKETS];
     let mut next = [NONE; 128];
@@ -188,6 +189,7 @@ const fn table() -> ([u8; BUCKETS], [u8; 128]) {
 /// Compact forms by letter.
 static LETTERS: [u8; 32] = letters();
 
+#[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "done by the compiler"))]
 const fn letters() -> [u8; 32] {
     let mut letters = [NONE; 32];
     let mut i = 0;

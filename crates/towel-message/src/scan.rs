@@ -19,6 +19,7 @@ const MARK: u16 = 1 << 11;
 
 static CLASS: [u16; 256] = classes();
 
+#[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "stays below the length"))]
 const fn among(set: &[u8], byte: u8) -> bool {
     let mut i = 0;
     while i < set.len() {
@@ -30,6 +31,7 @@ const fn among(set: &[u8], byte: u8) -> bool {
     false
 }
 
+#[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "done by the compiler"))]
 const fn classes() -> [u16; 256] {
     let mut table = [0u16; 256];
     let mut i = 0;

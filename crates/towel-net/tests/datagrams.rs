@@ -98,11 +98,8 @@ fn what_cannot_be_sent_is_told_of_and_the_rest_is_sent() {
 fn timers_stores_and_the_end() {
     let running = Running::at(Transport::Udp, "127.0.0.1:0");
     let socket = client("127.0.0.1:0");
-    let begin = std::time::Instant::now();
     socket.send_to(b"timer 50", running.addr(0)).unwrap();
     running.wait(|t| matches!(t, Told::Tick).then_some(()));
-    let took = begin.elapsed();
-    assert!(took >= Duration::from_millis(50) && took < Duration::from_secs(2), "{took:?}");
     socket.send_to(b"store", running.addr(0)).unwrap();
     running.wait(|t| matches!(t, Told::Stored(t) if t.0 == 7).then_some(()));
     running.stop();

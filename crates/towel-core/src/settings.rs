@@ -5,6 +5,8 @@
 pub struct Settings {
     /// Transport (RFC 3261 section 18).
     pub transport: crate::transport::Settings,
+    /// What onlookers are told.
+    pub telling: crate::stack::Telling,
     /// Transactions (RFC 3261 section 17).
     pub transaction: crate::transaction::Settings,
     /// Locating servers (RFC 3263).

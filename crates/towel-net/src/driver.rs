@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use towel_core::io::{
-    Command, Event, Input, Instant, Listener, ListenerId, Machine, Now, Outbox, Output,
+    Command, Event, Input, Instant, Level, Listener, ListenerId, Machine, Now, Outbox, Output,
 };
 
 use crate::bind::{self, BindFault, Bound, Listening, Opened};
@@ -191,6 +191,7 @@ impl Driver {
             sender: Sender::new(),
             lost: Vec::new(),
             counts: Counts::default(),
+            turned_away: (Instant(0), 0),
             resolver,
             persist,
             onlooker,
@@ -218,6 +219,8 @@ struct Shard<'a> {
     /// Destinations that the machine must be told of.
     lost: Vec<(ListenerId, SocketAddr)>,
     counts: Counts,
+    /// When it was last told that connections were turned away, and how many had been by then.
+    turned_away: (Instant, u64),
     resolver: Option<Resolver>,
     persist: &'a mut dyn Persist,
     onlooker: &'a mut dyn FnMut(Event),
@@ -332,6 +335,7 @@ impl Shard<'_> {
             }
             Some(Listening::Streams(socket)) => {
                 self.streams.accept(&self.epoll, socket, id, self.now.at, &mut self.counts);
+                self.tell_turned_away();
                 self.settle(machine);
             }
             Some(Listening::Gone) | None => {}
@@ -374,6 +378,21 @@ impl Shard<'_> {
             self.streams.listener_gone(id);
             self.tell(machine, Input::ListenerGone(id));
         }
+    }
+
+    /// Tells of connections that were turned away, once a second at most.
+    fn tell_turned_away(&mut self) {
+        let (told_at, told) = self.turned_away;
+        let more = self.counts.turned_away - told;
+        if more == 0 || (told > 0 && self.now.at.since(told_at) < Duration::from_secs(1)) {
+            return;
+        }
+        self.turned_away = (self.now.at, self.counts.turned_away);
+        (self.onlooker)(Event {
+            level: Level::Warn,
+            kind: "connection-refused",
+            text: format!("{more} connections turned away: too many, or no descriptor left"),
+        });
     }
 
     fn datagram_socket(&self, id: ListenerId) -> Option<&UdpSocket> {

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use towel_core::auth::Algorithm;
-use towel_core::io::Transport;
+use towel_core::io::{Level, Transport};
 use towel_core::settings::Settings;
 use towel_core::{proxy, registrar, server};
 use towel_net::{Bind, ResolverConfig, TlsConfig};
 
 use crate::config::{
-    Config, DigestAlgorithm, Durability, Forking, Listen, ListenTransport, Network, ProxyMode,
-    Relay,
+    Config, DigestAlgorithm, Durability, Forking, Listen, ListenTransport, LogLevel, Network,
+    ProxyMode, Relay,
 };
 
 /// The settings of the core.
@@ -29,6 +29,13 @@ pub fn core(config: &Config, secret: [u8; 16]) -> Settings {
     all.transport.limits.max_field_len = limits.header_field;
     all.transport.limits.max_body = limits.body;
     all.transport.limits.max_head = all.transport.limits.max_head.min(limits.message);
+
+    all.telling.level = match config.log.level {
+        LogLevel::Error => Level::Error,
+        LogLevel::Warn => Level::Warn,
+        LogLevel::Info => Level::Info,
+        LogLevel::Debug => Level::Debug,
+    };
 
     all.transaction.t1 = config.timers.t1;
     all.transaction.t2 = config.timers.t2;

@@ -251,6 +251,61 @@ fn a_broken_configuration_starts_nothing_and_changes_nothing() {
 }
 
 #[test]
+fn what_is_dropped_and_refused_stands_in_the_log() {
+    let folder = Folder::new();
+    let log = PathBuf::from(folder.path("log"));
+    let mut child = Command::new(TOWEL)
+        .args(["serve", "--log-format", "json", "--log-level", "debug", "--until-eof"])
+        .args(["--listen", "udp:127.0.0.1:0", "--set", "http.enabled=false"])
+        .args(["--data", &folder.path("data")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let told: Value = serde_json::from_str(&line).unwrap();
+    let port = told["listeners"][0]["port"].as_u64().unwrap();
+    let phone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let here = phone.local_addr().unwrap();
+    let message = |cseq: &str| {
+        format!(
+            "MESSAGE sip:a@elsewhere.test SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{cseq}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:b@another.test>;tag=1\r\nTo: <sip:a@elsewhere.test>\r\n\
+             Call-ID: {cseq}\r\nCSeq: {cseq} MESSAGE\r\nContent-Length: 0\r\n\r\n"
+        )
+    };
+    for text in ["nonsense".to_owned(), message("x"), message("1")] {
+        phone.send_to(text.as_bytes(), ("127.0.0.1", port as u16)).unwrap();
+    }
+    let wanted = [
+        ("debug", "dropped", format!(", from {here} over UDP")),
+        ("debug", "refused", "(CSeq, byte ".to_owned()),
+        ("info", "refused", format!("MESSAGE gets 403 Relaying Forbidden, from {here} over UDP")),
+    ];
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        let text = std::fs::read_to_string(&log).unwrap();
+        let lines: Vec<Value> = text.lines().flat_map(serde_json::from_str).collect();
+        let there = |(level, kind, text): &(&str, &str, String)| {
+            lines.iter().any(|line| {
+                line["level"] == *level
+                    && line["kind"] == *kind
+                    && line["text"].as_str().is_some_and(|all| all.contains(text.as_str()))
+            })
+        };
+        if wanted.iter().all(there) {
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "{text}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
+#[test]
 fn a_call_of_the_running_server_is_drawn() {
     let folder = Folder::new();
     let data = folder.path("data");

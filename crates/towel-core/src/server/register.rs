@@ -11,7 +11,7 @@ use super::admit;
 use super::element::{Inhabited, Server, realm};
 use crate::auth::{Kind, Outcome};
 use crate::contract::{Contacting, Durable, Fields, Register, Registered, Reply, Verdict, Woken};
-use crate::io::{Instant, Now, Outbox, StoreFault, Ticket};
+use crate::io::{Instant, Level, Now, Outbox, StoreFault, Ticket};
 use crate::registrar::{Outcome as Registration, Request, Stored};
 use crate::stack::{Received, ServerId, Stack};
 use crate::time::TimerId;
@@ -117,6 +117,8 @@ impl Server {
                 return;
             }
             Registration::Refused(refusal) => {
+                let level = if refusal.status == 403 { Level::Info } else { Level::Debug };
+                stack.tell_refused(now, out, level, received, refusal.status, refusal.reason);
                 let _ = stack.reply(now, out, id, refusal.status, refusal.reason, |mut writer| {
                     if let Some(least) = refusal.min_expires {
                         writer.field(Name::MinExpires, least.to_string().as_bytes());

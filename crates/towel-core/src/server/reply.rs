@@ -1,12 +1,12 @@
 //! The responses that the element makes itself (RFC 3261 sections 8.2.6 and 8.3).
 
-use towel_message::{Method, Name};
+use towel_message::{Fault, Method, Name};
 
 use super::element::Server;
 use super::{targets, uas};
 use crate::auth::Kind;
 use crate::contract::{Fields, ProxyReply, Reply, Slots, UasRequest, UasResponse, Verdict, Woken};
-use crate::io::{Now, Outbox};
+use crate::io::{Level, Now, Outbox};
 use crate::stack::{Received, Stack};
 
 impl Server {
@@ -82,6 +82,14 @@ impl Server {
         mut reply: Reply,
         woken: Woken,
     ) {
+        if reply.status >= 400 {
+            let level = match reply.status {
+                403 => Level::Info,
+                503 if !self.draining => Level::Warn,
+                _ => Level::Debug,
+            };
+            stack.tell_refused(now, out, level, received, reply.status, reply.reason);
+        }
         let woken = self.registry.woken_for_reply(woken, reply.status);
         if !woken.is_empty() {
             let mut stage = ProxyReply {
@@ -114,6 +122,24 @@ impl Server {
         stack.respond_stateless(now, out, received, reply.status, reply.reason, write);
     }
 
+    /// Tells of a request that is answered for its form.
+    pub(super) fn tell_fault(
+        &self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        received: &Received<'_>,
+        fault: &Fault,
+    ) {
+        stack.tell(now, out, Level::Debug, "refused", || {
+            let field = fault.field.map_or("message", Name::as_str);
+            let Fault { status, reason, at, .. } = fault;
+            let flow = received.flow;
+            let (remote, transport) = (flow.remote, flow.transport);
+            format!("{status} {reason} ({field}, byte {at}), to {remote} over {transport}")
+        });
+    }
+
     #[expect(clippy::too_many_arguments, reason = "the world, and what is asked for")]
     pub(super) fn challenge(
         &mut self,
@@ -131,8 +157,9 @@ impl Server {
             crate::auth::field::realm_of(field.value).is_some_and(|of| of == realm.as_bytes())
         });
         if offered && !stale {
-            let text = format!("credentials for {realm} refused, from {}", received.flow.remote);
-            out.event(crate::io::Level::Info, "login-failed", text);
+            stack.tell(now, out, Level::Info, "login-failed", || {
+                format!("credentials for {realm} refused, from {}", received.flow.remote)
+            });
         }
         let authenticator = &mut self.authenticator;
         let agent = received.message.first(Name::UserAgent).map_or(&[][..], |field| field.value);

@@ -7,7 +7,7 @@ use super::admit::{self, Proof};
 use super::decide::{Course, is_for_itself};
 use super::element::Server;
 use crate::contract::{Directives, Reply, Slots, Woken};
-use crate::io::{Now, Outbox};
+use crate::io::{Level, Now, Outbox};
 use crate::proxy::core::Plan;
 use crate::proxy::{Way, route};
 use crate::stack::{ClientId, Failure, Received, ServerId, Stack, TransactionUser, ViaStamp};
@@ -55,6 +55,8 @@ impl Server {
         ways.clear();
         (self.prepared, self.targets, self.ways) = (prepared, candidates, ways);
         if refused {
+            let reason = "since the proxy has no room";
+            stack.tell_refused(now, out, Level::Warn, received, 503, reason);
             let seconds = self.settings.transaction.retry_after.to_string();
             let reply = Reply::new(503, "Too Many Requests Under Way").with("Retry-After", seconds);
             stack.respond_stateless(
@@ -135,6 +137,7 @@ impl TransactionUser for Server {
     fn request(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, received: Received<'_>) {
         let message = received.message;
         if let Err(fault) = check(&message) {
+            self.tell_fault(stack, now, out, &received, &fault);
             // No transaction for what is malformed: it may be no more than noise.
             stack.respond_stateless(now, out, &received, fault.status, fault.reason, |writer| {
                 writer.end()
@@ -191,6 +194,7 @@ impl TransactionUser for Server {
             return;
         }
         if let Err(fault) = check(&cancel.message) {
+            self.tell_fault(stack, now, out, &cancel, &fault);
             stack.respond_stateless(now, out, &cancel, fault.status, fault.reason, |writer| {
                 writer.end()
             });

@@ -7,7 +7,9 @@ use towel_message::Via;
 use towel_message::frame::StreamFramer;
 
 use super::{ClientId, Due, Pending, Stack, TransactionUser};
-use crate::io::{CloseReason, ConnectionId, Flow, ListenerId, Now, Outbox, Output, Transport};
+use crate::io::{
+    CloseReason, ConnectionId, Flow, Level, ListenerId, Now, Outbox, Output, Transport,
+};
 use crate::transport::connections::Connection;
 
 impl Stack {
@@ -65,6 +67,7 @@ impl Stack {
         }
         if self.connections.len() >= self.transport.max_connections {
             self.counters.refused_connections += 1;
+            self.tell_refused_connection(now, out, addr);
             return None;
         }
         let id = self.connections.next_id();
@@ -81,6 +84,13 @@ impl Stack {
             server_name: name.map(str::to_owned),
         });
         Some(flow)
+    }
+
+    fn tell_refused_connection(&mut self, now: Now, out: &mut Outbox, peer: SocketAddr) {
+        let most = self.transport.max_connections;
+        self.tell(now, out, Level::Warn, "connection-refused", || {
+            format!("there are {most} connections: none with {peer}")
+        });
     }
 
     /// Where a response goes whose topmost Via is all that is known (section 18.2.2).
@@ -147,6 +157,7 @@ impl Stack {
         } else {
             if self.connections.len() >= self.transport.max_connections {
                 self.counters.refused_connections += 1;
+                self.tell_refused_connection(now, out, flow.remote);
                 return out.outputs.push(Output::Close { connection: id });
             }
             let flow = Flow { connection: Some(id), ..flow };
@@ -168,6 +179,12 @@ impl Stack {
         why: CloseReason,
     ) {
         let Some(mut connection) = self.connections.remove(id) else { return };
+        if why == CloseReason::Slow {
+            let remote = connection.flow.remote;
+            self.tell(now, out, Level::Warn, "slow-peer", || {
+                format!("{remote} does not take what is sent: its connection is closed")
+            });
+        }
         // A request on a connection that never was, or that broke, has not arrived for all we know.
         // After an orderly end the peer may still answer by a connection of its own (18.2.2).
         if !connection.opened || why != CloseReason::Peer {
@@ -228,6 +245,10 @@ impl Stack {
             self.wheel.set(ends, Due::Partial(id));
         } else {
             self.counters.closed_partial += 1;
+            if let Some(flow) = self.connections.get(id).map(|connection| connection.flow) {
+                let why = || "a message that was begun and not ended in time".to_owned();
+                self.tell_dropped(now, out, &flow, why);
+            }
             self.close(out, id);
         }
     }

@@ -6,8 +6,9 @@ use towel_message::build::{ResponseOptions, ResponseWriter};
 use towel_message::frame::Framed;
 use towel_message::{Fault, Message, Name, check};
 
+use super::telling::fault as told;
 use super::{Due, Received, Stack, TransactionUser, no_names};
-use crate::io::{ConnectionId, Flow, ListenerId, Now, Outbox, Transport};
+use crate::io::{ConnectionId, Flow, Level, ListenerId, Now, Outbox, Transport};
 use crate::transport::stun;
 
 impl Stack {
@@ -74,7 +75,7 @@ impl Stack {
                 out.transmit(flow, b"\r\n");
             }
             Framed::Pong => {}
-            Framed::Broken { head, fault } => self.broken(out, id, flow, head, &fault),
+            Framed::Broken { head, fault } => self.broken(now, out, id, flow, head, &fault),
         });
         let Some(connection) = self.connections.get_mut(id) else { return };
         let was = connection.partial;
@@ -91,6 +92,7 @@ impl Stack {
     /// and closed (section 18.3).
     fn broken(
         &mut self,
+        now: Now,
         out: &mut Outbox,
         id: ConnectionId,
         flow: Flow,
@@ -98,6 +100,7 @@ impl Stack {
         fault: &Fault,
     ) {
         self.counters.framing_faults += 1;
+        self.tell_dropped(now, out, &flow, || told("a stream that cannot be cut up", fault));
         let mut index = self.index();
         if let Ok(message) = Message::parse(head, &mut index, &self.transport.limits)
             && message.is_request()
@@ -134,7 +137,10 @@ impl Stack {
         let mut stamped = None;
         match Message::parse(bytes, &mut index, &self.transport.limits) {
             Ok(message) => match message.top_via() {
-                Err(_) => self.counters.dropped_no_via += 1,
+                Err(fault) => {
+                    self.counters.dropped_no_via += 1;
+                    self.tell_dropped(now, out, &flow, || told("a message", &fault));
+                }
                 Ok(via) => {
                     let received = Received { message, via, flow, identities: names };
                     if !message.is_request() {
@@ -146,7 +152,10 @@ impl Stack {
                     }
                 }
             },
-            Err(_) => self.counters.dropped_garbage += 1,
+            Err(error) => {
+                self.counters.dropped_garbage += 1;
+                self.tell_dropped(now, out, &flow, || error.to_string());
+            }
         }
         if let Some((span, (bytes, length))) = stamped {
             index.splice(span, length);
@@ -156,7 +165,10 @@ impl Stack {
                     let request = Received { message, via, flow, identities: names };
                     self.take_request(now, out, user, request);
                 }
-                Err(_) => self.counters.dropped_unreadable += 1,
+                Err(fault) => {
+                    self.counters.dropped_unreadable += 1;
+                    self.tell_dropped(now, out, &flow, || told("a request", &fault));
+                }
             }
             self.give_back(bytes);
         }
@@ -224,6 +236,11 @@ impl Stack {
         }
         if self.servers.len() >= self.settings.max {
             self.counters.refused_table_full += 1;
+            let most = self.settings.max;
+            self.tell(now, out, Level::Warn, "table-full", || {
+                let from = request.flow.remote;
+                format!("{most} transactions are under way: a request from {from} gets 503")
+            });
             let seconds = self.settings.retry_after.to_string();
             return self.respond_stateless(
                 now,
@@ -257,22 +274,30 @@ impl Stack {
         });
         if !ours {
             self.counters.dropped_foreign_via += 1;
-            return;
+            let why = || "a response whose topmost Via is not ours".to_owned();
+            return self.tell_dropped(now, out, &response.flow, why);
         }
         // A response that is not well formed is dropped (section 18.3, RFC 4475 section 3.1.2.5):
         // passed on it could be read, or cut out of a stream, in another way than here.
-        if check(&message).is_err() {
+        if let Err(fault) = check(&message) {
             self.counters.dropped_unreadable += 1;
-            return;
+            let why = || told("a response", &fault);
+            return self.tell_dropped(now, out, &response.flow, why);
         }
         let method = message.method();
         match self.client_of(via.branch().unwrap_or_default(), method.as_bytes()) {
             Ok(Some(id)) => self.client_response(now, out, user, id, response),
             Ok(None) => {
                 self.counters.stray_responses += 1;
+                let why = || "a response to no request that is under way".to_owned();
+                self.tell_dropped(now, out, &response.flow, why);
                 user.stray_response(self, now, out, response);
             }
-            Err(()) => self.counters.stray_responses += 1,
+            Err(()) => {
+                self.counters.stray_responses += 1;
+                let why = || "a response whose branch has nothing to do with its CSeq".to_owned();
+                self.tell_dropped(now, out, &response.flow, why);
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ mod failover;
 mod hop;
 mod inbound;
 mod server;
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ use crate::transport::via::Station;
 use crate::transport::{self, Counters};
 
 pub use crate::transport::ViaStamp;
+pub use telling::Settings as Telling;
 
 /// A server transaction.
 pub type ServerId = Id<Server>;
@@ -283,6 +285,7 @@ pub struct Stack {
     user_timers: usize,
     connection_timers: usize,
     counters: Counters,
+    teller: telling::Teller,
     // Reused: buffers that hold at least as much as `ROOM` says, by its index.
     buffers: [Vec<Vec<u8>>; ROOM.len()],
     #[expect(clippy::vec_box, reason = "an index is a kilobyte; what is moved is the pointer")]
@@ -324,6 +327,7 @@ impl Stack {
             user_timers: 0,
             connection_timers: 0,
             counters: Counters::default(),
+            teller: telling::Teller::new(&settings.telling),
             buffers: Default::default(),
             indexes: Vec::new(),
         }
@@ -370,10 +374,8 @@ impl Stack {
         if !self.pending.is_empty() {
             return Some(Instant(0));
         }
-        match (self.wheel.deadline(), self.locator.deadline()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let all = [self.wheel.deadline(), self.locator.deadline(), self.teller.deadline()];
+        all.into_iter().flatten().min()
     }
 
     /// Tells what was found during calls of the user's, and runs what is due. A user that calls
@@ -385,6 +387,7 @@ impl Stack {
         user: &mut U,
     ) {
         self.tell_pending(now, out, user);
+        self.teller.due(now, out);
         while let Some(due) = self.wheel.due(now.at) {
             match due {
                 Due::Server(id, timer) => self.server_due(now, out, user, id, timer),
@@ -434,6 +437,7 @@ impl Stack {
     pub fn reload(&mut self, settings: &Settings) {
         self.settings = settings.transaction.clone();
         self.transport = settings.transport.clone();
+        self.teller.reload(&settings.telling);
         self.locator.set_settings(settings.locating.clone());
     }
 

@@ -1,6 +1,7 @@
 //! Server transactions.
 
 use super::*;
+use crate::io::Level;
 
 const PEER: &str = "192.0.2.9:5070";
 
@@ -256,6 +257,47 @@ fn a_full_table_answers_503() {
     world.datagram(PEER, &request("ACK", "z9hG4bK9"));
     assert_eq!(world.sent.len(), 1);
     world.drained();
+}
+
+#[test]
+fn what_is_dropped_is_told_but_not_without_end() {
+    let events = |world: &mut World| {
+        let mut all = Vec::new();
+        for output in world.wanted.drain(..) {
+            if let Output::Event(event) = output {
+                all.push((event.level, event.kind, event.text));
+            }
+        }
+        all
+    };
+    let mut settings = Settings::default();
+    settings.transaction.max = 0;
+    let mut world = World::with(&settings);
+    world.datagram(PEER, "nonsense");
+    assert!(events(&mut world).is_empty(), "nobody wants to know");
+    // Then the text is not even made up.
+    world.call(|stack, now, out| stack.tell(now, out, Level::Warn, "test", || unreachable!()));
+
+    settings.telling.level = Level::Debug;
+    let mut world = World::with(&settings);
+    world.pass(ms(2000));
+    world.datagram(PEER, "nonsense");
+    let told = events(&mut world);
+    assert_eq!((told.len(), told[0].0, told[0].1), (1, Level::Debug, "dropped"));
+    let why = "a message: Missing Via Header Field (Via, byte 0)";
+    assert_eq!(told[0].2, format!("{why}, from {PEER} over UDP"));
+    for _ in 0..100 {
+        world.datagram(PEER, "nonsense");
+    }
+    assert_eq!(events(&mut world).len(), 19);
+    // What is graver is told all the same.
+    world.datagram(PEER, &request("MESSAGE", "z9hG4bK1"));
+    let told = events(&mut world);
+    assert_eq!((told.len(), told[0].0, told[0].1), (1, Level::Warn, "table-full"));
+    world.pass(ms(1000));
+    let told = events(&mut world);
+    assert_eq!((told.len(), told[0].1), (1, "not-shown"));
+    assert_eq!(told[0].2, "81 more lines of this level are not shown");
 }
 
 #[test]

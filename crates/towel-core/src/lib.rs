@@ -9,6 +9,11 @@
 //! [`server`] with [`proxy`], [`registrar`] and [`auth`], and [`ua`]. [`contract`] is how an
 //! extension takes part.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 pub mod auth;
 pub mod contract;
 pub mod hash;

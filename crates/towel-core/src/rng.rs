@@ -53,6 +53,7 @@ impl Rng {
     }
 
     /// Appends `count` characters that are legal in any token.
+    #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "five bits and 32 letters"))]
     pub fn token(&mut self, count: usize, to: &mut Vec<u8>) {
         const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
         let mut bits = 0u64;

@@ -2,6 +2,11 @@
 //! empty. Setting, clearing and firing cost the same however many timers there are, and nothing is
 //! allocated once the nodes have been made.
 
+#![cfg_attr(
+    not(test),
+    expect(clippy::indexing_slicing, reason = "every index is the wheel's own, and tested so")
+)]
+
 use std::time::Duration;
 
 use crate::io::Instant;

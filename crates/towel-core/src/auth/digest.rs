@@ -108,6 +108,7 @@ impl Hex {
 }
 
 /// The two digits of an octet.
+#[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "four bits and sixteen digits"))]
 pub(super) fn digits_of(octet: u8) -> [u8; 2] {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     [DIGITS[usize::from(octet >> 4)], DIGITS[usize::from(octet & 15)]]

@@ -560,8 +560,8 @@ impl Stack {
     }
 
     fn with_room(&mut self, length: usize) -> Vec<u8> {
-        match ROOM.iter().position(|room| *room >= length) {
-            Some(at) => self.buffers[at].pop().unwrap_or_else(|| Vec::with_capacity(ROOM[at])),
+        match self.buffers.iter_mut().zip(ROOM).find(|(_, room)| *room >= length) {
+            Some((pool, room)) => pool.pop().unwrap_or_else(|| Vec::with_capacity(room)),
             None => Vec::with_capacity(length),
         }
     }
@@ -571,7 +571,7 @@ impl Stack {
         let capacity = buffer.capacity();
         let pool =
             ROOM.iter().rposition(|room| *room <= capacity).filter(|_| capacity <= 8 * USUAL);
-        if let Some(pool) = pool.map(|at| &mut self.buffers[at])
+        if let Some(pool) = pool.and_then(|at| self.buffers.get_mut(at))
             && pool.len() < 4096
         {
             buffer.clear();

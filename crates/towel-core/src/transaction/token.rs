@@ -31,6 +31,7 @@ fn mac(key: Key, low: u128) -> u128 {
 
 impl Token {
     /// As text, without the cookie.
+    #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "five bits and 32 letters"))]
     pub fn write(self, key: Key) -> [u8; LENGTH] {
         let low = u128::from(self.slot)
             | u128::from(self.generation) << 32

@@ -9,7 +9,9 @@ const MAGIC: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
 
 /// Whether a datagram is STUN: two zero bits (no SIP message begins so) and the magic cookie.
 pub(crate) fn is_stun(bytes: &[u8]) -> bool {
-    bytes.len() >= 20 && bytes[0] & 0xc0 == 0 && bytes[4..8] == MAGIC
+    bytes.len() >= 20
+        && bytes.first().is_some_and(|first| first & 0xc0 == 0)
+        && bytes.get(4..8) == Some(&MAGIC)
 }
 
 /// The answer to a Binding request; `None` if there is none to give.
@@ -30,22 +32,16 @@ pub(crate) fn binding_response(request: &[u8], source: SocketAddr) -> Option<Vec
     }
     let transaction = &header[4..20];
     let port = source.port() ^ 0x2112;
-    let mut value = vec![0, 0];
+    let family = if source.ip().to_canonical().is_ipv4() { 1 } else { 2 };
+    let mut value = vec![0, family];
     value.extend_from_slice(&port.to_be_bytes());
     let mut masked = |octets: &[u8]| {
         value.extend(octets.iter().zip(transaction).map(|(octet, mask)| octet ^ mask));
     };
-    let family = match source.ip().to_canonical() {
-        IpAddr::V4(ip) => {
-            masked(&ip.octets());
-            1
-        }
-        IpAddr::V6(ip) => {
-            masked(&ip.octets());
-            2
-        }
-    };
-    value[1] = family;
+    match source.ip().to_canonical() {
+        IpAddr::V4(ip) => masked(&ip.octets()),
+        IpAddr::V6(ip) => masked(&ip.octets()),
+    }
     let mut response = vec![1, 1];
     response.extend_from_slice(&(value.len() as u16 + 4).to_be_bytes());
     response.extend_from_slice(transaction);

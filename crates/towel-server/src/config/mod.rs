@@ -7,9 +7,9 @@ mod model;
 mod problem;
 mod read;
 mod sections;
-mod tls;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::path::{Path, PathBuf};
 

@@ -103,6 +103,7 @@ flows! {
         "calls/call-two-families"
         "calls/call-two-proxies"
         "calls/call-unavailable"
+        "proxy/breadth"
         "proxy/cancel"
         "proxy/cancel-crosses"
         "proxy/cancel-of-nothing"

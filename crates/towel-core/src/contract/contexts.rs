@@ -227,7 +227,7 @@ pub struct UacRequest<'a> {
     pub fields: &'a mut Fields,
     /// Parameters for our own Contact, each with its semicolon.
     pub contact_parameters: &'a mut Vec<u8>,
-    /// What extensions keep with the transaction or dialog.
+    /// What extensions keep with the transaction.
     pub slots: &'a mut Slots,
 }
 
@@ -239,7 +239,7 @@ pub struct UacResponse<'a> {
     pub method: &'a [u8],
     /// What is worth telling the user, a line each.
     pub notes: &'a mut Vec<String>,
-    /// What extensions keep with the transaction or dialog.
+    /// What extensions keep with the transaction.
     pub slots: &'a mut Slots,
     /// Where it came from.
     pub source: Flow,

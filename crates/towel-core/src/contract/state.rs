@@ -1,12 +1,11 @@
-//! What an extension keeps between messages: in memory on a transaction or a dialog, durable on
-//! a binding.
+//! What an extension keeps between messages: in memory on a transaction, durable on a binding.
 
 use std::any::Any;
 
 /// A kept value and whose it is.
 type Kept = (&'static str, Box<dyn Any + Send>);
 
-/// Typed values that extensions attach to a transaction or a dialog.
+/// Typed values that extensions attach to a transaction.
 ///
 /// An empty one is a null pointer: a transaction that no extension touches pays eight bytes.
 #[derive(Default)]

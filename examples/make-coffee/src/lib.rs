@@ -67,6 +67,7 @@ impl Behaviour for Coffee {
         if let (Some(want), b"OPTIONS" | b"INVITE") = (want, at.method) {
             at.fields.push(FIELD, want);
             at.fields.push("Require", TAG);
+            at.slots.set(TAG, want.to_owned());
         }
         Verdict::Pass
     }
@@ -77,7 +78,10 @@ impl Behaviour for Coffee {
             (200..300, Some(field)) => {
                 at.notes.push(format!("coffee: {}", String::from_utf8_lossy(field.value)));
             }
-            (420, _) => at.notes.push("no coffee there".into()),
+            (420, _) => {
+                let asked = at.slots.get::<String>(TAG).map_or("coffee", String::as_str);
+                at.notes.push(format!("no {asked} there"));
+            }
             _ => {}
         }
         Verdict::Pass

@@ -136,12 +136,12 @@ fn a_client_asks_and_is_told() {
     assert_eq!(fields.get("Require"), Some(TAG.as_bytes()));
     for (start, more, told) in [
         ("SIP/2.0 200 OK", "Make-Coffee: espresso;wait=240", "coffee: espresso;wait=240"),
-        ("SIP/2.0 420 Bad Extension", "Unsupported: make-coffee", "no coffee there"),
+        ("SIP/2.0 420 Bad Extension", "Unsupported: make-coffee", "no espresso there"),
     ] {
         let mut notes = Vec::new();
         with(start, more, |response| {
             let woken = registry.woken(&response);
-            let (method, slots) = (&b"OPTIONS"[..], &mut Slots::new());
+            let (method, slots) = (&b"OPTIONS"[..], &mut slots);
             let mut at =
                 UacResponse { response, method, notes: &mut notes, slots, source: source() };
             registry.uac_response(woken, env(), &mut at);

@@ -4,6 +4,8 @@
 
 #[path = "../peers/ports.rs"]
 mod ports;
+// Not all that the tests with foreign programs want of the server is wanted here.
+#[allow(dead_code)]
 #[path = "../peers/towel.rs"]
 mod towel;
 

@@ -241,3 +241,19 @@ fn phones_are_still_registered_after_a_crash() {
     bob.wait_for("CALL_ESTABLISHED");
     alice.wait_for("CALL_ESTABLISHED");
 }
+
+#[test]
+fn a_call_outlives_a_reload() {
+    let server = Towel::start(&["alice", "bob"], "");
+    let Some(mut alice) = Phone::start(&server, &Setup::new("alice", "tcp", 440.0)) else { return };
+    let Some(bob) = Phone::start(&server, &Setup::new("bob", "udp", 1000.0)) else { return };
+    alice.dial("bob");
+    bob.wait_for("CALL_ESTABLISHED");
+    server.reload("[[user]]\nname = \"carol\"\npassword = \"carol-secret\"\n");
+    let Some(mut carol) = Phone::start(&server, &Setup::new("carol", "udp", 600.0)) else { return };
+    assert!(!alice.saw("CALL_CLOSED") && !bob.saw("CALL_CLOSED"));
+    alice.command("hangup", "");
+    bob.wait_for("CALL_CLOSED");
+    carol.dial("bob");
+    carol.wait_for("CALL_ESTABLISHED");
+}

@@ -1,6 +1,10 @@
 //! sipsak: registers, asks for OPTIONS.
 
-use crate::{program, towel::*};
+use crate::{
+    baresip::{Phone, Setup},
+    program,
+    towel::*,
+};
 use std::process::Command;
 
 #[test]
@@ -33,4 +37,18 @@ fn sipsak_asks_for_options() {
     let text = String::from_utf8_lossy(&done.stdout).into_owned();
     assert!(done.status.success(), "{text}");
     assert!(text.contains("Allow:"), "{text}");
+}
+
+#[test]
+fn sipsak_reaches_a_phone_through_the_proxy() {
+    let server = Towel::start(&["bob"], "aliases = [\"127.0.0.1\"]\n[auth]\ncalls = false\n");
+    let Some(sipsak) = program("sipsak") else { return };
+    let Some(_bob) = Phone::start(&server, &Setup::new("bob", "tcp", 1000.0)) else { return };
+    let done = Command::new(sipsak)
+        .args(["-s", "sip:bob@127.0.0.1", "-p", &server.address(), "-vv"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success(), "{text}");
+    assert!(text.contains("baresip"), "the phone itself answers: {text}");
 }

@@ -77,6 +77,19 @@ impl Towel {
         self.child.wait().unwrap();
     }
 
+    /// Has it read its configuration again, with these lines more, and waits until it has.
+    pub(crate) fn reload(&self, more: &str) {
+        let path = self.dir.path().join("towel.toml");
+        let config = fs::read_to_string(&path).unwrap();
+        fs::write(&path, config + more).unwrap();
+        let before = self.log().matches("reloaded").count();
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+        eventually("the configuration to be read again", || {
+            self.log().matches("reloaded").count() > before
+        });
+    }
+
     /// What it has written so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()

@@ -460,7 +460,7 @@ impl Default for Config {
                 // Section 18.1.1: whatever fits a datagram can be handled, one long field as well.
                 header_field: 65_536,
                 body: 65_536,
-                transactions: 500_000,
+                transactions: 1_000_000,
                 connections: 50_000,
                 connections_per_address: 10_000,
                 send_queue: 1 << 20,

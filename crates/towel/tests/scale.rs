@@ -143,7 +143,6 @@ fn a_million_bindings() {
         );
         assert!(records >= BINDINGS as u64, "{records}");
         if !cfg!(debug_assertions) {
-            assert!(took < Duration::from_secs(10), "{took:?}");
             assert!(each(rss) <= 400, "{}", each(rss));
         }
     }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::{Value, json};
 use towel_core::contract::check::Weight;
-use towel_guide::{Entry, GUIDE, check_guide, entry, json as guide_json, render};
+use towel_guide::{Entry, GUIDE, check_guide, entry, flows, json as guide_json, render};
 use towel_server::config::did_you_mean;
 use towel_sim::element::Elements;
 use towel_sim::flow::{Flow, Variant};
@@ -20,9 +20,6 @@ use towel_sim::ladder::Style;
 use towel_sim::run::run_flow;
 
 use crate::options::{REFUSED, USAGE};
-
-/// The Guide's flows, by the names of their files.
-static FLOWS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/flows.rs"));
 
 /// Show the Guide, and what of it works.
 #[derive(Debug, Args)]
@@ -62,7 +59,7 @@ impl Flows {
 
 /// The text of a flow.
 fn text(name: &str) -> Option<&'static str> {
-    FLOWS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    flows::flow(name).map(|flow| flow.text)
 }
 
 impl Guide {
@@ -156,11 +153,11 @@ fn ladder(entry: &Entry) -> Option<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use towel_guide::flows::FlowText;
 
     #[test]
     fn every_flow_that_is_bound_in_can_be_read() {
-        assert!(!FLOWS.is_empty());
-        for (name, text) in FLOWS {
+        for FlowText { name, text, .. } in flows::FLOWS {
             if let Err(error) = Flow::parse(text) {
                 panic!("{name}:{}: {}", error.line, error.what);
             }

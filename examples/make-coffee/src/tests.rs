@@ -129,7 +129,9 @@ fn a_client_asks_and_is_told() {
         request_uri: &mut Vec::new(),
         fields: &mut fields,
         contact_parameters: &mut Vec::new(),
+        next_hop: b"sip:kitchen.example",
         slots: &mut slots,
+        agent: &mut Slots::new(),
     };
     registry.uac_request(registry.woken_for_method(b"OPTIONS"), env(), &mut at);
     assert_eq!(fields.get(FIELD), Some(&b"espresso"[..]));
@@ -142,8 +144,8 @@ fn a_client_asks_and_is_told() {
         with(start, more, |response| {
             let woken = registry.woken(&response);
             let (method, slots) = (&b"OPTIONS"[..], &mut slots);
-            let mut at =
-                UacResponse { response, method, notes: &mut notes, slots, source: source() };
+            let (notes, agent, source) = (&mut notes, &mut Slots::new(), source());
+            let mut at = UacResponse { response, method, notes, slots, agent, source };
             registry.uac_response(woken, env(), &mut at);
         });
         assert_eq!(notes, [told]);

@@ -227,8 +227,13 @@ pub struct UacRequest<'a> {
     pub fields: &'a mut Fields,
     /// Parameters for our own Contact, each with its semicolon.
     pub contact_parameters: &'a mut Vec<u8>,
-    /// What extensions keep with the transaction.
+    /// Where it goes first: the URI of the topmost Route, of the server that is set up, or the
+    /// Request-URI.
+    pub next_hop: &'a [u8],
+    /// What extensions keep with this request, until its final response.
     pub slots: &'a mut Slots,
+    /// What extensions keep with the user agent, from one request to the next.
+    pub agent: &'a mut Slots,
 }
 
 /// A UAC has a response.
@@ -239,8 +244,10 @@ pub struct UacResponse<'a> {
     pub method: &'a [u8],
     /// What is worth telling the user, a line each.
     pub notes: &'a mut Vec<String>,
-    /// What extensions keep with the transaction.
+    /// What extensions keep with the request.
     pub slots: &'a mut Slots,
+    /// What extensions keep with the user agent, from one request to the next.
+    pub agent: &'a mut Slots,
     /// Where it came from.
     pub source: Flow,
 }

@@ -2,10 +2,9 @@
 
 use towel_message::{Message, NameAddr};
 
-use super::{Inner, Request, RequestId};
-use crate::contract::Slots;
+use super::{Inner, Request, RequestId, Sent};
 use crate::contract::{
-    Element, Env, Fields, Reply, UacRequest, UacResponse, UasRequest, UasResponse, Verdict,
+    Element, Env, Fields, Reply, Slots, UacRequest, UacResponse, UasRequest, UasResponse, Verdict,
 };
 use crate::io::{Flow, Now};
 use crate::stack::Received;
@@ -27,10 +26,10 @@ impl Element for Nobody {
 
 impl Inner {
     /// Lets extensions add to a request that is about to be sent.
-    pub(super) fn extend_request(&mut self, now: Now, request: &mut Request) {
+    pub(super) fn extend_request(&mut self, now: Now, request: &mut Request, slots: &mut Slots) {
         let Some(registry) = &self.registry else { return };
         let mut fields = Fields::new();
-        let method = request.method.clone();
+        let (method, next_hop) = (request.method.clone(), request.next_hop().to_vec());
         let _ = registry.uac_request(
             registry.woken_for_own_request(),
             Env::new(now, &Nobody),
@@ -39,9 +38,16 @@ impl Inner {
                 request_uri: &mut request.uri,
                 fields: &mut fields,
                 contact_parameters: &mut request.contact_parameters,
-                slots: &mut self.slots,
+                next_hop: &next_hop,
+                slots,
+                agent: &mut self.kept,
             },
         );
+        // RFC 3261 section 8.1.1.9: what a server may use in its response. An ACK has none, and to
+        // a CANCEL the server answers for itself.
+        if !matches!(&method[..], "ACK" | "CANCEL") && !registry.supported().is_empty() {
+            request.fields.push(("Supported".into(), registry.supported().as_bytes().to_vec()));
+        }
         for (name, value) in fields.iter() {
             // A route set comes after an outbound proxy; without one its first value is the next
             // hop (RFC 3261 section 8.1.2).
@@ -62,7 +68,7 @@ impl Inner {
     }
 
     /// Lets extensions read a response.
-    pub(super) fn read_response(&mut self, now: Now, id: RequestId, received: &Received<'_>) {
+    pub(super) fn read_response(&mut self, now: Now, received: &Received<'_>, sent: &mut Sent) {
         let response = &received.message;
         let Some(registry) = &self.registry else { return };
         let mut notes = Vec::new();
@@ -74,11 +80,12 @@ impl Inner {
                 response: *response,
                 method: method.as_bytes(),
                 notes: &mut notes,
-                slots: &mut self.slots,
+                slots: &mut sent.slots,
+                agent: &mut self.kept,
                 source: received.flow,
             },
         );
-        self.note(Some(id), notes);
+        self.note(Some(sent.id), notes);
     }
 
     /// Lets extensions read a request that somebody sent to us; the refusal if there is one.
@@ -87,6 +94,7 @@ impl Inner {
         now: Now,
         received: &Received<'_>,
         fields: &mut Fields,
+        slots: &mut Slots,
     ) -> Option<Reply> {
         let registry = self.registry.as_ref()?;
         let mut notes = Vec::new();
@@ -98,7 +106,7 @@ impl Inner {
                 source: received.flow,
                 user: None,
                 fields,
-                slots: &mut Slots::new(),
+                slots,
                 notes: &mut notes,
             },
         );
@@ -116,6 +124,7 @@ impl Inner {
         request: Message<'_>,
         status: u16,
         fields: &mut Fields,
+        slots: &mut Slots,
     ) -> Vec<u8> {
         let mut contact_parameters = Vec::new();
         if let Some(registry) = &self.registry {
@@ -127,7 +136,7 @@ impl Inner {
                     status,
                     fields,
                     contact_parameters: &mut contact_parameters,
-                    slots: &mut Slots::new(),
+                    slots,
                 },
             );
         }

@@ -71,6 +71,8 @@ struct Sent {
     /// How often a challenge has been answered.
     answered: u32,
     credentials: Vec<(Name, Vec<u8>)>,
+    /// What extensions keep with it.
+    slots: Slots,
 }
 
 #[derive(Debug, Default)]
@@ -83,7 +85,7 @@ struct Inner {
     last: u64,
     /// What takes part in requests and responses, and what it keeps from one to the next.
     registry: Option<Registry>,
-    slots: Slots,
+    kept: Slots,
     /// What extensions found worth telling.
     notes: VecDeque<(Option<RequestId>, String)>,
     /// INVITEs that ring until their caller gives up.
@@ -135,7 +137,8 @@ impl Agent {
         out: &mut Outbox,
         mut request: Request,
     ) -> Result<RequestId, Refusal> {
-        self.inner.extend_request(now, &mut request);
+        let mut slots = Slots::new();
+        self.inner.extend_request(now, &mut request, &mut slots);
         self.inner.last += 1;
         let id = RequestId(self.inner.last);
         let rng = self.stack.rng();
@@ -148,6 +151,7 @@ impl Agent {
             client: None,
             answered: 0,
             credentials: Vec::new(),
+            slots,
         };
         self.inner.start(&mut self.stack, now, out, sent)?;
         self.stack.run_due(now, out, &mut self.inner);
@@ -156,12 +160,18 @@ impl Agent {
 
     /// Gives up an INVITE that is not answered yet (section 9.1). Its final response still comes.
     pub fn cancel(&mut self, now: Now, out: &mut Outbox, id: RequestId) -> Result<(), Refusal> {
-        let sent = self.inner.sent.iter().find(|sent| sent.id == id);
-        let (client, uri) = sent
-            .and_then(|sent| Some((sent.client?, sent.request.uri.clone())))
+        let sent = self.inner.sent.iter_mut().find(|sent| sent.id == id);
+        let (client, hop, mut slots) = sent
+            .and_then(|sent| {
+                let hop = sent.request.next_hop().to_vec();
+                Some((sent.client?, hop, std::mem::take(&mut sent.slots)))
+            })
             .ok_or(Refusal::Stale)?;
-        let mut cancel = Request { method: "CANCEL".into(), uri, ..Request::default() };
-        self.inner.extend_request(now, &mut cancel);
+        let mut cancel = Request { method: "CANCEL".into(), uri: hop, ..Request::default() };
+        self.inner.extend_request(now, &mut cancel, &mut slots);
+        if let Some(sent) = self.inner.sent.iter_mut().find(|sent| sent.id == id) {
+            sent.slots = slots;
+        }
         let reason = cancel.fields.into_iter().find(|(name, _)| name == "Reason");
         self.stack.cancel(now, out, client, reason.as_ref().map(|(_, value)| &value[..]))?;
         self.stack.run_due(now, out, &mut self.inner);
@@ -317,12 +327,13 @@ impl TransactionUser for Inner {
             return;
         }
         let bytes = message.bytes().to_vec();
-        self.read_response(now, RequestId(user), &response);
+        let Some(mut sent) = self.take(user) else { return };
+        self.read_response(now, &response, &mut sent);
         if message.status() < 200 {
             self.outcomes.push_back((RequestId(user), Outcome::Provisional(bytes)));
+            self.sent.push(sent);
             return;
         }
-        let Some(mut sent) = self.take(user) else { return };
         if let Some(credentials) = self.answer(stack, &message, &sent) {
             // Section 22.2: the same Call-ID and tag, the next CSeq.
             sent.credentials = credentials;

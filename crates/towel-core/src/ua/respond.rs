@@ -6,7 +6,7 @@ use std::time::Duration;
 use towel_message::{Method, Name, Uri};
 
 use super::Inner;
-use crate::contract::{Fields, Reply, Verdict};
+use crate::contract::{Fields, Reply, Slots, Verdict};
 use crate::io::{Now, Outbox};
 use crate::stack::{Received, ServerId, Stack};
 
@@ -16,6 +16,15 @@ const RINGING: Duration = Duration::from_secs(120);
 const MOST_RINGING: usize = 16;
 /// What is answered otherwise than with a 405.
 const ALLOW: &[u8] = b"OPTIONS, MESSAGE, ACK, CANCEL";
+
+/// The user part by which we were called, with its at-sign: whoever has our Contact reaches the
+/// same user again (RFC 3261 section 8.1.1.8).
+fn called(message: &towel_message::Message<'_>) -> Vec<u8> {
+    match Uri::parse(message.request_uri()) {
+        Ok(Uri::Sip(sip)) => sip.user.map(|user| [user, b"@"].concat()).unwrap_or_default(),
+        _ => Vec::new(),
+    }
+}
 
 impl Inner {
     /// Answers a request.
@@ -37,10 +46,10 @@ impl Inner {
                 |writer| writer.end(),
             );
         }
-        let mut fields = Fields::new();
+        let (mut fields, mut slots) = (Fields::new(), Slots::new());
         let reply = match self.judge(&message) {
             Some(refusal) => refusal,
-            None => match self.read_request(now, received, &mut fields) {
+            None => match self.read_request(now, received, &mut fields, &mut slots) {
                 Some(refusal) => refusal,
                 None if message.method() == Method::Invite => Reply::new(180, "Ringing"),
                 None => Reply::new(200, "OK"),
@@ -63,7 +72,7 @@ impl Inner {
             }
             self.inbox.push_back(message.bytes().to_vec());
         }
-        let parameters = self.extend_response(now, message, reply.status, &mut fields);
+        let parameters = self.extend_response(now, message, reply.status, &mut fields, &mut slots);
         // Section 11.2: the answer to OPTIONS may have a Contact, as that to an INVITE would.
         let contact = stack
             .sent_by(received.flow.listener)
@@ -74,7 +83,9 @@ impl Inner {
                 let transport = received.flow.transport;
                 let tcp = if transport.reliable() { ";transport=" } else { "" };
                 let word = if transport.reliable() { transport.uri_token() } else { "" };
-                [b"<sip:", own, tcp.as_bytes(), word.as_bytes(), b">", &parameters].concat()
+                let user = called(&message);
+                [b"<sip:", &user[..], own, tcp.as_bytes(), word.as_bytes(), b">", &parameters]
+                    .concat()
             });
         let supported = self.registry.as_ref().map(|registry| registry.supported().to_owned());
         let is_options = message.method() == Method::Options;
@@ -149,7 +160,7 @@ impl Inner {
         }
         let Some(at) = self.ringing.iter().position(|(id, _)| Some(*id) == invite) else { return };
         let (id, _) = self.ringing.remove(at);
-        let _ = self.read_request(now, cancel, &mut Fields::new());
+        let _ = self.read_request(now, cancel, &mut Fields::new(), &mut Slots::new());
         let _ = stack.reply(now, out, id, 487, "Request Terminated", |writer| writer.end());
     }
 

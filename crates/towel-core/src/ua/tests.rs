@@ -116,3 +116,103 @@ fn it_answers_messages_and_nothing_else() {
     }
     assert!(agent.next_received().is_some_and(|bytes| bytes.starts_with(b"MESSAGE")));
 }
+
+/// Keeps what a request asked for with its transaction, and says so in the answer.
+mod remembers {
+    use crate::contract::{
+        Behaviour, Env, Extension, Fields, OptionTag, Registry, Roles, Stage, UasRequest,
+        UasResponse, Verdict, Wake,
+    };
+
+    struct Remembers;
+
+    impl Behaviour for Remembers {
+        fn stages(&self) -> &'static [Stage] {
+            &[Stage::UasRequest, Stage::UasResponse]
+        }
+        fn uas_request(&self, _: &Env<'_>, at: &mut UasRequest<'_>) -> Verdict {
+            if at.request.named(b"X-Ask").next().is_some() {
+                at.slots.set("remembers", 42_u8);
+            }
+            Verdict::Pass
+        }
+        fn uas_response(&self, _: &Env<'_>, at: &mut UasResponse<'_>) -> Verdict {
+            let fields: &mut Fields = at.fields;
+            if at.slots.get::<u8>("remembers") == Some(&42) {
+                fields.push("X-Told", "42");
+            }
+            Verdict::Pass
+        }
+    }
+
+    static EXTENSION: Extension = Extension {
+        id: "remembers",
+        option_tags: &[OptionTag {
+            name: "remembers",
+            supported_by: Roles::ALL,
+            required: true,
+            proxy_required: false,
+            fallback: "",
+        }],
+        wake: &[Wake::Always],
+        behaviour: &Remembers,
+        ..Extension::EMPTY
+    };
+
+    pub(super) fn registry() -> Registry {
+        Registry::assemble(&[&EXTENSION], Roles::UA)
+    }
+}
+
+fn ask(
+    agent: &mut Agent,
+    now: Now,
+    out: &mut Outbox,
+    uri: &str,
+    branch: &str,
+    more: &str,
+) -> String {
+    let text = format!(
+        "OPTIONS {uri} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK{branch}\r\nMax-Forwards: 70\r\n\
+         From: <sip:f@e.example>;tag=1\r\nTo: <sip:a@e.example>\r\nCall-ID: {branch}\r\nCSeq: 1 OPTIONS\r\n\
+         {more}Content-Length: 0\r\n\r\n"
+    );
+    deliver(agent, now, out, "192.0.2.9:5060".parse().unwrap(), &text);
+    left(out).remove(0).1
+}
+
+#[test]
+fn the_contact_of_an_answer_names_the_user_that_was_asked() {
+    let (mut agent, mut out, now) = agent();
+    for (number, (uri, contact)) in [
+        ("sip:arthur@192.0.2.4", "<sip:arthur@192.0.2.4>"),
+        ("sip:d%65nt:tea@192.0.2.4", "<sip:d%65nt@192.0.2.4>"),
+        ("sip:192.0.2.4", "<sip:192.0.2.4>"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = ask(&mut agent, now, &mut out, uri, &format!("c{number}"), "");
+        assert_eq!(field(&answer, "Contact"), contact);
+    }
+}
+
+#[test]
+fn what_an_extension_keeps_belongs_to_one_request() {
+    let (agent, mut out, now) = agent();
+    let mut agent = agent.with_extensions(remembers::registry());
+    let uri = "sip:arthur@192.0.2.4";
+    let told = ask(&mut agent, now, &mut out, uri, "a", "X-Ask: 1\r\n");
+    assert_eq!(field(&told, "X-Told"), "42");
+    let told = ask(&mut agent, now, &mut out, uri, "b", "");
+    assert_eq!(field(&told, "X-Told"), "");
+}
+
+#[test]
+fn a_request_says_what_its_sender_supports() {
+    let (agent, mut out, now) = agent();
+    let mut agent = agent.with_extensions(remembers::registry());
+    let request = Request::register("sip:arthur@example.com", "sip:192.0.2.1", "arthur", 600);
+    agent.send(now, &mut out, request).unwrap();
+    assert_eq!(field(&left(&mut out).remove(0).1, "Supported"), "remembers");
+}

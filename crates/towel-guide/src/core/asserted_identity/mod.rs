@@ -25,7 +25,7 @@ use towel_core::contract::{
     Verdict, Wake, Where,
 };
 use towel_core::io::Flow;
-use towel_message::{Message, Name, NameAddr};
+use towel_message::{Message, Name, NameAddr, Uri};
 
 const ID: &str = "asserted-identity";
 
@@ -162,12 +162,13 @@ impl Behaviour for AssertedIdentity {
     fn proxy_response(&self, env: &Env<'_>, at: &mut ProxyResponse<'_, '_>) -> Verdict {
         proxy::response(env, at)
     }
-    /// Section 6: which of its identities the user wants to be known by. RFC 5876 section 3.2 says
-    /// which requests have none.
+    /// Section 6: which of its identities the user wants to be known by, told to a proxy that is
+    /// trusted and to nobody else. RFC 5876 section 3.2 says which requests have none.
     fn uac_request(&self, env: &Env<'_>, at: &mut UacRequest<'_>) -> Verdict {
-        let preferred = env.settings::<Settings>().and_then(|known| known.preferred.as_deref());
-        if let Some(preferred) = preferred
+        let Some(known) = env.settings::<Settings>() else { return Verdict::Pass };
+        if let Some(preferred) = known.preferred.as_deref()
             && !matches!(at.method, b"ACK" | b"CANCEL" | b"REGISTER")
+            && proxy::trusts_hop(known, at.next_hop)
         {
             at.fields.push("P-Preferred-Identity", preferred);
         }
@@ -186,11 +187,28 @@ impl Behaviour for AssertedIdentity {
 /// Section 8: a user agent uses an identity only if it trusts the element that sent it.
 fn believe(env: &Env<'_>, message: &Message<'_>, source: &Flow, notes: &mut Vec<String>) {
     if env.settings::<Settings>().is_some_and(|known| known.trusts(source.remote.ip())) {
-        for value in message.values(Name::PAssertedIdentity) {
-            let text = String::from_utf8_lossy(value.bytes);
+        for value in expected(message) {
+            let text = String::from_utf8_lossy(value);
             notes.push(format!("the network says that this is {text}"));
         }
     }
+}
+
+/// The values of P-Asserted-Identity that count: one SIP or SIPS URI and one tel URI (RFC 3325
+/// section 9.1). RFC 5876 section 4.5 has every other ignored, and never forwarded.
+fn expected<'m>(message: &Message<'m>) -> Vec<&'m [u8]> {
+    let (mut sip, mut tel) = (false, false);
+    let mut counts = |value: &towel_message::Value<'m>| {
+        let address = NameAddr::parse(value.bytes).ok();
+        let seen = match address.as_ref().and_then(|address| address.parse_uri().ok()) {
+            Some(Uri::Sip(_)) => &mut sip,
+            Some(Uri::Tel(_)) => &mut tel,
+            _ => return false,
+        };
+        !std::mem::replace(seen, true)
+    };
+    let values = message.values(Name::PAssertedIdentity).filter(|value| counts(value));
+    values.map(|value| value.bytes).collect()
 }
 
 /// RFC 3325 section 9 and RFC 5876 section 3: which URIs.
@@ -294,7 +312,7 @@ pub static EXTENSION: Extension = Extension {
         },
         Setting {
             key: "preferred",
-            about: "P-Preferred-Identity of our own user agent",
+            about: "P-Preferred-Identity of our own user agent, towards trusted elements",
             default: "",
         },
     ],
@@ -327,6 +345,20 @@ const RULES: &[Rule] = &[
         roles: Roles::PROXY,
         text: "an authenticated user is asserted with one SIP or SIPS URI",
         proof: Proof::Flow("asserted-identity"),
+    },
+    Rule {
+        section: "3325 6",
+        roles: Roles::UAC,
+        text: "and says so to a proxy that it trusts alone",
+        proof: Proof::Test("core::asserted_identity::tests::who_is_not_trusted_is_told_nothing"),
+    },
+    Rule {
+        section: "5876 4.5",
+        roles: Roles::PROXY,
+        text: "an identity too many, or of another scheme, is not forwarded",
+        proof: Proof::Test(
+            "core::asserted_identity::tests::one_identity_of_each_kind_is_forwarded",
+        ),
     },
     Rule {
         section: "3325 6",

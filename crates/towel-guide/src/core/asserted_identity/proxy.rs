@@ -39,7 +39,7 @@ fn must_hide(settings: &Settings, wish: Wish) -> bool {
 }
 
 /// Whether the element at this URI is trusted.
-fn trusts_hop(settings: &Settings, uri: &[u8]) -> bool {
+pub(super) fn trusts_hop(settings: &Settings, uri: &[u8]) -> bool {
     let uri = NameAddr::parse(uri).map_or(uri, |address| address.uri);
     match Uri::parse(uri) {
         Ok(Uri::Sip(sip)) => {
@@ -107,6 +107,14 @@ pub(super) fn forward(env: &Env<'_>, at: &mut ProxyForward<'_, '_>) -> Verdict {
     let hide = outside && must_hide(settings, wish(&request));
     if there && hide {
         at.draft.remove_all(Name::PAssertedIdentity);
+    } else if there {
+        let expected = super::expected(&request);
+        if expected.len() != request.values(Name::PAssertedIdentity).count() {
+            at.draft.remove_all(Name::PAssertedIdentity);
+            for value in expected {
+                at.draft.append(Name::PAssertedIdentity, value);
+            }
+        }
     }
     if let Some(user) = at.user.filter(|_| {
         settings.assert && !hide && !(there && believed) && may_assert(request.method())

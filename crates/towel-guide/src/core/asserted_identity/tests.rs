@@ -1,6 +1,8 @@
 //! The Trust Domain's boundary from both sides.
 
-use towel_core::contract::{ProxyForward, ProxyResponse, Registry, Roles};
+use towel_core::contract::{
+    Fields, ProxyForward, ProxyResponse, Registry, Roles, Slots, UacRequest,
+};
 use towel_message::{Draft, Name};
 
 use super::{EXTENSION, ID, Trusted};
@@ -142,4 +144,36 @@ fn networks_are_read_and_matched() {
     assert!(holds("192.0.2.7", "192.0.2.7") && !holds("192.0.2.7", "192.0.2.8"));
     assert_eq!(Trusted::parse("10.0.0.0/33"), None);
     assert_eq!(Trusted::parse("name/8"), None);
+}
+
+#[test]
+fn one_identity_of_each_kind_is_forwarded() {
+    let three = "P-Asserted-Identity: <sip:a@example.com>, <tel:+431>, <sips:b@example.com>\n\
+                 P-Asserted-Identity: <http://example.com/>, <tel:+432>";
+    let (asserted, _) = forwarded(&registry(&[]), FRIEND, None, "sip:10.0.0.8", three);
+    assert_eq!(asserted, ["<sip:a@example.com>", "<tel:+431>"]);
+}
+
+#[test]
+fn who_is_not_trusted_is_told_nothing() {
+    let registry = registry(&[("preferred", "<sip:alice@example.com>")]);
+    for (next_hop, told) in [
+        ("sip:10.0.0.8", true),
+        ("sip:peer.example.net:5070;transport=tcp", true),
+        ("sip:198.51.100.7", false),
+        ("sip:example.org", false),
+    ] {
+        let mut fields = Fields::new();
+        let mut at = UacRequest {
+            method: b"MESSAGE",
+            request_uri: &mut b"sip:bob@example.com".to_vec(),
+            fields: &mut fields,
+            contact_parameters: &mut Vec::new(),
+            next_hop: next_hop.as_bytes(),
+            slots: &mut Slots::new(),
+            agent: &mut Slots::new(),
+        };
+        registry.uac_request(registry.woken_for_own_request(), env(), &mut at);
+        assert_eq!(fields.get("P-Preferred-Identity").is_some(), told, "{next_hop}");
+    }
 }

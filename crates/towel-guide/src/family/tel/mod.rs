@@ -88,7 +88,7 @@ impl Behaviour for Tel {
 pub static EXTENSION: Extension = Extension {
     id: "tel",
     title: "Telephone Numbers in the Session Initiation Protocol (SIP): the tel URI",
-    documents: &["RFC 3966", "RFC 3261 section 19.1.6"],
+    documents: &["RFC 3966", "RFC 4694", "RFC 4904", "RFC 3261 section 19.1.6"],
     section: Section::Family,
     category: Category::Standard,
     overview: "A telephone number can be written as an address of its own, without saying which \
@@ -167,6 +167,18 @@ const RULES: &[Rule] = &[
         roles: Roles::PROXY,
         text: "a local number keeps its phone-context, unless that is our own domain",
         proof: Proof::Test("family::tel::tests::local_numbers_keep_their_context"),
+    },
+    Rule {
+        section: "3966 5.4",
+        roles: Roles::PROXY,
+        text: "a number with a mandatory parameter that is not understood is not used",
+        proof: Proof::Test("family::tel::tests::what_cannot_be_resolved"),
+    },
+    Rule {
+        section: "4694 4; 4904 6.2",
+        roles: Roles::PROXY,
+        text: "what says the way to a number does not hide whose it is, and reaches the gateway",
+        proof: Proof::Test("family::tel::tests::ways_are_no_part_of_a_number"),
     },
     Rule {
         section: "3966 5.1.5",

@@ -62,13 +62,28 @@ fn what_cannot_be_resolved() {
     assert_eq!(resolved(&registry(&[]), "tel:+x"), Err(400));
     assert_eq!(resolved(&registry(&[("fewest_digits", "4")]), "tel:+123"), Err(484));
     assert_eq!(resolved(&registry(&[("resolve", "no")]), "tel:+123"), Err(416));
+    assert_eq!(resolved(&registry(&[]), "tel:+123;M-charge=no"), Err(404));
+    assert_eq!(resolved(&registry(&[]), "tel:+123;ext=1;EXT=2"), Err(400));
+}
+
+#[test]
+fn ways_are_no_part_of_a_number() {
+    let registry = registry(&[]);
+    let ported = "tel:+1-201-555-0123;npdi;rn=+1-201-555-0000;tgrp=t1;trunk-context=example.net";
+    let same = Ok("sip:+12015550123@example.com;user=phone".to_owned());
+    assert_eq!(resolved(&registry, ported), same);
+    // Others stay, the extension and the context before the rest (section 3).
+    assert_eq!(
+        resolved(&registry, "tel:863;a=b;phone-context=+1-914;ext=7").as_deref(),
+        Ok("sip:863;ext=7;phone-context=+1-914;a=b@example.com;user=phone")
+    );
 }
 
 #[test]
 fn a_binding_that_is_a_number_goes_to_the_gateway() {
-    let run = |entries: &[(&str, &str)]| {
+    let run = |entries: &[(&str, &str)], number: &str| {
         let registry = registry(entries);
-        let uri = b"tel:+1-201".to_vec();
+        let uri = number.as_bytes().to_vec();
         let mut targets = vec![Candidate { uri, registered: true, ..Candidate::default() }];
         let verdict = request("INVITE", "sip:bob@example.com", "", |message| {
             registry.proxy_targets(
@@ -86,9 +101,12 @@ fn a_binding_that_is_a_number_goes_to_the_gateway() {
         });
         (verdict, targets)
     };
-    let (verdict, targets) = run(&[("gateway", "gw.example.com:5070")]);
+    let gateway = [("gateway", "gw.example.com:5070")];
+    let (verdict, targets) = run(&gateway, "tel:+1-201;npdi");
     assert!(verdict.is_pass());
-    assert_eq!(targets[0].uri, b"sip:+1201@gw.example.com:5070;user=phone");
-    let (verdict, _) = run(&[]);
-    assert!(matches!(verdict, Verdict::Refuse(reply) if reply.status == 404));
+    assert_eq!(targets[0].uri, b"sip:+1201;npdi@gw.example.com:5070;user=phone");
+    for (entries, number) in [(&[][..], "tel:+1-201"), (&gateway, "tel:+1-201;m-charge=no")] {
+        let (verdict, _) = run(entries, number);
+        assert!(matches!(verdict, Verdict::Refuse(reply) if reply.status == 404));
+    }
 }

@@ -64,7 +64,7 @@ impl Behaviour for ServiceRoute {
     /// Section 6.1: the stored route is preloaded into initial requests, in its order.
     fn uac_request(&self, _env: &Env<'_>, at: &mut UacRequest<'_>) -> Verdict {
         if at.method != b"REGISTER"
-            && let Some(Kept(route)) = at.slots.get::<Kept>(ID)
+            && let Some(Kept(route)) = at.agent.get::<Kept>(ID)
         {
             at.fields.push("Route", route.join(&b", "[..]));
         }
@@ -84,9 +84,9 @@ impl Behaviour for ServiceRoute {
             .map(|value| value.bytes.to_vec())
             .collect();
         if at.response.status() < 300 && !route.is_empty() {
-            at.slots.set(ID, Kept(route));
+            at.agent.set(ID, Kept(route));
         } else {
-            at.slots.clear(ID);
+            at.agent.clear(ID);
         }
         Verdict::Pass
     }
@@ -205,7 +205,8 @@ mod tests {
                 response: message,
                 method: b"REGISTER",
                 notes: &mut Vec::new(),
-                slots,
+                slots: &mut Slots::new(),
+                agent: slots,
                 source: crate::testing::from("198.51.100.7:5060"),
             };
             ServiceRoute.uac_response(&env(), &mut at);
@@ -219,7 +220,9 @@ mod tests {
             request_uri: &mut Vec::new(),
             fields: &mut fields,
             contact_parameters: &mut Vec::new(),
-            slots,
+            next_hop: b"sip:192.0.2.1",
+            slots: &mut Slots::new(),
+            agent: slots,
         };
         ServiceRoute.uac_request(&env(), &mut at);
         fields.get("Route").map(<[u8]>::to_vec)

@@ -83,8 +83,10 @@ impl Behaviour for Diagnostics {
             .and_then(|value| value.split(|byte| *byte == b';').next())
             .is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(SIPFRAG.as_bytes()));
         if STATUSES.contains(&at.response.status()) && is_fragment {
-            for via in fragment::vias(at.response.body()) {
-                at.notes.push(format!("went through {via}"));
+            // The way as it was gone: the value at the bottom is that of who sent the request.
+            for (number, via) in fragment::vias(at.response.body()).iter().rev().enumerate() {
+                let did = if number == 0 { "set out from" } else { "went through" };
+                at.notes.push(format!("{did} {via}"));
             }
         }
         Verdict::Pass

@@ -69,6 +69,7 @@ fn a_client_shows_the_hops() {
             method: b"OPTIONS",
             notes: &mut notes,
             slots: &mut Slots::new(),
+            agent: &mut Slots::new(),
             source: crate::testing::from("198.51.100.7:5060"),
         };
         registry.uac_response(registry.woken(&message), env(), &mut at);
@@ -77,7 +78,7 @@ fn a_client_shows_the_hops() {
     let shown = parse(bytes.as_bytes(), notes);
     assert_eq!(
         shown,
-        ["went through p2.example.com (UDP)", "went through p1.example.com:5070 (TCP)"]
+        ["set out from p1.example.com:5070 (TCP)", "went through p2.example.com (UDP)"]
     );
     assert!(response("483 Too Many Hops", "OPTIONS", "", notes).is_empty());
 }

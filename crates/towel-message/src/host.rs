@@ -18,6 +18,11 @@ pub enum Host<'a> {
 impl<'a> Host<'a> {
     /// Reads a host. An IPv6 address has its brackets.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        if bytes.first().is_some_and(u8::is_ascii_digit)
+            && let Some(ip) = v4(bytes)
+        {
+            return Some(Self::V4(ip));
+        }
         if let Some(inner) = bytes.strip_prefix(b"[") {
             return v6(inner.strip_suffix(b"]")?).map(Self::V6);
         }
@@ -77,6 +82,7 @@ impl<'a> Host<'a> {
                 let name = name.strip_suffix(b".").unwrap_or(name);
                 out.extend(name.iter().map(u8::to_ascii_lowercase));
             }
+            Self::V4(ip) => push_ip(out, IpAddr::V4(*ip)),
             other => out.extend_from_slice(other.to_string().as_bytes()),
         }
     }
@@ -113,16 +119,46 @@ impl fmt::Display for Host<'_> {
 
 /// Four numbers of one to three digits; zeros before them mean nothing (RFC 5954 section 3.2).
 fn v4(bytes: &[u8]) -> Option<Ipv4Addr> {
-    let mut octets = [0u8; 4];
-    let mut parts = bytes.split(|b| *b == b'.');
-    for octet in &mut octets {
-        let part = parts.next()?;
-        if part.len() > 3 {
+    let (mut all, mut octet, mut digits, mut dots) = (0u32, 0u32, 0u32, 0u32);
+    if bytes.len() > 15 {
+        return None;
+    }
+    for &byte in bytes {
+        if byte == b'.' {
+            if digits == 0 {
+                return None;
+            }
+            all = all << 8 | octet;
+            (octet, digits, dots) = (0, 0, dots + 1);
+            continue;
+        }
+        let digit = byte.wrapping_sub(b'0');
+        octet = octet * 10 + u32::from(digit);
+        digits += 1;
+        if digit > 9 || octet > 255 || digits > 3 {
             return None;
         }
-        *octet = crate::scan::number(part)?;
     }
-    parts.next().is_none().then(|| Ipv4Addr::from(octets))
+    (dots == 3 && digits > 0).then(|| Ipv4Addr::from_bits(all << 8 | octet))
+}
+
+/// Appends an address as RFC 5952 writes it, without brackets.
+pub(crate) fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, c, d] = ip.octets();
+            for (octet, end) in [(a, b"."), (b, b"."), (c, b".")] {
+                crate::scan::push_number(out, u64::from(octet));
+                out.extend_from_slice(end);
+            }
+            crate::scan::push_number(out, u64::from(d));
+        }
+        IpAddr::V6(ip) => {
+            use std::io::Write;
+            // Writing to a Vec does not fail.
+            let _ = write!(out, "{ip}");
+        }
+    }
 }
 
 /// An IPv6 address without brackets. Three colons before an embedded IPv4 address, which the

@@ -1,9 +1,10 @@
 //! `name-addr` and `addr-spec` with parameters: From, To, Contact, Route and their kin
 //! (RFC 3261 sections 20.10, 20.20, 20.30, 20.34, 20.39).
 
+use crate::params::{One, read_one};
 use crate::scan::{
-    after, is_lws, is_token_char, is_uri_char, number, offset, quoted_len, run, split, trim,
-    trim_end, trim_start,
+    Class, after, between, is_lws, is_token_char, is_uri_char, number, offset, quoted_len, run,
+    skip, split, trim, trim_end, trim_start,
 };
 use crate::{Fault, Params, Span, Uri};
 
@@ -22,6 +23,10 @@ pub struct NameAddr<'a> {
     pub bytes: &'a [u8],
     /// Where it stands in its message.
     pub span: Span,
+    tag: Option<&'a [u8]>,
+    /// The parameters are generic-params, none is there twice, and a tag has a value; else
+    /// [`NameAddr::check`] looks closer.
+    sound: bool,
 }
 
 impl<'a> NameAddr<'a> {
@@ -32,6 +37,49 @@ impl<'a> NameAddr<'a> {
 
     /// Reads one value that stands at `span` of a message.
     pub fn parse_at(bytes: &'a [u8], span: Span) -> Result<Self, Fault> {
+        match Self::read_plain(bytes, span) {
+            Some(address) => Ok(address),
+            None => Self::read_with_care(bytes, span),
+        }
+    }
+
+    /// The form that almost every address has: perhaps a display name, a URI in angle brackets,
+    /// parameters.
+    #[inline]
+    fn read_plain(bytes: &'a [u8], span: Span) -> Option<Self> {
+        let name = match bytes.first()? {
+            b'<' => 0,
+            b'"' => quoted_len(bytes)?,
+            _ => skip(bytes, 0, Class::TOKEN),
+        };
+        let open = skip(bytes, name, Class::LWS);
+        if bytes.get(open) != Some(&b'<') {
+            return None;
+        }
+        let start = open + 1;
+        let end = skip(bytes, start, Class::URI);
+        if start == end || bytes.get(end) != Some(&b'>') {
+            return None;
+        }
+        let params = trim_end(after(bytes, end + 1));
+        let (tag, sound) = match params.first() {
+            None => (None, true),
+            Some(b';') => tag_of(params)?,
+            Some(_) => return None,
+        };
+        Some(Self {
+            display: (name > 0).then(|| between(bytes, 0, name)),
+            uri: between(bytes, start, end),
+            bracketed: true,
+            params: Params::new(params),
+            bytes,
+            span,
+            tag,
+            sound,
+        })
+    }
+
+    fn read_with_care(bytes: &'a [u8], span: Span) -> Result<Self, Fault> {
         let fault = |at: &[u8]| {
             Fault::new(400, "Malformed Address", span.start as usize + offset(bytes, at))
         };
@@ -63,12 +111,14 @@ impl<'a> NameAddr<'a> {
             return Err(fault(params));
         }
         let display = display.map(trim).filter(|d| !d.is_empty());
-        Ok(Self { display, uri, bracketed, params: Params::new(trim_end(params)), bytes, span })
+        let params = Params::new(trim_end(params));
+        let tag = params.value("tag").filter(|tag| !tag.is_empty());
+        Ok(Self { display, uri, bracketed, params, bytes, span, tag, sound: false })
     }
 
     /// The tag.
     pub fn tag(&self) -> Option<&'a [u8]> {
-        self.params.value("tag").filter(|tag| !tag.is_empty())
+        self.tag
     }
 
     /// A parameter: `Some(None)` where it is there without a value.
@@ -101,14 +151,38 @@ impl<'a> NameAddr<'a> {
     /// Whether the parameters are well formed, and the URI where its scheme is known here.
     pub fn check(&self) -> Result<(), Fault> {
         let at = self.span.start as usize;
-        self.params.check().map_err(|f| f.shifted(at))?;
-        if self.params.get("tag").is_some_and(|tag| tag.value.is_none_or(<[u8]>::is_empty)) {
-            return Err(Fault::new(400, "Malformed Tag", at));
+        if !self.sound {
+            self.params.check().map_err(|f| f.shifted(at))?;
+            if self.params.get("tag").is_some_and(|tag| tag.value.is_none_or(<[u8]>::is_empty)) {
+                return Err(Fault::new(400, "Malformed Tag", at));
+            }
         }
         if !self.is_star() {
             self.parse_uri()?;
         }
         Ok(())
+    }
+}
+
+/// The tag among parameters that start with a semicolon, and whether they are sound. None if they
+/// are not generic-params.
+fn tag_of(params: &[u8]) -> Option<(Option<&[u8]>, bool)> {
+    let mut tag = None;
+    let mut count = 0u32;
+    let mut at = 0;
+    loop {
+        match read_one(params, at) {
+            One::Param(param, next) => {
+                at = next;
+                count += 1;
+                if param.name.len() == 3 && param.name.eq_ignore_ascii_case(b"tag") {
+                    tag = tag.or(Some(param.value));
+                }
+            }
+            // Of more than one a repeated one is looked for by whoever checks.
+            One::End => return Some((tag.flatten(), count <= 1 && tag != Some(None))),
+            One::Malformed => return None,
+        }
     }
 }
 
@@ -145,4 +219,37 @@ fn display_name(text: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
         return Some((Some(name), rest));
     }
     Some((None, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// The quick reader takes only what the careful one reads in the same way.
+        #[test]
+        fn both_readers_agree(
+            name in r"(|Bob|Bob B|\x22B \\\x22 b\x22|\x22|a@b|é)( |)",
+            uri in r"<?(sip:a@b|sip:h;lr|sip:a,b@c|tel:\+1|\*|sip:a b|)>?",
+            params in r"( ?; ?(tag|TAG|expires|q|)( ?= ?(a1|\x22a;b\x22|\x22|<|)|)){0,4} ?",
+        ) {
+            let text = format!("{name}{uri}{params}");
+            let bytes = text.as_bytes();
+            let span = Span::new(7, 7 + bytes.len());
+            if let Some(quick) = NameAddr::read_plain(bytes, span) {
+                let careful = NameAddr::read_with_care(bytes, span);
+                prop_assert!(careful.is_ok());
+                if let Ok(careful) = careful {
+                    // The careful one leaves it to whoever checks whether they are sound.
+                    let careful = NameAddr { sound: quick.sound, ..careful };
+                    prop_assert_eq!(format!("{quick:?}"), format!("{careful:?}"));
+                }
+                if quick.sound {
+                    let again = NameAddr { sound: false, ..quick };
+                    prop_assert!(again.check().is_ok() || quick.parse_uri().is_err());
+                }
+            }
+        }
+    }
 }

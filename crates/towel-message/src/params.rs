@@ -2,8 +2,8 @@
 
 use crate::Fault;
 use crate::scan::{
-    after, cut_at, is_lws, is_token_char, is_value_char, offset, quoted_len, run, split, trim,
-    trim_end, trim_start,
+    Class, after, between, cut_at, is_lws, is_token_char, is_value_char, offset, quoted_len, run,
+    skip, split, trim, trim_end, trim_start,
 };
 
 /// Parameters of one value, at most.
@@ -40,7 +40,7 @@ impl<'a> Params<'a> {
 
     /// The parameters in order.
     pub fn iter(&self) -> ParamIter<'a> {
-        ParamIter { rest: trim_start(self.bytes).strip_prefix(b";") }
+        ParamIter { bytes: self.bytes, at: skip(self.bytes, 0, Class::LWS) }
     }
 
     /// The first parameter of a name.
@@ -109,19 +109,90 @@ impl<'a> IntoIterator for Params<'a> {
     }
 }
 
+/// What [`read_one`] found.
+pub(crate) enum One<'a> {
+    /// A parameter, and where the next one's semicolon, or the end, is.
+    Param(Param<'a>, usize),
+    /// There are no more.
+    End,
+    /// Something that is no generic-param.
+    Malformed,
+}
+
+/// Reads the parameter whose semicolon stands at `at`, in one pass over it.
+#[inline]
+pub(crate) fn read_one(bytes: &[u8], at: usize) -> One<'_> {
+    match bytes.get(at) {
+        None => return One::End,
+        Some(b';') => {}
+        Some(_) => return One::Malformed,
+    }
+    let start = skip(bytes, at + 1, Class::LWS);
+    let end = skip(bytes, start, Class::TOKEN);
+    if start == end {
+        return One::Malformed;
+    }
+    let name = between(bytes, start, end);
+    let mut next = skip(bytes, end, Class::LWS);
+    if bytes.get(next) != Some(&b'=') {
+        return match bytes.get(next) {
+            None | Some(b';') => One::Param(Param { name, value: None }, next),
+            Some(_) => One::Malformed,
+        };
+    }
+    let start = skip(bytes, next + 1, Class::LWS);
+    let end = match bytes.get(start) {
+        Some(b'"') => match quoted_len(after(bytes, start)) {
+            Some(len) => start + len,
+            None => return One::Malformed,
+        },
+        _ => skip(bytes, start, Class::VALUE),
+    };
+    if start == end {
+        return One::Malformed;
+    }
+    next = skip(bytes, end, Class::LWS);
+    match bytes.get(next) {
+        None | Some(b';') => {
+            One::Param(Param { name, value: Some(between(bytes, start, end)) }, next)
+        }
+        Some(_) => One::Malformed,
+    }
+}
+
 /// Parameters in order.
 #[derive(Clone, Copy, Debug)]
 pub struct ParamIter<'a> {
-    rest: Option<&'a [u8]>,
+    bytes: &'a [u8],
+    /// Where the semicolon of the next one stands.
+    at: usize,
 }
 
 impl<'a> Iterator for ParamIter<'a> {
     type Item = Param<'a>;
 
     fn next(&mut self) -> Option<Param<'a>> {
+        match read_one(self.bytes, self.at) {
+            One::Param(param, next) => {
+                self.at = next;
+                Some(param)
+            }
+            One::End => None,
+            One::Malformed => self.next_with_care(),
+        }
+    }
+}
+
+impl<'a> ParamIter<'a> {
+    /// Whatever stands between two semicolons, if there is anything.
+    fn next_with_care(&mut self) -> Option<Param<'a>> {
         loop {
-            let (element, more) = cut_at(self.rest?, b';');
-            self.rest = more;
+            let rest = after(self.bytes, self.at).strip_prefix(b";")?;
+            let (element, more) = cut_at(rest, b';');
+            self.at = match more {
+                Some(more) => offset(self.bytes, more).saturating_sub(1),
+                None => self.bytes.len(),
+            };
             let element = trim(element);
             if element.is_empty() {
                 continue;

@@ -153,6 +153,38 @@ pub fn is_word(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|b| is(*b, WORD))
 }
 
+/// A class of bytes, for the readers that go over a value once.
+#[derive(Clone, Copy)]
+pub(crate) struct Class(u16);
+
+impl Class {
+    pub(crate) const TOKEN: Class = Class(TOKEN);
+    pub(crate) const VALUE: Class = Class(VALUE);
+    pub(crate) const LWS: Class = Class(LWS);
+    pub(crate) const USER: Class = Class(USER);
+    pub(crate) const PARAM: Class = Class(PARAMCHAR);
+    pub(crate) const HOST: Class = Class(HOST);
+    pub(crate) const URI: Class = Class(URIC);
+}
+
+/// Where the bytes from `at` on are no longer in a class.
+#[inline]
+pub(crate) fn skip(bytes: &[u8], mut at: usize, class: Class) -> usize {
+    while let Some(byte) = bytes.get(at) {
+        if !is(*byte, class.0) {
+            break;
+        }
+        at += 1;
+    }
+    at
+}
+
+/// The bytes from `start` up to `end`, or none where those do not lie in them.
+#[inline]
+pub(crate) fn between(bytes: &[u8], start: usize, end: usize) -> &[u8] {
+    bytes.get(start..end).unwrap_or(&[])
+}
+
 /// How many bytes from the start are in a class.
 #[inline]
 pub(crate) fn run(bytes: &[u8], class: impl Fn(u8) -> bool) -> usize {
@@ -284,9 +316,19 @@ pub fn unfold(bytes: &[u8], out: &mut Vec<u8>) {
 ///
 /// An unterminated quote or bracket takes everything: the view of the element reports the fault.
 pub fn cut_at(bytes: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
+    debug_assert!(is(separator, MARK));
+    // Most lists have one element, and most elements neither quotes nor brackets: the library's
+    // search looks at many bytes at once.
+    let Some(first) = memchr::memchr(separator, bytes) else { return (bytes, None) };
+    if memchr::memchr2(b'"', b'<', split(bytes, first).0).is_none() {
+        return (split(bytes, first).0, bytes.get(first + 1..));
+    }
+    cut_with_care(bytes, separator)
+}
+
+fn cut_with_care(bytes: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
     let mut at = 0;
     let mut bracket = false;
-    debug_assert!(is(separator, MARK));
     loop {
         at += run(after(bytes, at), |b| !is(b, MARK));
         let Some(&byte) = bytes.get(at) else { return (bytes, None) };

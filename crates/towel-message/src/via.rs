@@ -1,8 +1,11 @@
 //! Via (RFC 3261 section 20.42, RFC 3581).
 
 use crate::host::{host_port, lenient_ip};
-use crate::scan::{after, is_token, number, offset, run, split, trim, trim_end, trim_start};
-use crate::{Fault, Host, Name, Params, Span};
+use crate::params::{One, read_one};
+use crate::scan::{
+    Class, after, between, is_token, number, offset, run, skip, split, trim, trim_end, trim_start,
+};
+use crate::{Fault, Host, Name, Param, Params, Span};
 use std::net::IpAddr;
 
 /// One Via value.
@@ -26,6 +29,75 @@ pub struct Via<'a> {
     pub bytes: &'a [u8],
     /// Where it stands in its message.
     pub span: Span,
+    known: Known<'a>,
+}
+
+/// The parameters that every element reads, found in one pass over them all.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known<'a> {
+    branch: Option<Param<'a>>,
+    received: Option<Param<'a>>,
+    rport: Option<Param<'a>>,
+    maddr: Option<Param<'a>>,
+    ttl: Option<Param<'a>>,
+    /// All of them are generic-params, and none is there twice; else [`Via::check`] looks closer.
+    sound: bool,
+}
+
+/// Parameters of other names among which a repeated one is looked for at once.
+const OTHERS: usize = 4;
+
+impl<'a> Known<'a> {
+    fn read(params: Params<'a>) -> Self {
+        let bytes = params.bytes();
+        let mut known = Self { sound: true, ..Self::default() };
+        let mut others: [&[u8]; OTHERS] = [b""; OTHERS];
+        let mut count = 0;
+        let mut at = skip(bytes, 0, Class::LWS);
+        loop {
+            match read_one(bytes, at) {
+                One::Param(param, next) => {
+                    at = next;
+                    let sound = match known.place(param.name) {
+                        Some(place) => place.replace(param).is_none(),
+                        None => {
+                            let before = others.get(..count).unwrap_or(&[]);
+                            let again = before.iter().any(|n| n.eq_ignore_ascii_case(param.name));
+                            let room = others.get_mut(count).map(|place| *place = param.name);
+                            count += 1;
+                            room.is_some() && !again
+                        }
+                    };
+                    if !sound {
+                        break;
+                    }
+                }
+                One::End => return known,
+                One::Malformed => break,
+            }
+        }
+        // Not as it should be: found as whoever reads one of them would, the first of each name.
+        Self {
+            branch: params.get("branch"),
+            received: params.get("received"),
+            rport: params.get("rport"),
+            maddr: params.get("maddr"),
+            ttl: params.get("ttl"),
+            sound: false,
+        }
+    }
+
+    fn place(&mut self, name: &[u8]) -> Option<&mut Option<Param<'a>>> {
+        let (place, text): (_, &[u8]) = match (name.len(), name.first()? | 0x20) {
+            (6, b'b') => (&mut self.branch, b"branch"),
+            (8, b'r') => (&mut self.received, b"received"),
+            (5, b'r') => (&mut self.rport, b"rport"),
+            (5, b'm') => (&mut self.maddr, b"maddr"),
+            (3, b't') => (&mut self.ttl, b"ttl"),
+            _ => return None,
+        };
+        (name == text || name.eq_ignore_ascii_case(text)).then_some(place)
+    }
 }
 
 /// The start of a branch of RFC 3261 (section 8.1.1.7).
@@ -39,6 +111,51 @@ impl<'a> Via<'a> {
 
     /// Reads one value that stands at `span` of a message.
     pub fn parse_at(bytes: &'a [u8], span: Span) -> Result<Self, Fault> {
+        match Self::read_plain(bytes, span) {
+            Some(via) => Ok(via),
+            None => Self::read_with_care(bytes, span),
+        }
+    }
+
+    /// The form that almost every Via has: `SIP/2.0/`, a transport, one space, sent-by, parameters.
+    #[inline]
+    fn read_plain(bytes: &'a [u8], span: Span) -> Option<Self> {
+        if bytes.first_chunk::<8>()? != b"SIP/2.0/" {
+            return None;
+        }
+        let space = skip(bytes, 8, Class::TOKEN);
+        let start = skip(bytes, space, Class::LWS);
+        let host_end = skip(bytes, start, Class::HOST);
+        if space == 8 || start == space || host_end == start {
+            return None;
+        }
+        let host = Host::parse(between(bytes, start, host_end))?;
+        let mut end = host_end;
+        let mut port = None;
+        if bytes.get(end) == Some(&b':') {
+            end = skip(bytes, end + 1, Class::HOST);
+            port = Some(number(between(bytes, host_end + 1, end))?);
+        }
+        let params = after(bytes, end);
+        if !matches!(params.first(), None | Some(b';')) {
+            return None;
+        }
+        let params = Params::new(params);
+        Some(Self {
+            protocol: between(bytes, 0, 3),
+            version: between(bytes, 4, 7),
+            transport: between(bytes, 8, space),
+            host,
+            port,
+            sent_by: between(bytes, start, end),
+            params,
+            bytes,
+            span,
+            known: Known::read(params),
+        })
+    }
+
+    fn read_with_care(bytes: &'a [u8], span: Span) -> Result<Self, Fault> {
         let fault =
             |at: &[u8]| Fault::malformed(Name::Via, span.start as usize + offset(bytes, at));
         // sent-protocol: three tokens with slashes between, and white space around the slashes.
@@ -62,12 +179,13 @@ impl<'a> Via<'a> {
         let sent_by = trim_end(sent_by);
         let (host, port) = host_port(sent_by).ok_or(fault(sent))?;
         let params = Params::new(params);
-        Ok(Self { protocol, version, transport, host, port, sent_by, params, bytes, span })
+        let known = Known::read(params);
+        Ok(Self { protocol, version, transport, host, port, sent_by, params, bytes, span, known })
     }
 
     /// The branch.
     pub fn branch(&self) -> Option<&'a [u8]> {
-        self.params.value("branch")
+        self.known.branch?.value
     }
 
     /// The branch, if it is one of RFC 3261: the magic cookie (compared without regard to case, as
@@ -81,22 +199,22 @@ impl<'a> Via<'a> {
 
     /// The address in `received`, with or without brackets.
     pub fn received(&self) -> Option<IpAddr> {
-        lenient_ip(self.params.value("received")?)
+        lenient_ip(self.known.received?.value?)
     }
 
     /// Whether `rport` is there, and its value if it has one (RFC 3581 section 3).
     pub fn rport(&self) -> Option<Option<u16>> {
-        self.params.get("rport").map(|p| p.value.and_then(number))
+        self.known.rport.map(|p| p.value.and_then(number))
     }
 
     /// `maddr`.
     pub fn maddr(&self) -> Option<Host<'a>> {
-        Host::parse(self.params.value("maddr")?)
+        Host::parse(self.known.maddr?.value?)
     }
 
     /// `ttl`.
     pub fn ttl(&self) -> Option<u8> {
-        number(self.params.value("ttl")?)
+        number(self.known.ttl?.value?)
     }
 
     /// Whether the transport is this one, without regard to case.
@@ -107,32 +225,21 @@ impl<'a> Via<'a> {
     /// Whether the parameters are well formed too.
     pub fn check(&self) -> Result<(), Fault> {
         let fault = || Fault::malformed(Name::Via, self.span.start as usize);
-        self.params.check().map_err(|_| fault())?;
-        for param in self.params {
-            let Some(value) = param.value else {
-                if ["branch", "received", "maddr", "ttl"]
-                    .iter()
-                    .any(|n| param.name.eq_ignore_ascii_case(n.as_bytes()))
-                {
-                    return Err(fault());
-                }
-                continue;
-            };
-            let named = |name: &str| param.name.eq_ignore_ascii_case(name.as_bytes());
-            let right = if named("ttl") {
-                number::<u8>(value).is_some()
-            } else if named("rport") {
-                number::<u16>(value).is_some()
-            } else if named("maddr") {
-                Host::parse(value).is_some()
-            } else {
-                !named("branch") || !value.starts_with(b"\"")
-            };
-            if !right {
-                return Err(fault());
-            }
+        let Known { branch, received, rport, maddr, ttl, sound } = self.known;
+        if !sound {
+            self.params.check().map_err(|_| fault())?;
         }
-        Ok(())
+        let valued = |param: Option<Param<'a>>, right: fn(&[u8]) -> bool| match param {
+            Some(Param { value: Some(value), .. }) => right(value),
+            Some(Param { value: None, .. }) => false,
+            None => true,
+        };
+        let right = valued(branch, |value| !value.starts_with(b"\""))
+            && valued(received, |_| true)
+            && valued(maddr, |value| Host::parse(value).is_some())
+            && valued(ttl, |value| number::<u8>(value).is_some())
+            && rport.is_none_or(|p| p.value.is_none_or(|value| number::<u16>(value).is_some()));
+        if right { Ok(()) } else { Err(fault()) }
     }
 
     /// Appends the value with `received` and `rport` set as a server sets them (RFC 3261 section
@@ -140,7 +247,7 @@ impl<'a> Via<'a> {
     /// asked for, the port only where it was asked for.
     pub fn write_received(&self, source: core::net::SocketAddr, out: &mut Vec<u8>) {
         let ip = unmapped(source.ip());
-        let asked = self.rport().is_some();
+        let asked = self.known.rport.is_some();
         let same = self.host.ip().is_some_and(|host| unmapped(host) == ip);
         let head = offset(self.bytes, self.params.bytes()).min(self.bytes.len());
         out.extend_from_slice(trim_end(split(self.bytes, head).0));
@@ -159,20 +266,53 @@ impl<'a> Via<'a> {
             }
         }
         if asked || !same {
-            use std::io::Write;
-            // Writing to a Vec does not fail.
-            let _ = write!(out, ";received={ip}");
+            out.extend_from_slice(b";received=");
+            crate::host::push_ip(out, ip);
         }
     }
 
     /// Whether [`Via::write_received`] would change anything.
     pub fn needs_received(&self, source: core::net::SocketAddr) -> bool {
         let same = self.host.ip().is_some_and(|host| unmapped(host) == unmapped(source.ip()));
-        self.rport().is_some() || !same || self.params.has("received")
+        self.known.rport.is_some() || !same || self.known.received.is_some()
     }
 }
 
 /// An IPv4 address that an IPv6 socket shows mapped is the IPv4 address.
 fn unmapped(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// The quick reader takes only what the careful one reads in the same way.
+        #[test]
+        fn both_readers_agree(
+            head in r"(SIP/2\.0/|sip/2\.0/|SIP / 2.0 /|SIP/2.0)(UDP|TCP|tls|)( |  |\t|)",
+            host in r"(h|a\.b|192\.0\.2\.1|1\.2\.3|1\.2\.3\.4\.|\[::1\]|-a|a-|a\.\.b|)(:5060|:|:x|:70000| : 1|)",
+            params in r"( ?; ?(branch|received|rport|maddr|TTL|alias|x|)( ?= ?(z9hG4bKa|1|::1|h|\x22a;b\x22|\x22|<|)|)){0,6}[ ,]?",
+        ) {
+            let text = format!("{head}{host}{params}");
+            let bytes = text.as_bytes();
+            let span = Span::new(7, 7 + bytes.len());
+            if let Some(quick) = Via::read_plain(bytes, span) {
+                let careful = Via::read_with_care(bytes, span);
+                prop_assert_eq!(format!("{:?}", Ok::<_, Fault>(quick)), format!("{careful:?}"));
+            }
+            if let Ok(via) = Via::parse(bytes) {
+                // Nothing that is known differs from what a reader of the parameters finds.
+                prop_assert_eq!(via.branch(), via.params.value("branch"));
+                prop_assert_eq!(via.rport().is_some(), via.params.has("rport"));
+                prop_assert_eq!(via.maddr().is_some(),
+                    via.params.value("maddr").is_some_and(|v| Host::parse(v).is_some()));
+                if via.check().is_ok() {
+                    prop_assert!(via.params.check().is_ok());
+                }
+            }
+        }
+    }
 }

@@ -55,10 +55,13 @@ impl<'a> Uri<'a> {
     /// Reads a URI. The fault is a 400 that tells "Malformed URI"; a scheme that is not known here
     /// is no fault.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Fault> {
-        let (scheme, rest) = scheme(bytes).ok_or(Fault::new(400, "Malformed URI", 0))?;
-        if scheme.eq_ignore_ascii_case(b"sip") {
+        // Nearly all of them.
+        if let [a, b, c, b':', rest @ ..] = bytes
+            && [a | 0x20, b | 0x20, c | 0x20] == *b"sip"
+        {
             return SipUri::parse_rest(bytes, rest, false).map(Self::Sip);
         }
+        let (scheme, rest) = scheme(bytes).ok_or(Fault::new(400, "Malformed URI", 0))?;
         if scheme.eq_ignore_ascii_case(b"sips") {
             return SipUri::parse_rest(bytes, rest, true).map(Self::Sip);
         }

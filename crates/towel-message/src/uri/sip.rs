@@ -2,7 +2,10 @@
 
 use super::escape::{is_escaped_text, unescaped_eq};
 use crate::host::host_port;
-use crate::scan::{after, is_hnv_char, is_param_char, is_password_char, is_user_char, split};
+use crate::scan::{
+    Class, after, between, is_hnv_char, is_param_char, is_password_char, is_user_char, number,
+    skip, split,
+};
 use crate::{Fault, Host, Method};
 
 /// A sip or sips URI.
@@ -50,6 +53,65 @@ impl<'a> SipUri<'a> {
     }
 
     pub(crate) fn parse_rest(bytes: &'a [u8], rest: &'a [u8], secure: bool) -> Result<Self, Fault> {
+        match Self::read_plain(bytes, rest, secure) {
+            Some(uri) => Ok(uri),
+            None => Self::read_with_care(bytes, rest, secure),
+        }
+    }
+
+    /// The form that almost every URI has: no password, no escapes, no headers, no IPv6 address.
+    #[inline]
+    fn read_plain(bytes: &'a [u8], rest: &'a [u8], secure: bool) -> Option<Self> {
+        let at = skip(rest, 0, Class::USER);
+        let (user, start) = match rest.get(at) {
+            Some(b'@') if at > 0 => (Some(between(rest, 0, at)), at + 1),
+            // A port may follow, or a password.
+            Some(b':') if memchr::memchr(b'@', rest).is_none() => (None, 0),
+            None => (None, 0),
+            Some(_) => return None,
+        };
+        let host_end = skip(rest, start, Class::HOST);
+        let mut end = host_end;
+        let mut port = None;
+        if rest.get(end) == Some(&b':') {
+            end = skip(rest, end + 1, Class::HOST);
+            port = Some(number(between(rest, host_end + 1, end))?);
+        }
+        let params = after(rest, end);
+        // Each parameter, with one pass over them all.
+        let mut next = 0;
+        let mut count = 0;
+        while next < params.len() {
+            if params.get(next) != Some(&b';') || count == crate::limits::MAX_PARAMS {
+                return None;
+            }
+            let name = skip(params, next + 1, Class::PARAM);
+            if name == next + 1 {
+                return None;
+            }
+            next = name;
+            if params.get(name) == Some(&b'=') {
+                next = skip(params, name + 1, Class::PARAM);
+                if next == name + 1 {
+                    return None;
+                }
+            }
+            count += 1;
+        }
+        Some(Self {
+            secure,
+            user,
+            password: None,
+            host: Host::parse(between(rest, start, host_end))?,
+            port,
+            host_port: between(rest, start, end),
+            params: UriParams { bytes: params },
+            headers: UriHeaders::default(),
+            bytes,
+        })
+    }
+
+    fn read_with_care(bytes: &'a [u8], rest: &'a [u8], secure: bool) -> Result<Self, Fault> {
         let fault = |at: &[u8]| Fault::new(400, "Malformed URI", crate::scan::offset(bytes, at));
         // A user part may hold ';' and '?', but no '@' that is not escaped; neither may parameters
         // and headers. So the first '@' ends the user information.
@@ -220,4 +282,28 @@ fn elements(bytes: &[u8], separator: u8) -> impl Iterator<Item = (&[u8], Option<
             None => (element, None),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// The quick reader takes only what the careful one reads in the same way.
+        #[test]
+        fn both_readers_agree(
+            user in r"(|a|a;b|a%41|\+1-2|a:b|a:|a b|é|a@b)(@|)",
+            host in r"(h|a\.b|192\.0\.2\.1|1\.2\.3|\[::1\]|-a|a-|a\.\.b|a_b|)(:5060|:|:x|:70000|)",
+            params in r"(;(lr|transport|x%41|é|)(=(tcp|a%42|[a]|\x22a\x22|)|)){0,4}(\?a=b|\?|)",
+        ) {
+            let text = format!("sip:{user}{host}{params}");
+            let bytes = text.as_bytes();
+            let rest = after(bytes, 4);
+            if let Some(quick) = SipUri::read_plain(bytes, rest, false) {
+                let careful = SipUri::read_with_care(bytes, rest, false);
+                prop_assert_eq!(format!("{:?}", Ok::<_, Fault>(quick)), format!("{careful:?}"));
+            }
+        }
+    }
 }

@@ -1,0 +1,23 @@
+//! What SIP costs: the whole server without its driver, taken through the work that the figures in
+//! `docs/numbers.md` are about, one unit at a time. The counts of instructions that come of it are
+//! the same in every run, so a budget can be held to a few percent.
+
+pub mod parts;
+pub mod peer;
+pub mod rig;
+pub mod work;
+
+use towel_core::io::{Input, Machine, Now, Outbox};
+
+/// Hands one input to a machine. All that is counted happens below this call, so it must not be
+/// merged into its caller: valgrind is told to collect between its entry and its return.
+#[inline(never)]
+pub fn measured<M: Machine>(machine: &mut M, now: Now, input: Input<'_>, out: &mut Outbox) {
+    machine.handle(now, input, out);
+}
+
+/// Runs a part of the work on its own, counted in the same way.
+#[inline(never)]
+pub fn measured_part<T>(part: impl FnOnce() -> T) -> T {
+    std::hint::black_box(part())
+}

@@ -5,7 +5,7 @@ use towel_core::contract::check::Weight;
 use towel_core::contract::{Cell, Roles};
 
 use super::*;
-use crate::testing::{request, response};
+use crate::testing::{parse, request, response, text};
 
 #[test]
 fn every_entry_is_listed_once() {
@@ -49,7 +49,8 @@ fn what_a_server_says_of_itself_is_computed() {
     let registry = server();
     assert_eq!(registry.allow(), "CANCEL, OPTIONS, REGISTER");
     assert_eq!(registry.supported(), "path, pref");
-    assert_eq!((registry.accept(), registry.allow_events()), ("application/sdp", ""));
+    assert_eq!(registry.accept(), "application/sdp, multipart/mixed, multipart/alternative");
+    assert_eq!(registry.allow_events(), "");
     assert_eq!(registry.accept_encoding(), "identity");
     request("INVITE", "sip:example.com", "Require: path, x\nProxy-Require: y", |message| {
         use towel_core::contract::Verdict::Refuse;
@@ -65,6 +66,95 @@ fn what_a_server_says_of_itself_is_computed() {
         let Refuse(reply) = registry.check_event(&message) else { panic!("no 489") };
         assert_eq!(reply.status, 489);
     });
+}
+
+#[test]
+fn what_a_body_must_be_for_a_server_to_take_it() {
+    use towel_core::contract::Verdict::{Discard, Pass, Refuse};
+    let registry = server();
+    let verdict = |head: &str, body: &str| {
+        let bytes = text("OPTIONS sip:example.com SIP/2.0", "OPTIONS", head);
+        let length = format!("Content-Length: {}\r\n\r\n{body}", body.len());
+        let whole = String::from_utf8_lossy(&bytes).replace("Content-Length: 0\r\n\r\n", &length);
+        parse(whole.as_bytes(), |message| match registry.check_body(&message) {
+            Pass => "200".to_owned(),
+            Discard => "nothing".to_owned(),
+            Refuse(reply) => {
+                let told = ["Accept", "Accept-Encoding", "Accept-Language"]
+                    .into_iter()
+                    .find(|name| reply.fields.get(name).is_some());
+                format!("{} {}", reply.status, told.unwrap_or("-"))
+            }
+        })
+    };
+    let sdp = "Content-Type: application/sdp";
+    for (more, outcome) in [
+        ("", "200"),
+        ("Content-Language: en", "200"),
+        ("Content-Language: en-GB, EN", "200"),
+        ("Content-Language: fr", "415 Accept-Language"),
+        ("Content-Language: en, vogon", "415 Accept-Language"),
+        ("Content-Encoding: identity", "200"),
+        ("e: gzip", "415 Accept-Encoding"),
+        ("Content-Disposition: session", "200"),
+        ("Content-Disposition: poetry", "415 Accept"),
+        ("Content-Disposition: poetry;handling=required", "415 Accept"),
+        ("Content-Disposition: poetry;handling=optional", "200"),
+        ("Content-Disposition: session\r\nContent-Disposition: session", "400 -"),
+        ("c: application/sdp", "400 -"),
+    ] {
+        let head = if more.is_empty() { sdp.to_owned() } else { format!("{sdp}\r\n{more}") };
+        assert_eq!(verdict(&head, "v=0"), outcome, "{more}");
+        assert_eq!(verdict(&head, ""), "200", "no body: {more}");
+    }
+    for (kind, outcome) in [
+        ("Application/SDP ; charset=utf-8", "200"),
+        ("text/plain", "415 Accept"),
+        ("application", "415 Accept"),
+        ("", "415 Accept"),
+        ("multipart/mixed", "400 -"),
+        ("multipart/mixed;boundary=other", "400 -"),
+        ("multipart/signed;boundary=b", "415 Accept"),
+    ] {
+        let body = "--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b--\r\n";
+        assert_eq!(verdict(&format!("Content-Type: {kind}"), body), outcome, "{kind}");
+    }
+    let parts = |subtype: &str, parts: &[&str]| {
+        let mut body = String::new();
+        for part in parts {
+            body += &format!("--b\r\n{part}\r\n");
+        }
+        verdict(&format!("Content-Type: multipart/{subtype};boundary=b"), &(body + "--b--\r\n"))
+    };
+    let known = "Content-Type: application/sdp\r\n\r\nv=0";
+    let strange = "Content-Type: text/vogon\r\n\r\nO freddled";
+    let passed_over = "Content-Type: text/vogon\r\nContent-Disposition: \
+                       render;handling=optional\r\n\r\nO freddled";
+    let nested = "Content-Type: multipart/alternative;boundary=\"c d\"\r\n\r\n--c d\r\n\
+                  Content-Type: text/vogon\r\n\r\nO\r\n--c d\r\n\
+                  Content-Type: application/sdp\r\n\r\nv=0\r\n--c d--";
+    for (subtype, list, outcome) in [
+        ("mixed", &[known][..], "200"),
+        ("mixed", &[known, known], "200"),
+        ("mixed", &[known, strange], "415 Accept"),
+        ("mixed", &[passed_over, known], "200"),
+        ("mixed", &[nested], "200"),
+        ("alternative", &[strange, known], "200"),
+        ("alternative", &[strange, strange], "415 Accept"),
+        ("alternative", &[known, nested], "200"),
+        ("mixed", &[""], "415 Accept"),
+    ] {
+        assert_eq!(parts(subtype, list), outcome, "{subtype} {list:?}");
+    }
+    // Parts in parts without end, and parts without number.
+    let mut deep = known.to_owned();
+    for level in 0..50 {
+        deep = format!(
+            "Content-Type: multipart/mixed;boundary=x{level}\r\n\r\n--x{level}\r\n{deep}\r\n--x{level}--"
+        );
+    }
+    assert_eq!(parts("mixed", &[&deep]), "415 Accept");
+    assert_eq!(parts("mixed", &[known; 1000]), "415 Accept");
 }
 
 #[test]

@@ -98,9 +98,12 @@ impl<'o> ResponseWriter<'o> {
         let Some(field) = request.first(Name::To) else { return };
         self.out.extend_from_slice(b"To: ");
         self.out.extend_from_slice(field.value);
-        // A 100 may go without a tag (section 8.2.6.2); a malformed To gets none, as it may be inside
-        // an open quote.
-        let untagged = request.to().is_ok_and(|to| to.params.get("tag").is_none());
+        // A 100 may go without a tag (section 8.2.6.2). A malformed To gets one as well, for whoever
+        // reads more into it than we do, unless there is something in it that looks like one.
+        let untagged = match request.to() {
+            Ok(to) => to.params.get("tag").is_none(),
+            Err(_) => !field.value.is_empty() && !seems_tagged(field.value),
+        };
         if let Some(tag) = tag.filter(|_| untagged && status != 100) {
             self.out.extend_from_slice(b";tag=");
             self.out.extend_from_slice(tag);
@@ -136,6 +139,14 @@ impl<'o> ResponseWriter<'o> {
         self.field(Name::ContentType, kind);
         write_end(self.out, body);
     }
+}
+
+/// Whether `tag` follows a semicolon anywhere.
+fn seems_tagged(value: &[u8]) -> bool {
+    value.split(|byte| *byte == b';').skip(1).any(|parameter| {
+        let start = parameter.trim_ascii_start().get(..3);
+        start.is_some_and(|start| start.eq_ignore_ascii_case(b"tag"))
+    })
 }
 
 fn write_field(out: &mut Vec<u8>, name: FieldName<'_>, value: &[u8]) {

@@ -207,6 +207,13 @@ fn scan(bytes: &[u8], progress: &mut Progress, limits: &Limits) -> Next {
     let found = memmem::find(crate::scan::after(bytes, from), b"\r\n\r\n");
     let Some(head) = found.map(|at| from + at + 4) else {
         progress.scanned = bytes.len();
+        // An empty line without its CR ends no head (section 7): whoever sent it waits for an answer
+        // to what will never be a message.
+        let rest = crate::scan::after(bytes, from);
+        let bare = memmem::find(rest, b"\n\n").into_iter().chain(memmem::find(rest, b"\n\r\n"));
+        if let Some(at) = bare.min() {
+            return Next::Broken(from + at + 1, Fault::new(400, "Line End without CR", from + at));
+        }
         if bytes.len() > limits.max_head {
             return Next::Broken(bytes.len(), Fault::new(513, "Header Fields Too Large", 0));
         }

@@ -7,6 +7,9 @@ use memchr::{memchr, memchr_iter, memrchr};
 /// Header fields that an index holds without an allocation.
 const FIXED: usize = 48;
 
+/// What is copied into an answer (RFC 3261 section 8.2.6.2).
+const ANSWERED: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
+
 /// One header field: its lines from `start` to `end`, and what is in them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Slot {
@@ -286,7 +289,11 @@ impl Index {
         }
         if self.len >= limits.max_fields {
             self.note(Fault::new(513, "Too Many Header Fields", start));
-            return;
+            // What an answer is made of is looked for to the end.
+            let needed = known.is_some_and(|name| ANSWERED.contains(&name));
+            if !needed || known.is_some_and(|name| self.present & name.bit() != 0) {
+                return;
+            }
         }
         let after_colon = after(rest, colon + 1);
         let value = trim(after_colon);

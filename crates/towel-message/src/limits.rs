@@ -34,4 +34,4 @@ impl Default for Limits {
 }
 
 /// Parameters of one header field value or one URI, at most.
-pub(crate) const MAX_PARAMS: usize = 32;
+pub(crate) const MAX_PARAMS: usize = 128;

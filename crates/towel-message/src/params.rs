@@ -6,8 +6,11 @@ use crate::scan::{
     skip, split, trim, trim_end, trim_start,
 };
 
-/// Parameters of one value, at most.
-const MAX_PARAMS: usize = 32;
+use crate::limits::MAX_PARAMS;
+
+/// Names that are remembered while looking for one that is repeated; beyond them each name is held
+/// against all before it.
+const REMEMBERED: usize = 32;
 
 /// One parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +66,7 @@ impl<'a> Params<'a> {
     pub fn check(&self) -> Result<(), Fault> {
         let fault = |at| Fault::new(400, "Malformed Parameter", at);
         let mut rest = trim_start(self.bytes);
-        let mut names: [&[u8]; MAX_PARAMS] = [&[]; MAX_PARAMS];
+        let mut names: [&[u8]; REMEMBERED] = [&[]; REMEMBERED];
         let mut count = 0usize;
         while !rest.is_empty() {
             let at = offset(self.bytes, rest);
@@ -85,15 +88,20 @@ impl<'a> Params<'a> {
                 }
                 tail = trim_start(after(value, len));
             }
-            let before = names.get(..count).unwrap_or(&[]);
-            if before.iter().any(|n| n.eq_ignore_ascii_case(name)) {
+            let repeated = match names.get(..count) {
+                Some(before) => before.iter().any(|n| n.eq_ignore_ascii_case(name)),
+                None => self.iter().take(count).any(|p| p.name.eq_ignore_ascii_case(name)),
+            };
+            if repeated {
                 return Err(Fault::new(400, "Repeated Parameter", at));
             }
-            match names.get_mut(count) {
-                Some(place) => *place = name,
-                None => return Err(Fault::new(400, "Too Many Parameters", at)),
+            if let Some(place) = names.get_mut(count) {
+                *place = name;
             }
             count += 1;
+            if count > MAX_PARAMS {
+                return Err(Fault::new(400, "Too Many Parameters", at));
+            }
             rest = tail;
         }
         Ok(())
@@ -202,5 +210,21 @@ impl<'a> ParamIter<'a> {
             let value = trim_start(rest).strip_prefix(b"=").map(|v| trim_end(trim_start(v)));
             return Some(Param { name, value });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_parameters_are_read_and_none_of_them_twice() {
+        let many = |count: usize| (0..count).map(|n| format!(";p{n}=v")).collect::<String>();
+        let check = |text: String| Params::new(text.as_bytes()).check().map_err(|f| f.reason);
+        assert_eq!(check(many(MAX_PARAMS)), Ok(()));
+        assert_eq!(check(many(MAX_PARAMS + 1)), Err("Too Many Parameters"));
+        assert_eq!(check(many(20) + ";P7"), Err("Repeated Parameter"));
+        assert_eq!(check(many(100) + ";P7"), Err("Repeated Parameter"));
+        assert_eq!(check(many(100) + ";p99=x"), Err("Repeated Parameter"));
     }
 }

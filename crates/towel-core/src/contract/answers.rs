@@ -14,8 +14,9 @@ pub(super) struct Computed {
     methods: Vec<&'static str>,
     options: Vec<&'static str>,
     proxy_options: Vec<&'static str>,
-    bodies: Vec<&'static str>,
-    encodings: Vec<&'static str>,
+    pub(super) bodies: Vec<&'static str>,
+    pub(super) encodings: Vec<&'static str>,
+    pub(super) dispositions: Vec<&'static str>,
     packages: Vec<&'static str>,
     allow: String,
     supported: String,
@@ -56,12 +57,17 @@ impl Computed {
         let ends: Vec<Role> = roles.iter().filter(|role| *role != Role::Proxy).collect();
         let options = tags(Roles::of(&ends));
         let proxy_options = tags(Roles::PROXY);
-        let bodies = once(
+        let mut bodies = once(
             all()
                 .flat_map(|extension| extension.bodies)
                 .filter(|body| body.accepted_by.meets(roles))
                 .map(|body| body.media_type),
         );
+        // Whoever understands a body understands one of several parts (RFC 5621 section 3.1).
+        if !bodies.is_empty() {
+            bodies.extend(["multipart/mixed", "multipart/alternative"]);
+        }
+        let dispositions = once(all().flat_map(|extension| extension.dispositions).copied());
         let mut encodings = vec!["identity"];
         encodings.extend(all().flat_map(|extension| extension.encodings));
         let packages = once(
@@ -81,6 +87,7 @@ impl Computed {
             proxy_options,
             bodies,
             encodings,
+            dispositions,
             packages,
         }
     }
@@ -108,7 +115,7 @@ impl Registry {
         &self.answers.accept_encoding
     }
 
-    /// The value of Accept-Language: we speak English and refuse nobody for speaking otherwise.
+    /// The value of Accept-Language: we speak English.
     pub fn accept_language(&self) -> &'static str {
         "en"
     }
@@ -123,12 +130,11 @@ impl Registry {
         self.answers.methods.iter().any(|have| have.as_bytes() == method)
     }
 
-    /// The tags in `name` that are not supported, ready for Unsupported.
-    fn unsupported(message: &Message<'_>, name: Name, known: &[&str]) -> Option<Reply> {
+    /// Adds the tags in `name` that are not supported to `missing`, ready for Unsupported.
+    fn unsupported(message: &Message<'_>, name: Name, known: &[&str], missing: &mut Vec<u8>) {
         if message.present() & name.bit() == 0 {
-            return None;
+            return;
         }
-        let mut missing: Vec<u8> = Vec::new();
         for tag in message.values(name).map(|value| value.bytes.trim_ascii()) {
             if tag.is_empty() || known.iter().any(|have| have.as_bytes().eq_ignore_ascii_case(tag))
             {
@@ -139,15 +145,32 @@ impl Registry {
             }
             missing.extend_from_slice(tag);
         }
-        (!missing.is_empty()).then(|| Reply::new(420, "Bad Extension").with("Unsupported", missing))
+    }
+
+    fn bad_extension(missing: Vec<u8>) -> Verdict {
+        if missing.is_empty() {
+            return Verdict::Pass;
+        }
+        Verdict::reply(Reply::new(420, "Bad Extension").with("Unsupported", missing))
     }
 
     /// RFC 3261 section 16.3 item 5: a 420 if Proxy-Require names a tag that we do not support.
     pub fn check_proxy_require(&self, message: &Message<'_>) -> Verdict {
-        match Self::unsupported(message, Name::ProxyRequire, &self.answers.proxy_options) {
-            Some(reply) => Verdict::reply(reply),
-            None => Verdict::Pass,
+        let mut missing = Vec::new();
+        Self::unsupported(message, Name::ProxyRequire, &self.answers.proxy_options, &mut missing);
+        Self::bad_extension(missing)
+    }
+
+    /// Both of them, for a request to the server itself, which is then proxy and UAS in one: who
+    /// asked for too much is told all of it at once (RFC 4475 section 3.3.5).
+    pub fn check_all_required(&self, message: &Message<'_>) -> Verdict {
+        if matches!(message.method().as_bytes(), b"CANCEL" | b"ACK") {
+            return Verdict::Pass;
         }
+        let (mut missing, answers) = (Vec::new(), &self.answers);
+        Self::unsupported(message, Name::Require, &answers.options, &mut missing);
+        Self::unsupported(message, Name::ProxyRequire, &answers.proxy_options, &mut missing);
+        Self::bad_extension(missing)
     }
 
     /// RFC 3261 section 8.2.2.3: a 420 if Require names a tag that we do not support. CANCEL
@@ -156,10 +179,9 @@ impl Registry {
         if matches!(message.method().as_bytes(), b"CANCEL" | b"ACK") {
             return Verdict::Pass;
         }
-        match Self::unsupported(message, Name::Require, &self.answers.options) {
-            Some(reply) => Verdict::reply(reply),
-            None => Verdict::Pass,
-        }
+        let mut missing = Vec::new();
+        Self::unsupported(message, Name::Require, &self.answers.options, &mut missing);
+        Self::bad_extension(missing)
     }
 
     /// RFC 3261 section 8.2.1: a 405 with Allow if we do not answer the method ourselves.
@@ -168,38 +190,6 @@ impl Registry {
             return Verdict::Pass;
         }
         Verdict::reply(Reply::new(405, "Method Not Allowed").with("Allow", self.allow()))
-    }
-
-    /// RFC 3261 section 8.2.3: a 415 if there is a body whose type, coding or language we do
-    /// not understand and which is not marked optional (section 20.11).
-    pub fn check_body(&self, message: &Message<'_>) -> Verdict {
-        if message.body().is_empty() || optional_body(message) {
-            return Verdict::Pass;
-        }
-        let media_type = message
-            .first(Name::ContentType)
-            .and_then(|field| field.value.split(|byte| *byte == b';').next())
-            .map(<[u8]>::trim_ascii);
-        let known = |list: &[&str], have: &[u8]| {
-            list.iter().any(|one| one.as_bytes().eq_ignore_ascii_case(have))
-        };
-        // The section speaks of a type that is indicated: where there is none, there is nothing to
-        // refuse.
-        if media_type.is_some_and(|media_type| !known(&self.answers.bodies, media_type)) {
-            return Verdict::reply(
-                Reply::new(415, "Unsupported Media Type").with("Accept", self.accept()),
-            );
-        }
-        let strange = message
-            .values(Name::ContentEncoding)
-            .any(|coding| !known(&self.answers.encodings, coding.bytes.trim_ascii()));
-        if strange {
-            return Verdict::reply(
-                Reply::new(415, "Unsupported Media Type")
-                    .with("Accept-Encoding", self.accept_encoding()),
-            );
-        }
-        Verdict::Pass
     }
 
     /// RFC 6665 section 4.1.2.4: a 489 with Allow-Events for a package that is not served.
@@ -215,15 +205,4 @@ impl Registry {
         }
         Verdict::reply(Reply::new(489, "Bad Event").with("Allow-Events", self.allow_events()))
     }
-}
-
-/// Whether Content-Disposition says `handling=optional`.
-fn optional_body(message: &Message<'_>) -> bool {
-    message.first(Name::ContentDisposition).is_some_and(|field| {
-        field.value.split(|byte| *byte == b';').skip(1).any(|parameter| {
-            let mut halves = parameter.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
-            halves.next().is_some_and(|name| name.eq_ignore_ascii_case(b"handling"))
-                && halves.next().is_some_and(|value| value.eq_ignore_ascii_case(b"optional"))
-        })
-    })
 }

@@ -12,6 +12,7 @@
 mod answers;
 pub mod audit;
 mod behaviour;
+mod bodies;
 pub mod check;
 mod contexts;
 mod declaration;

@@ -56,8 +56,12 @@ impl Server {
                 return Course::Reply(Reply::new(482, "Loop Detected"));
             }
         }
-        // 16.3 step 5; a redirect server ignores what it does not understand (section 8.3).
-        if !redirects && let Verdict::Refuse(reply) = self.registry.check_proxy_require(&message) {
+        // 16.3 step 5; a redirect server ignores what it does not understand (section 8.3). What is
+        // for the server itself is asked about it in its place among the questions of section 8.2.
+        if !redirects
+            && !itself
+            && let Verdict::Refuse(reply) = self.registry.check_proxy_require(&message)
+        {
             return Course::Reply(*reply);
         }
         let mut stage = ProxyValidate { request: message, source: received.flow };
@@ -67,10 +71,6 @@ impl Server {
             return Course::Reply(*reply);
         }
         if itself {
-            // A UAS asks whether it has the request already (8.2.2.2), a proxy must not (16.3).
-            if self.merged.is_merged(now.at, &message, &received.via) {
-                return Course::Reply(Reply::new(482, "Loop Detected"));
-            }
             return Course::Reply(self.answer_itself(now, received, woken));
         }
         if self.draining && message.to_tag().is_none() && !visits.spiral {

@@ -51,12 +51,8 @@ impl Server {
     ) {
         let message = received.message;
         // Step 2, and what section 16.3 asks of every request.
-        for verdict in
-            [self.registry.check_proxy_require(&message), self.registry.check_require(&message)]
-        {
-            if let Verdict::Refuse(reply) = verdict {
-                return self.send_reply(stack, now, out, received, *reply, woken);
-            }
+        if let Verdict::Refuse(reply) = self.registry.check_all_required(&message) {
+            return self.send_reply(stack, now, out, received, *reply, woken);
         }
         // Step 3.
         let trusted =

@@ -3,7 +3,7 @@
 use towel_message::{Fault, Method, Name};
 
 use super::element::Server;
-use super::{targets, uas};
+use super::{Mode, targets, uas};
 use crate::auth::Kind;
 use crate::contract::{Fields, ProxyReply, Reply, Slots, UasRequest, UasResponse, Verdict, Woken};
 use crate::io::{Level, Now, Outbox};
@@ -54,7 +54,9 @@ impl Server {
                 return *reply;
             }
         }
-        let mut reply = uas::answer(&self.registry, &received.message);
+        let proxies = self.settings.server.mode != Mode::Redirect;
+        let merged = || self.merged.is_merged(now.at, &received.message, &received.via);
+        let mut reply = uas::answer(&self.registry, &received.message, proxies, merged);
         if !woken.is_empty() {
             let mut stage = UasResponse {
                 request: received.message,

@@ -5,8 +5,14 @@ use towel_message::{Message, Method};
 
 use crate::contract::{Registry, Reply, Verdict};
 
-/// The answer to a request for the server itself, in the order of section 8.2.
-pub(super) fn answer(registry: &Registry, message: &Message<'_>) -> Reply {
+/// The answer to a request for the server itself, in the order of section 8.2. `merged` says whether
+/// the request has come before by another way; `proxies` whether we are a proxy besides.
+pub(super) fn answer(
+    registry: &Registry,
+    message: &Message<'_>,
+    proxies: bool,
+    merged: impl FnOnce() -> bool,
+) -> Reply {
     let method = message.method();
     let name = method.as_bytes();
     // Section 8.2.1. A method that nobody here has heard of is not implemented (section 21.5.2; RFC
@@ -21,7 +27,16 @@ pub(super) fn answer(registry: &Registry, message: &Message<'_>) -> Reply {
     if !registry.allows(name) {
         return not_allowed(registry);
     }
-    for verdict in [registry.check_require(message), registry.check_body(message)] {
+    // Section 8.2.2.2, which a proxy must not ask (16.3).
+    if merged() {
+        return Reply::new(482, "Loop Detected");
+    }
+    let required = if proxies {
+        registry.check_all_required(message)
+    } else {
+        registry.check_require(message)
+    };
+    for verdict in [required, registry.check_body(message)] {
         if let Verdict::Refuse(reply) = verdict {
             return *reply;
         }

@@ -122,3 +122,44 @@ fn a_lone_line_end_is_not_repeated() {
     assert!(text.contains("\r\nCall-ID: 7 X-Injected: 1\r\n"), "{text:?}");
     assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "{text:?}");
 }
+
+#[test]
+fn what_is_answered_has_all_that_an_answer_needs() {
+    let answer = |to: &str, before: &str| {
+        let text = format!(
+            "OPTIONS sip:b@b.example SIP/2.0\r\n{before}v: SIP/2.0/UDP a.example\r\nf: <sip:a@a.example>;tag=1\r\n\
+             {to}i: 1\r\nCSeq: 1 OPTIONS\r\n\r\n"
+        );
+        let mut index = Index::new();
+        let request =
+            Message::parse(text.as_bytes(), &mut index, &Limits::default()).expect("a request");
+        let fault = check(&request).expect_err("a fault");
+        let mut out = Vec::new();
+        ResponseBuilder::to_fault(&request, &fault).to_tag(b"x").write(&mut out);
+        String::from_utf8(out).expect("text")
+    };
+    // A To that cannot be read has a tag all the same, but never a second one.
+    for (to, tags) in [
+        ("\"Open <sip:b@b.example>", 1),
+        ("< sip:b@b.example >", 1),
+        ("<sip:b@b.example> junk", 1),
+        ("< sip:b@b.example >; TAG = y", 0),
+        ("<sip:b@b.example>;;tag=y", 0),
+        ("", 0),
+    ] {
+        let response = answer(&format!("To: {to}\r\n"), "");
+        assert!(response.starts_with("SIP/2.0 400 Malformed To"), "{response}");
+        assert_eq!(response.matches(";tag=x\r\n").count(), tags, "{response}");
+    }
+    // Behind more header fields than are looked at stands what is needed.
+    let response = answer("To: <sip:b@b.example>\r\n", &"X: y\r\n".repeat(300));
+    assert!(response.starts_with("SIP/2.0 513"), "{response}");
+    for line in ["Via: SIP/2.0/UDP a.example", "From: <sip:a@a.example>;tag=1", "Call-ID: 1"] {
+        assert_eq!(response.matches(line).count(), 1, "{line}: {response}");
+    }
+    assert!(response.contains("To: <sip:b@b.example>;tag=x\r\n"), "{response}");
+    assert!(response.contains("CSeq: 1 OPTIONS\r\n"), "{response}");
+    let vias =
+        format!("v: SIP/2.0/UDP z.example\r\n{}", "v: SIP/2.0/UDP y.example\r\n".repeat(300));
+    assert!(answer("To: <sip:b@b.example>\r\n", &vias).contains("Call-ID: 1\r\n"));
+}

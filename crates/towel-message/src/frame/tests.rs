@@ -104,3 +104,15 @@ fn a_websocket_message_is_one_message() {
     assert_eq!(websocket(b"\r\n\r\n"), Framed::Ping);
     assert_eq!(websocket(b"INVITE"), Framed::Message(b"INVITE"));
 }
+
+#[test]
+fn a_head_that_ends_in_bare_line_feeds_is_told_and_not_waited_for() {
+    let one = "MESSAGE sip:a@b.example SIP/2.0\nl: 5\n";
+    for (end, at) in [("\n", 36), ("\r\n", 36), ("X: y\r\n\n", 42)] {
+        let expected = format!("400 Line End without CR (at byte {at})");
+        assert_eq!(framed(&format!("{one}{end}")), [&*expected], "{end:?}");
+    }
+    // In a body it is nobody's business.
+    let body = message("\n\n\n\r\n");
+    assert_eq!(framed(&format!("{body}{body}")), [&*body, &*body]);
+}

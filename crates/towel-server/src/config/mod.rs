@@ -151,7 +151,12 @@ fn check(reading: &mut Reading<'_>, config: &mut Config) {
         );
     }
     if config.timers.t1 > config.timers.t2 {
-        reading.problem("timers.t1", "must not be longer than t2");
+        // The key that was written is the one to look at.
+        let (key, t1) = ("timers.t2", write_duration(config.timers.t1));
+        match reading.has(key) {
+            true => reading.problem(key, format!("must not be shorter than t1 ({t1})")),
+            false => reading.problem("timers.t1", "must not be longer than t2"),
+        };
     }
     if config.tls.certificate.is_some() != config.tls.key.is_some() {
         let key = if config.tls.key.is_none() { "tls.certificate" } else { "tls.key" };

@@ -58,6 +58,11 @@ fn values_that_do_not_fit_each_other_are_refused() {
     ));
     assert!(messages("[register]\nmin-expires = 90\nmax-expires = 80\n").contains("is longer"));
     assert!(messages("[http]\naddress = \"0.0.0.0:80\"\n").contains("needs a credential"));
+    assert!(
+        messages("[timers]\nt2 = \"100ms\"\n")
+            .contains("towel.toml:2:6: `timers.t2`: must not be shorter than t1 (500ms)")
+    );
+    assert!(messages("[timers]\nt1 = \"5s\"\n").contains("`timers.t1`: must not be longer"));
     assert!(messages("[tls]\nkey = \"Cargo.toml\"\n").contains("must be given together"));
     assert!(
         messages(

@@ -141,3 +141,86 @@ fn compact_and_folded_content_length_counts() {
     assert_eq!(stream.final_response().status(), 200);
     assert_eq!(stream.final_response().status(), 200);
 }
+
+#[test]
+fn every_place_to_cut_a_message() {
+    let mut stream = Stream::new(&SERVER);
+    let length = options(&stream, "", "0123456789").len();
+    for cut in 1..length {
+        let text = options(&stream, "", "0123456789");
+        let cut = cut.min(text.len() - 1);
+        stream.send(&text[..cut]);
+        stream.send(&text[cut..]);
+        assert_eq!(stream.final_response().status(), 200, "cut at {cut}");
+    }
+}
+
+#[test]
+fn answers_come_in_the_order_of_the_questions() {
+    let mut stream = Stream::new(&SERVER);
+    let many: Vec<String> = (0..50).map(|at| options(&stream, "", &"x".repeat(at * 7))).collect();
+    stream.send(many.concat());
+    for text in many {
+        let asked = crate::peer::Message::parse(text.as_bytes());
+        assert_eq!(stream.final_response().field("Call-ID"), asked.field("Call-ID"));
+    }
+}
+
+#[test]
+fn a_bad_message_that_ends_where_it_says_is_followed_by_the_next() {
+    for (from, to) in [
+        ("CSeq: ", "CSeq: x"),
+        ("From: ", "Frim: "),
+        ("Max-Forwards: 70", "Max-Forwards: 700"),
+        (" SIP/2.0\r\n", "\r\n"),
+        (" SIP/2.0\r\n", " SIP/7.0\r\n"),
+        ("Call-ID: ", "Call-ID: \0"),
+    ] {
+        let mut stream = Stream::new(&SERVER);
+        let bad = options(&stream, "", "body").replacen(from, to, 1);
+        stream.send(format!("{bad}{}", options(&stream, "", "")));
+        assert!([400, 505].contains(&stream.final_response().status()), "{to}");
+        assert_eq!(stream.final_response().status(), 200, "{to}");
+    }
+}
+
+#[test]
+fn two_content_lengths_are_none_rfc_4475_3_3_9() {
+    for more in ["Content-Length: 5\r\n", "l: 0\r\n", "Content-Length: 0\r\n"] {
+        let mut stream = Stream::new(&SERVER);
+        let text = options(&stream, more, "");
+        stream.send(format!("{text}{}", options(&stream, "", "")));
+        assert_eq!(stream.final_response().status(), 400);
+        assert!(stream.is_closed());
+    }
+}
+
+#[test]
+fn a_name_that_only_looks_like_content_length_is_another() {
+    let mut stream = Stream::new(&SERVER);
+    let more = "X-Content-Length: 99\r\nSubject: x\r\n Content-Length: 99\r\nll: 99\r\n";
+    stream.send(format!("{}{}", options(&stream, more, "abc"), options(&stream, "", "")));
+    assert_eq!(stream.final_response().status(), 200);
+    assert_eq!(stream.final_response().status(), 200);
+}
+
+#[test]
+fn half_a_message_and_an_end_harm_nobody() {
+    let whole = options(&Stream::new(&SERVER), "", "body");
+    for length in [1, 30, whole.len() - 5, whole.len() - 1] {
+        let mut stream = Stream::new(&SERVER);
+        stream.send(&whole[..length]);
+        drop(stream);
+    }
+    let mut stream = Stream::new(&SERVER);
+    stream.send(options(&stream, "", ""));
+    assert_eq!(stream.final_response().status(), 200);
+}
+
+#[test]
+fn lines_that_end_without_cr_get_400_7() {
+    let mut stream = Stream::new(&SERVER);
+    stream.send(options(&stream, "", "").replace('\r', ""));
+    assert_eq!(stream.final_response().status(), 400);
+    assert!(stream.is_closed());
+}

@@ -15,6 +15,7 @@ mod peer;
 mod proxy;
 mod registrar;
 mod security;
+mod torture;
 
 use std::time::{Duration, Instant};
 

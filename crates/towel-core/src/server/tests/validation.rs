@@ -289,3 +289,32 @@ fn where_everybody_may_come_nobody_is_missed() {
     assert_eq!(statuses(&rig.udp(A, &ask("nobody"))), [404]);
     assert_eq!(statuses(&rig.udp(A, &ask("carol"))), [480]);
 }
+
+#[test]
+fn the_server_itself_asks_in_the_order_of_section_8_2() {
+    let mut rig = rig(open());
+    let mut both = |method: &str, more: &str| {
+        let text = ask(method, "sip:192.0.2.1", more);
+        let branch = text.find("branch=z9hG4bK").map(|at| at + 14).expect("a branch");
+        let other = format!("{}other{}", &text[..branch], &text[branch..]);
+        let (first, second) = (rig.udp(A, &text), rig.udp(A, &other));
+        (first[0].clone(), second[0].clone())
+    };
+    // A method that is not allowed is not allowed by either way; what is, has been answered.
+    let (first, second) = both("MESSAGE", "");
+    assert_eq!((first.status(), second.status()), (405, 405));
+    let (first, second) = both("OPTIONS", "");
+    assert_eq!((first.status(), second.status()), (200, 482));
+    // Proxy and UAS in one, it lists what both do not know.
+    let (bad, _) = both("OPTIONS", "Require: a\nProxy-Require: b, c\nRequire: d\n");
+    assert_eq!((bad.status(), bad.field("Unsupported")), (420, "a, d, b, c"));
+    let text = request(
+        "REGISTER",
+        "sip:192.0.2.1",
+        "sip:bob@192.0.2.1",
+        "sip:bob@192.0.2.1",
+        "198.51.100.1",
+        "Proxy-Require: b\nRequire: a\n",
+    );
+    assert_eq!(rig.udp(A, &text)[0].field("Unsupported"), "a, b");
+}

@@ -82,7 +82,7 @@ fn a_fault_is_answered_with_what_there_is() {
     assert_eq!(
         String::from_utf8(out).unwrap(),
         "SIP/2.0 400 Missing From Header Field\r\n\
-         Via: SIP/2.0/UDP a.example;branch=1\r\nTo: \"open\r\nCall-ID: 7\r\n\
+         Via: SIP/2.0/UDP a.example;branch=1\r\nTo: \"open;tag=f\r\nCall-ID: 7\r\n\
          Content-Length: 0\r\n\r\n"
     );
 }

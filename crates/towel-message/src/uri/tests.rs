@@ -184,7 +184,7 @@ fn one_key_for_all_spellings_of_an_address_of_record() {
 fn parameters_and_headers_are_bounded() {
     for (start, one) in [("sip:a@h", ";p"), ("sip:a@h?a=b", "&c=d"), ("tel:7", ";p=v")] {
         // A few are fine; comparing thousands with thousands would be for an attacker only.
-        assert!(Uri::parse(format!("{start}{}", one.repeat(20)).as_bytes()).is_ok());
-        assert!(Uri::parse(format!("{start}{}", one.repeat(33)).as_bytes()).is_err());
+        assert!(Uri::parse(format!("{start}{}", one.repeat(100)).as_bytes()).is_ok());
+        assert!(Uri::parse(format!("{start}{}", one.repeat(129)).as_bytes()).is_err());
     }
 }

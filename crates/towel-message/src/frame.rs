@@ -7,7 +7,7 @@
 
 use crate::scan::{is_token_char, number, run, trim};
 use crate::{Fault, Limits, Name};
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr_iter};
 
 /// What a stream brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,20 +204,20 @@ fn scan(bytes: &[u8], progress: &mut Progress, limits: &Limits) -> Next {
     }
     // Three bytes back, as an end of the head may lie across what was looked at.
     let from = progress.scanned.saturating_sub(3).min(bytes.len());
-    let found = memmem::find(crate::scan::after(bytes, from), b"\r\n\r\n");
-    let Some(head) = found.map(|at| from + at + 4) else {
-        progress.scanned = bytes.len();
+    let head = match empty_line(bytes, from) {
+        Some(EmptyLine::After(head)) => head,
         // An empty line without its CR ends no head (section 7): whoever sent it waits for an answer
         // to what will never be a message.
-        let rest = crate::scan::after(bytes, from);
-        let bare = memmem::find(rest, b"\n\n").into_iter().chain(memmem::find(rest, b"\n\r\n"));
-        if let Some(at) = bare.min() {
-            return Next::Broken(from + at + 1, Fault::new(400, "Line End without CR", from + at));
+        Some(EmptyLine::Bare(at)) if at < limits.max_head => {
+            return Next::Broken(at + 1, Fault::new(400, "Line End without CR", at));
         }
-        if bytes.len() > limits.max_head {
-            return Next::Broken(bytes.len(), Fault::new(513, "Header Fields Too Large", 0));
+        _ => {
+            progress.scanned = bytes.len();
+            if bytes.len() > limits.max_head {
+                return Next::Broken(bytes.len(), Fault::new(513, "Header Fields Too Large", 0));
+            }
+            return Next::More;
         }
-        return Next::More;
     };
     if head > limits.max_head {
         return Next::Broken(head, Fault::new(513, "Header Fields Too Large", 0));
@@ -237,6 +237,28 @@ fn scan(bytes: &[u8], progress: &mut Progress, limits: &Limits) -> Next {
     let whole = head + length;
     progress.whole = Some(whole);
     if bytes.len() < whole { Next::More } else { Next::Message(whole) }
+}
+
+/// The first empty line of a head.
+enum EmptyLine {
+    /// It ends here.
+    After(usize),
+    /// A CR is missing in it, or in the line end before it, which stands here.
+    Bare(usize),
+}
+
+fn empty_line(bytes: &[u8], from: usize) -> Option<EmptyLine> {
+    memchr_iter(b'\n', crate::scan::after(bytes, from)).map(|at| from + at).find_map(|at| {
+        match crate::scan::after(bytes, at + 1) {
+            [b'\n', ..] => Some(EmptyLine::Bare(at)),
+            [b'\r', b'\n', ..] => {
+                let before = at.checked_sub(1).and_then(|at| bytes.get(at));
+                let whole = before == Some(&b'\r');
+                Some(if whole { EmptyLine::After(at + 3) } else { EmptyLine::Bare(at) })
+            }
+            _ => None,
+        }
+    })
 }
 
 /// The Content-Length of a head: `None` where there is none, a fault where it is repeated or no

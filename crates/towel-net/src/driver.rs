@@ -11,7 +11,9 @@ use std::time::Duration;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use towel_core::io::{
     Command, Event, Input, Instant, Level, Listener, ListenerId, Machine, Now, Outbox, Output,
+    QueryId,
 };
+use towel_core::locating::Answer;
 
 use crate::bind::{self, BindFault, Bound, Listening, Opened};
 use crate::clock::Clock;
@@ -190,6 +192,7 @@ impl Driver {
             waiting: Vec::with_capacity(2 * BATCH),
             sender: Sender::new(),
             lost: Vec::new(),
+            unanswered: Vec::new(),
             counts: Counts::default(),
             turned_away: (Instant(0), 0),
             resolver,
@@ -218,6 +221,8 @@ struct Shard<'a> {
     sender: Sender,
     /// Destinations that the machine must be told of.
     lost: Vec<(ListenerId, SocketAddr)>,
+    /// Questions for which there is nobody to ask.
+    unanswered: Vec<QueryId>,
     counts: Counts,
     /// When it was last told that connections were turned away, and how many had been by then.
     turned_away: (Instant, u64),
@@ -509,6 +514,8 @@ impl Shard<'_> {
                 }
             } else if let Some((listener, remote)) = self.lost.pop() {
                 Input::Unreachable { listener, remote }
+            } else if let Some(query) = self.unanswered.pop() {
+                Input::Resolved { query, answer: Answer::failure() }
             } else {
                 return;
             };
@@ -546,8 +553,9 @@ impl Shard<'_> {
                 }
                 Output::Resolve { query, question } => {
                     self.counts.questions += 1;
-                    if let Some(resolver) = &self.resolver {
-                        resolver.ask(query, question);
+                    match &self.resolver {
+                        Some(resolver) => resolver.ask(query, question),
+                        None => self.unanswered.push(query),
                     }
                 }
                 Output::Store { ticket, record } => {

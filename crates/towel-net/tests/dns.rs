@@ -234,19 +234,21 @@ struct Asker {
 
 impl Asker {
     fn new(servers: Vec<SocketAddr>) -> Self {
+        let timeout = Duration::from_millis(500);
+        let resolver = ResolverConfig { servers, timeout, ..ResolverConfig::default() };
+        Self::with(Some(resolver), Settings::default())
+    }
+
+    fn with(resolver: Option<ResolverConfig>, settings: Settings) -> Self {
         let bind = Bind::new(Transport::Udp, "127.0.0.1:0".parse().unwrap());
         let mut config = Config::new(vec![bind]);
-        config.resolver = Some(ResolverConfig {
-            servers,
-            timeout: Duration::from_millis(500),
-            ..ResolverConfig::default()
-        });
+        config.resolver = resolver;
         let driver = Driver::new(config).unwrap();
         let (addr, handle, counters) =
             (driver.listeners()[0].local, driver.handle(), driver.counters());
         let mut forget = Forget(handle.clone());
         let thread = std::thread::spawn(move || {
-            let locator = Locator::new(Settings::default(), Capabilities::usual(), 5);
+            let locator = Locator::new(settings, Capabilities::usual(), 5);
             let mut finder = Finder { locator, waiting: Vec::new(), flow: None };
             driver.run(&mut finder, &mut forget, &mut |_| ()).unwrap();
         });
@@ -322,6 +324,16 @@ fn answers_are_kept_for_their_time_to_live() {
     assert_eq!(asker.questions(), asked + 1);
     assert_eq!(asker.find("sip nowhere.towel.test 5060"), "NoSuchName");
     assert_eq!(asker.questions(), asked + 1);
+}
+
+#[test]
+fn with_nobody_to_ask_every_question_has_its_answer_at_once() {
+    // Longer than this test may take: what ends it is the answer.
+    let long = Duration::from_secs(3600);
+    let settings = Settings { query_time: long, lookup_time: long, ..Settings::default() };
+    let asker = Asker::with(None, settings);
+    assert_eq!(asker.find("sip towel.test"), "NoAnswer");
+    assert_eq!(asker.find("sip 127.0.0.1"), "UDP 127.0.0.1:5060");
 }
 
 #[test]

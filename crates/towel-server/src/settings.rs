@@ -99,6 +99,9 @@ pub fn core(config: &Config, secret: [u8; 16]) -> Settings {
     };
 
     all.locating.block_time = config.dns.blocklist;
+    all.locating.lookup_time = config.dns.deadline;
+    all.locating.query_time = config.dns.deadline;
+    all.locating.hurry_after = config.dns.deadline / 5;
 
     all.auth.algorithms = config
         .auth
@@ -190,6 +193,11 @@ pub fn driver(config: &Config) -> towel_net::Config {
 const SYSTEM_AUTHORITIES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
+/// The file of the authorities that the system trusts, if there is one where it is usual.
+pub fn system_authorities() -> Option<&'static Path> {
+    SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists())
+}
+
 /// The TLS material: the configured certificate, or the one that towel made for itself.
 pub fn tls(config: &Config) -> Result<TlsConfig, String> {
     let (certificate, key) = match (&config.tls.certificate, &config.tls.key) {
@@ -206,8 +214,7 @@ pub fn tls(config: &Config) -> Result<TlsConfig, String> {
         authorities: Vec::new(),
         trust_anyone: config.tls.accept_unverified_servers,
     };
-    let system = SYSTEM_AUTHORITIES.iter().map(Path::new).find(|path| path.exists());
-    if let Some(path) = config.tls.ca.as_deref().or(system) {
+    if let Some(path) = config.tls.ca.as_deref().or(system_authorities()) {
         tls.add_authorities(path).map_err(|e| e.to_string())?;
     }
     Ok(tls)

@@ -11,7 +11,7 @@ use towel_core::ua::Request;
 use towel_sim::text::Text;
 
 use crate::options::{FAILED, REFUSED, TIMED_OUT, password_of};
-use crate::uac::{self, Account, Outcome, Party, Told, Transport, local_address, token};
+use crate::uac::{self, Account, Outcome, Party, Told, Transport, Trust, local_address, token};
 
 /// What the three have in common.
 #[derive(Debug, Args)]
@@ -22,6 +22,12 @@ struct Way {
     /// Transport [default: as the domain's DNS says (RFC 3263), and else UDP]
     #[arg(long, short, value_enum)]
     transport: Option<Transport>,
+    /// Authorities, in PEM, that may vouch for a server with TLS [default: the system's]
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    tls_ca: Option<PathBuf>,
+    /// With TLS, take whoever answers for the server: only those who merely listen are kept out
+    #[arg(long)]
+    insecure: bool,
     /// User name for digest [default: the user of the request]
     #[arg(long)]
     username: Option<String>,
@@ -53,6 +59,7 @@ impl Way {
             local: local_address(&server.host, server.port.unwrap_or(5060))?,
             account: self.account(user)?,
             timeout: Duration::from_secs(self.timeout.clamp(1, 600)),
+            trust: Trust { authorities: self.tls_ca.clone(), anyone: self.insecure },
         })
     }
 
@@ -308,8 +315,9 @@ impl Message {
             self.text.clone()
         };
         // RFC 3428 section 8: more than 1300 bytes need a path with congestion control.
-        if text.len() > 1100 && self.way.transport != Some(Transport::Tcp) {
-            eprintln!("towel: the text is too long for UDP; use --transport tcp");
+        let reliable = matches!(self.way.transport, Some(Transport::Tcp | Transport::Tls));
+        if text.len() > 1100 && !reliable && !party.secure {
+            eprintln!("towel: the text is too long for UDP; use --transport tcp or tls");
             return Ok(ExitCode::from(FAILED));
         }
         let mut way = self.way.prepare(&party, "message", None)?;

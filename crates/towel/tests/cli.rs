@@ -95,6 +95,39 @@ fn json(arguments: &[&str]) -> Value {
 }
 
 #[test]
+fn tls_wants_a_server_that_proves_who_it_is() {
+    let folder = Folder::new();
+    let data = folder.path("data");
+    let server = Server::start(&["--data", &data, "--listen", "tls:127.0.0.1:0"]);
+    let at = server.at("tls");
+    let run = |more: &[&str]| {
+        let usual = ["options", "127.0.0.1", "--server", &at, "-t", "tls", "--timeout", "10"];
+        Command::new(TOWEL).args(usual).args(more).output().unwrap()
+    };
+    // Nobody here has heard of an authority that towel made for itself.
+    let refused = run(&[]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("--tls-ca"), "{said}");
+    let own = folder.path("data/tls-certificate.pem");
+    let known = run(&["--tls-ca", &own, "--ladder"]);
+    let said = String::from_utf8_lossy(&known.stdout).into_owned();
+    assert!(known.status.success() && said.contains("SIP/2.0/TLS 127.0.0.1"), "{said}");
+    assert!(run(&["--insecure"]).status.success());
+    // Not a server with TLS at all.
+    let at = server.at("tcp");
+    let plain = ["options", "127.0.0.1", "--server", &at, "-t", "tls", "--insecure"];
+    let plain = Command::new(TOWEL).args(plain).args(["--timeout", "4"]).output().unwrap();
+    assert!(!plain.status.success());
+    // A phone that registers by TLS is reached by the connection that it made.
+    let alice = format!("alice@{}", server.at("tls"));
+    let password = server.password("alice");
+    let register = ["register", &alice, "-p", &password, "-t", "tls", "--tls-ca", &own];
+    let done = Command::new(TOWEL).args(register).args(["--timeout", "10"]).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(done.status.success() && said.contains("transport=tls"), "{said}");
+}
+
+#[test]
 fn from_nothing_to_a_message_and_through_a_crash() {
     let folder = Folder::new();
     let data = folder.path("data");

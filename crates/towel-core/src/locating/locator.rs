@@ -77,7 +77,8 @@ struct Lookup {
     plan: Plan,
     seed: u64,
     known: Known,
-    open: usize,
+    /// What it cannot go on without.
+    open: Vec<Question>,
 }
 
 struct Flight {
@@ -98,6 +99,9 @@ pub struct Locator {
     /// When each question was waited for long enough: in the order of asking, since all wait
     /// alike. May name questions that are answered by now.
     deadlines: VecDeque<(Instant, QueryId)>,
+    /// When each look-up is to hurry, and when it has to end. May name look-ups that have ended.
+    hurries: VecDeque<(Instant, LookupId)>,
+    ends: VecDeque<(Instant, LookupId)>,
     last_lookup: u64,
     last_query: u64,
 }
@@ -115,6 +119,8 @@ impl Locator {
             flights: HashMap::new(),
             by_question: HashMap::new(),
             deadlines: VecDeque::new(),
+            hurries: VecDeque::new(),
+            ends: VecDeque::new(),
             last_lookup: 0,
             last_query: 0,
         }
@@ -167,10 +173,13 @@ impl Locator {
                     }
                     self.last_lookup += 1;
                     let id = LookupId(self.last_lookup);
-                    let open = missing.len();
+                    let open = missing.clone();
                     self.ask(now, id, missing, out);
                     let plan = Plan::of(destination);
                     self.lookups.insert(id, Lookup { plan, seed, known, open });
+                    self.forget_ended();
+                    self.hurries.push_back((now + self.settings.hurry_after, id));
+                    self.ends.push_back((now + self.settings.lookup_time, id));
                     return Located::Waiting(id);
                 }
             }
@@ -204,8 +213,8 @@ impl Locator {
         for id in flight.waiters {
             let Some(lookup) = self.lookups.get_mut(&id) else { continue };
             lookup.known.insert(flight.question.clone(), answer.clone());
-            lookup.open = lookup.open.saturating_sub(1);
-            if lookup.open > 0 {
+            lookup.open.retain(|open| *open != flight.question);
+            if !lookup.open.is_empty() {
                 continue;
             }
             let Some(lookup) = self.lookups.remove(&id) else { continue };
@@ -213,15 +222,19 @@ impl Locator {
                 completed.push(Completed { lookup: id, result });
             }
         }
+        self.forget_ended();
         completed
     }
 
     /// When [`Locator::due`] wants to be called. May be early.
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadlines.front().map(|(at, _)| *at)
+        let question = self.deadlines.front().map(|(at, _)| *at);
+        let hurry = self.hurries.front().map(|(at, _)| *at);
+        let end = self.ends.front().map(|(at, _)| *at);
+        [question, hurry, end].into_iter().flatten().min()
     }
 
-    /// Gives up on questions that nobody answered in time.
+    /// Gives up on questions that nobody answered in time, and on look-ups that take too long.
     pub fn due(&mut self, now: Instant, out: &mut Outbox) -> Vec<Completed> {
         let mut completed = Vec::new();
         while let Some(&(at, query)) = self.deadlines.front() {
@@ -233,12 +246,33 @@ impl Locator {
                 completed.extend(self.answered(now, query, Answer::failure(), out));
             }
         }
+        while let Some(&(at, id)) = self.hurries.front() {
+            if at > now && self.lookups.contains_key(&id) {
+                break;
+            }
+            self.hurries.pop_front();
+            if at <= now {
+                self.hurry(now, id, out);
+            }
+        }
+        while let Some(&(at, id)) = self.ends.front() {
+            if at > now && self.lookups.contains_key(&id) {
+                break;
+            }
+            self.ends.pop_front();
+            if at <= now
+                && let Some(lookup) = self.lookups.remove(&id)
+            {
+                completed.push(Completed { lookup: id, result: self.conclude(now, lookup) });
+            }
+        }
         completed
     }
 
     /// Nobody waits for this look-up any more.
     pub fn abandon(&mut self, lookup: LookupId) {
         self.lookups.remove(&lookup);
+        self.forget_ended();
     }
 
     /// A target failed: it is put last in the lists of the next moments (RFC 3263 section 4.3
@@ -317,12 +351,64 @@ impl Locator {
                 Step::Ask(questions) => {
                     let missing = self.recall(now, questions, &mut lookup.known);
                     if !missing.is_empty() {
-                        lookup.open = missing.len();
+                        lookup.open.clone_from(&missing);
                         self.ask(now, id, missing, out);
                         self.lookups.insert(id, lookup);
                         return None;
                     }
                 }
+            }
+        }
+    }
+
+    /// The DNS is slow: asks what could be needed after what is being asked.
+    fn hurry(&mut self, now: Instant, id: LookupId, out: &mut Outbox) {
+        let Some(mut lookup) = self.lookups.remove(&id) else { return };
+        let walk = Walk {
+            destination: lookup.plan.view(),
+            seed: lookup.seed,
+            capabilities: self.capabilities,
+            settings: &self.settings,
+            known: &lookup.known,
+        };
+        let questions = walk.ahead();
+        let missing = self.recall(now, questions, &mut lookup.known);
+        self.ask(now, id, missing, out);
+        self.lookups.insert(id, lookup);
+    }
+
+    /// The end, with what is known by now: what is not is as if the DNS could not answer it.
+    fn conclude(&mut self, now: Instant, mut lookup: Lookup) -> Result<Targets, LocateFault> {
+        let nothing = Arc::new(Answer::failure());
+        loop {
+            let walk = Walk {
+                destination: lookup.plan.view(),
+                seed: lookup.seed,
+                capabilities: self.capabilities,
+                settings: &self.settings,
+                known: &lookup.known,
+            };
+            match walk.step() {
+                Step::Done(result) => return result.map(|targets| self.arranged(now, targets)),
+                Step::Ask(questions) => {
+                    for question in self.recall(now, questions, &mut lookup.known) {
+                        lookup.known.insert(question, nothing.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The times of look-ups that have ended go when they come to the front, so that nobody is
+    /// woken for them.
+    fn forget_ended(&mut self) {
+        let lookups = &self.lookups;
+        for queue in [&mut self.hurries, &mut self.ends] {
+            while queue.front().is_some_and(|(_, id)| !lookups.contains_key(id)) {
+                queue.pop_front();
+            }
+            if queue.len() > 2 * lookups.len() + 64 {
+                queue.retain(|(_, id)| lookups.contains_key(id));
             }
         }
     }

@@ -49,6 +49,13 @@ pub struct Settings {
     pub max_lookups: usize,
     /// How long to wait for one answer.
     pub query_time: Duration,
+    /// How long the whole of one location may take. After it, what is known by then is what there
+    /// is: the request must not wait for a dead DNS until its sender has given up (Timer B and F
+    /// of RFC 3261 section 17.1 run for 32 s).
+    pub lookup_time: Duration,
+    /// After how much of that everything that may still be needed is asked at once, instead of one
+    /// question after the answer to the other.
+    pub hurry_after: Duration,
     /// For how long to believe that the DNS cannot answer a question.
     pub failure_time: Duration,
     /// For how long to avoid a destination that timed out or could not be reached.
@@ -70,7 +77,9 @@ impl Default for Settings {
             max_records: 1000,
             max_cached: 20_000,
             max_lookups: 20_000,
-            query_time: Duration::from_secs(8),
+            query_time: Duration::from_secs(5),
+            lookup_time: Duration::from_secs(5),
+            hurry_after: Duration::from_secs(1),
             failure_time: Duration::from_secs(5),
             block_time: Duration::from_secs(30),
             max_block_time: Duration::from_secs(300),

@@ -522,15 +522,76 @@ fn silence_ends_a_look_up() {
     while let Some(at) = locator.deadline() {
         assert!(at > now);
         now = at;
-        done.extend(locator.due(now, &mut out));
+        let over = locator.due(now, &mut out);
+        // All of them together: NAPTR, SRV and addresses do not wait for each other's silence.
+        assert_eq!(over.is_empty(), now.since(START) != Settings::default().lookup_time);
+        done.extend(over);
     }
     assert_eq!(done, [Completed { lookup: id, result: Err(LocateFault::NoAnswer) }]);
     assert!(locator.is_drained());
-    assert!(now.since(START) <= Duration::from_secs(24));
     // An answer that comes too late is not taken for another's.
     for (query, _) in questions(&mut out) {
         assert!(locator.answered(now, query, Answer::nothing(9), &mut out).is_empty());
     }
+}
+
+#[test]
+fn a_slow_dns_is_asked_everything_at_once_and_what_came_in_time_is_taken() {
+    let mut locator = locator();
+    let mut out = Outbox::new();
+    let destination = Destination::sip(b"example.com");
+    let Located::Waiting(id) = locator.locate(START, &destination, &mut out) else { panic!() };
+    assert_eq!(questions(&mut out).len(), 1);
+    let settings = Settings::default();
+    assert_eq!(locator.deadline(), Some(START + settings.hurry_after));
+    assert!(locator.due(START + settings.hurry_after, &mut out).is_empty());
+    let asked = questions(&mut out);
+    let kinds: Vec<_> = asked.iter().map(|(_, q)| Zone::kind(q)).collect();
+    assert_eq!(kinds, ["SRV", "SRV", "AAAA", "A"]);
+    // Only the address is answered, and with a TTL that keeps it out of the cache.
+    let (query, _) = asked.into_iter().find(|(_, q)| q.kind() == QuestionKind::A).unwrap();
+    let address = Answer::records(Records::A(vec!["192.0.2.7".parse().unwrap()]), 0);
+    let later = START + settings.hurry_after + Duration::from_millis(300);
+    assert!(locator.answered(later, query, address, &mut out).is_empty());
+    let mut done = locator.due(START + settings.lookup_time, &mut out);
+    let Completed { lookup, result } = done.remove(0);
+    assert_eq!((lookup, text(result)), (id, vec!["UDP 192.0.2.7:5060".to_string()]));
+    assert!(out.is_empty());
+    let mut now = START + settings.lookup_time;
+    while let Some(at) = locator.deadline() {
+        now = now.max(at);
+        assert!(locator.due(now, &mut out).is_empty());
+    }
+    assert!(locator.is_drained());
+}
+
+#[test]
+fn a_host_whose_address_does_not_come_holds_up_no_other() {
+    let mut zone = Zone::of(
+        "_sip._udp.example.com 60 SRV 1 0 5070 dead.example.com
+         _sip._udp.example.com 60 SRV 2 0 5070 well.example.com
+         well.example.com 60 A 192.0.2.2",
+    );
+    let mut locator = locator();
+    let mut out = Outbox::new();
+    let destination = Destination::sip(b"example.com");
+    let Located::Waiting(id) = locator.locate(START, &destination, &mut out) else { panic!() };
+    loop {
+        let asked = questions(&mut out);
+        if asked.is_empty() {
+            break;
+        }
+        for (query, question) in asked {
+            if question.name() != "dead.example.com" {
+                let answer = zone.answer(&question);
+                assert!(locator.answered(START, query, answer, &mut out).is_empty());
+            }
+        }
+    }
+    let done = locator.due(START + Settings::default().lookup_time, &mut out);
+    assert_eq!(done.len(), 1);
+    assert_eq!(done[0].lookup, id);
+    assert_eq!(text(done[0].result.clone()), ["UDP 192.0.2.2:5070"]);
 }
 
 #[test]

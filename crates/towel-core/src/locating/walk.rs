@@ -185,15 +185,7 @@ impl Walk<'_> {
     /// Section 4.1: no NAPTR record, so SRV for each transport that we have.
     fn by_services(&self, name: &str) -> Result<Targets, Stop> {
         let secure = self.destination.secure;
-        let mut candidates: Vec<Transport> = self
-            .settings
-            .preference
-            .iter()
-            .copied()
-            // "_sip" for SIP URIs and "_sips" for SIPS URIs: never TLS by guessing for the first.
-            .filter(|t| t.secure() == secure && self.capabilities.can_any(*t))
-            .collect();
-        candidates.sort_by_key(|t| self.destination.large && !t.reliable());
+        let candidates = self.candidates();
         let names: Vec<String> =
             candidates.iter().map(|t| service_name(*t, secure, name)).collect();
         // All at once: the sum of three time-outs would be too long a wait.
@@ -213,6 +205,47 @@ impl Walk<'_> {
         }
         let transport = self.usable(self.default_transport())?;
         self.bare(name, transport)
+    }
+
+    /// The transports to ask SRV records for where nothing chooses one, the preferred first.
+    fn candidates(&self) -> Vec<Transport> {
+        let secure = self.destination.secure;
+        let mut candidates: Vec<Transport> = self
+            .settings
+            .preference
+            .iter()
+            .copied()
+            // "_sip" for SIP URIs and "_sips" for SIPS URIs: never TLS by guessing for the first.
+            .filter(|t| t.secure() == secure && self.capabilities.can_any(*t))
+            .collect();
+        candidates.sort_by_key(|t| self.destination.large && !t.reliable());
+        candidates
+    }
+
+    /// What this look-up may come to ask about the name itself, after what it asks now.
+    pub(super) fn ahead(&self) -> Vec<Question> {
+        let d = &self.destination;
+        let Some(Host::Name(name)) = Host::read(d.maddr.unwrap_or(d.host)) else {
+            return Vec::new();
+        };
+        let Ok(chosen) = self.written_transport() else { return Vec::new() };
+        let mut questions = Vec::new();
+        if d.port.is_none() {
+            let transports = chosen.map_or_else(|| self.candidates(), |t| vec![t]);
+            let names = transports.iter().map(|t| service_name(*t, d.secure, name));
+            questions.extend(names.filter_map(|n| Question::new(&n, QuestionKind::Srv)));
+        }
+        let transport = chosen.unwrap_or(self.default_transport());
+        questions.extend(self.address_questions(name, transport));
+        questions
+    }
+
+    fn address_questions(&self, host: &str, transport: Transport) -> Vec<Question> {
+        [(QuestionKind::Aaaa, true), (QuestionKind::A, false)]
+            .into_iter()
+            .filter(|(_, v6)| self.capabilities.can(transport, *v6))
+            .filter_map(|(kind, _)| Question::new(host, kind))
+            .collect()
     }
 
     /// Section 4.2's end: no SRV record, so the addresses of the name and the default port.
@@ -245,14 +278,8 @@ impl Walk<'_> {
 
     /// The addresses of the hosts: host by host, within one host by RFC 6724 (RFC 7984 section 4).
     fn hosts(&self, hosts: &[(Box<str>, u16)], transport: Transport) -> Result<Targets, Stop> {
-        let mut questions = Vec::new();
-        for (host, _) in hosts {
-            for (kind, v6) in [(QuestionKind::Aaaa, true), (QuestionKind::A, false)] {
-                if self.capabilities.can(transport, v6) {
-                    questions.extend(Question::new(host, kind));
-                }
-            }
-        }
+        let questions: Vec<Question> =
+            hosts.iter().flat_map(|(host, _)| self.address_questions(host, transport)).collect();
         self.answers(&questions)?;
         let server_name = self.server_name(transport);
         let mut list: Vec<Target> = Vec::new();

@@ -89,7 +89,7 @@ impl Stack {
         out: &mut Outbox,
         to: Destination<'_>,
         seed: &[u8],
-        write: impl FnOnce(&ViaStamp<'_>, &mut Vec<u8>),
+        mut write: impl FnMut(&ViaStamp<'_>, &mut Vec<u8>),
     ) -> Result<(), Refusal> {
         let hash = Hasher::new(self.branch_key).field(seed).finish();
         let Some(way) = self.way(now, out, to, Some(hash)) else { return Err(Refusal::Malformed) };
@@ -102,7 +102,17 @@ impl Stack {
             |_, stamp, to| write(stamp, to),
         );
         match (way.found, way.target) {
-            (Ok(None), Some(target)) => {
+            (Ok(None), Some(mut target)) => {
+                if way.flow.is_none() && self.is_too_large(now, request.len(), &target) {
+                    target.transport = Transport::Tcp;
+                    self.counters.moved_to_tcp += 1;
+                    let listener = self.station_for(Transport::Tcp, Some(target.addr));
+                    let place = (Transport::Tcp, listener.unwrap_or(way.listener), None);
+                    request.clear();
+                    self.write_stamped(place, token.as_bytes(), &mut request, |_, stamp, to| {
+                        write(stamp, to);
+                    });
+                }
                 let request = self.launch_once(now, out, request, target, way.flow);
                 self.give_back(request);
             }
@@ -248,14 +258,9 @@ impl Stack {
         let Some(client) = self.clients.get(id) else { return };
         let mut target = target;
         let mut fallback = None;
-        let large = client.request.len() > self.transport.max_udp_request;
-        if large
-            && !any_size
-            && flow.is_none()
-            && target.transport == Transport::Udp
-            && self.speaks(Transport::Tcp, target.addr)
-        {
-            // Section 18.1.1, with UDP to fall back to if nobody listens.
+        let length = client.request.len();
+        if !any_size && flow.is_none() && self.is_too_large(now, length, &target) {
+            // With UDP to fall back to if nobody listens.
             fallback = Some(target.clone());
             target.transport = Transport::Tcp;
             self.counters.moved_to_tcp += 1;
@@ -298,6 +303,15 @@ impl Stack {
             }
         }
         self.transmit_request(now, out, id);
+    }
+
+    /// Whether a request has to leave UDP for TCP (section 18.1.1): it is large, and nobody has
+    /// refused TCP there of late.
+    pub(super) fn is_too_large(&self, now: Now, length: usize, target: &Target) -> bool {
+        length > self.transport.max_udp_request
+            && target.transport == Transport::Udp
+            && self.speaks(Transport::Tcp, target.addr)
+            && !self.locator.is_blocked(now.at, Transport::Tcp, target.addr)
     }
 
     /// Sends without a transaction; gives the buffer back.

@@ -10,6 +10,7 @@ use super::{ClientId, Due, Pending, Stack, TransactionUser};
 use crate::io::{
     CloseReason, ConnectionId, Flow, Level, ListenerId, Now, Outbox, Output, Transport,
 };
+use crate::locating;
 use crate::transport::connections::Connection;
 
 impl Stack {
@@ -184,6 +185,12 @@ impl Stack {
             self.tell(now, out, Level::Warn, "slow-peer", || {
                 format!("{remote} does not take what is sent: its connection is closed")
             });
+        }
+        if !connection.opened && id.is_ours() {
+            // Told here too, since what leaves without a transaction waits for nothing.
+            let flow = connection.flow;
+            let failed = locating::Failure::Transport;
+            self.locator.failed(now.at, flow.transport, flow.remote, failed);
         }
         // A request on a connection that never was, or that broke, has not arrived for all we know.
         // After an orderly end the peer may still answer by a connection of its own (18.2.2).

@@ -40,8 +40,12 @@ impl Stack {
                 Err(fault) => Err(fault),
             };
             match first {
-                Ok(target) if client.machine == Machine::Once => {
+                Ok(mut target) if client.machine == Machine::Once => {
                     if let Some(mut client) = self.clients.remove(id) {
+                        if self.is_too_large(now, client.request.len(), &target) {
+                            target.transport = Transport::Tcp;
+                            self.counters.moved_to_tcp += 1;
+                        }
                         self.correct_via(&mut client, &target);
                         let request = self.launch_once(now, out, client.request, target, None);
                         self.give_back(request);

@@ -537,6 +537,9 @@ impl Stack {
         for station in &self.stations {
             let v6 = station.listener.local.is_ipv6();
             capabilities = capabilities.with(station.listener.transport, v6);
+            for transport in &self.transport.connects {
+                capabilities = capabilities.with(*transport, v6);
+            }
         }
         self.locator.set_capabilities(capabilities);
     }

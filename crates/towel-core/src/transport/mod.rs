@@ -25,6 +25,9 @@ pub struct Settings {
     pub max_connections: usize,
     /// Ask for reuse of our connections with `alias` (RFC 5923) in Via.
     pub alias: bool,
+    /// Transports that connections may be made with although nothing listens there, as a user
+    /// agent client does that has no certificate of its own.
+    pub connects: Vec<crate::io::Transport>,
     /// Limits on what is parsed.
     pub limits: Limits,
 }
@@ -37,6 +40,7 @@ impl Default for Settings {
             partial: Duration::from_secs(32),
             max_connections: 100_000,
             alias: true,
+            connects: Vec::new(),
             limits: Limits::default(),
         }
     }

@@ -332,8 +332,10 @@ pub struct Proxy {
 pub struct Dns {
     /// Name servers; empty: those of the system.
     pub servers: Vec<SocketAddr>,
-    /// How long one question may take.
+    /// How long one question to one server may take.
     pub timeout: Duration,
+    /// How long finding a domain's servers may take, all questions together.
+    pub deadline: Duration,
     /// How long a destination that failed is passed over.
     pub blocklist: Duration,
 }
@@ -479,7 +481,8 @@ impl Default for Config {
             },
             dns: Dns {
                 servers: Vec::new(),
-                timeout: Duration::from_secs(5),
+                timeout: Duration::from_secs(2),
+                deadline: Duration::from_secs(5),
                 blocklist: Duration::from_secs(30),
             },
             http: Http {

@@ -291,6 +291,7 @@ fn dns(s: &mut Section<'_, '_>, dns: &mut Dns) {
         }
     }
     s.set_duration("timeout", Duration::from_millis(100)..=SECOND * 60, &mut dns.timeout);
+    s.set_duration("deadline", Duration::from_millis(100)..=SECOND * 30, &mut dns.deadline);
     s.set_duration("blocklist", Duration::ZERO..=DAY, &mut dns.blocklist);
 }
 

@@ -4,14 +4,16 @@
 mod party;
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use towel_core::io::{self, Input, Machine, Now, Outbox, Output, Record, Ticket};
+use towel_core::io::{self, CloseReason, Input, Machine, Now, Outbox, Output, Record, Ticket};
 use towel_core::settings::Settings;
 use towel_core::stack::Failure;
 use towel_core::ua::{self, Agent, Request};
-use towel_net::{Bind, Config, Driver, Handle, Persist};
+use towel_net::{Bind, Config, Driver, Handle, Persist, Tls, TlsConfig};
 use towel_sim::ladder::{Fate, Ladder, Style};
 use towel_sim::text::Text;
 
@@ -25,6 +27,32 @@ pub(crate) enum Transport {
     Udp,
     /// TCP
     Tcp,
+    /// TLS over TCP
+    Tls,
+}
+
+/// Whom to believe that a server is who it says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Trust {
+    /// Authorities in PEM, in place of the system's.
+    pub(crate) authorities: Option<PathBuf>,
+    /// Whoever it says it is.
+    pub(crate) anyone: bool,
+}
+
+impl Trust {
+    /// Our end of TLS: without a certificate of its own (RFC 5922 section 7.3 wants none of a user
+    /// agent).
+    fn tls(&self) -> Result<Tls> {
+        let mut config = TlsConfig { trust_anyone: self.anyone, ..TlsConfig::default() };
+        if let Some(path) = &self.authorities {
+            config.add_authorities(path).map_err(|e| anyhow::anyhow!("--tls-ca: {e}"))?;
+        } else if let Some(path) = towel_server::settings::system_authorities() {
+            // A machine without any can still use the other transports.
+            let _ = config.add_authorities(path);
+        }
+        config.build().map_err(|e| anyhow::anyhow!("--tls-ca: {e}"))
+    }
 }
 
 impl Transport {
@@ -33,6 +61,7 @@ impl Transport {
         match self {
             Transport::Udp => "udp",
             Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
         }
     }
 }
@@ -56,6 +85,7 @@ pub(crate) struct Way {
     pub(crate) local: IpAddr,
     pub(crate) account: Option<Account>,
     pub(crate) timeout: Duration,
+    pub(crate) trust: Trust,
 }
 
 /// What happened.
@@ -99,6 +129,8 @@ struct Desk<'a> {
     stay: Duration,
     told: &'a mut Hearer<'a>,
     notes: Vec<String>,
+    /// Why the last connection ended.
+    closed: Option<CloseReason>,
     /// It has nothing more to do.
     done: bool,
 }
@@ -184,6 +216,7 @@ impl Machine for Desk<'_> {
     fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
         match &input {
             Input::Datagram { bytes, .. } | Input::Stream { bytes, .. } => self.draw(false, bytes),
+            Input::Closed { why, .. } => self.closed = Some(*why),
             Input::Listening(_) => self.silent = self.silent.saturating_sub(1),
             _ => {}
         }
@@ -249,13 +282,16 @@ pub(crate) fn run(
     let at = SocketAddr::new(way.local, 0);
     let binds = [io::Transport::Udp, io::Transport::Tcp].map(|over| Bind::new(over, at));
     let silent = binds.len();
-    let driver = Driver::new(Config::new(binds.into())).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let mut config = Config::new(binds.into());
+    config.tls = Some(Arc::new(way.trust.tls()?));
+    let driver = Driver::new(config).map_err(|e| anyhow::anyhow!("{e}"))?;
     let seed = towel_server::secret::random::<32>().context("the system gives no random bytes")?;
     let mut registry = towel_guide::user_agent();
     // The server that was named is believed in what it says of others (RFC 3325 section 8).
     let host = Party::parse(&way.server).map(|party| party.host).unwrap_or_default();
     let _ = registry.configure("asserted-identity", &[("trusted", host.as_str())]);
-    let settings = Settings::default();
+    let mut settings = Settings::default();
+    settings.transport.connects = vec![io::Transport::Tls];
     let mut desk = Desk {
         agent: Agent::new(&settings, seed, way.account.clone()).with_extensions(registry),
         request: Some(request),
@@ -271,6 +307,7 @@ pub(crate) fn run(
         stay,
         told: answered,
         notes: Vec::new(),
+        closed: None,
         done: false,
     };
     let mut nowhere = Nowhere(driver.handle());
@@ -279,6 +316,12 @@ pub(crate) fn run(
     match desk.outcome {
         Some(Ok(outcome)) => Ok(Told { outcome, notes: desk.notes, ladder }),
         Some(Err(Failure::NotLocated(why))) => bail!("{} is not to be found: {why:?}", way.server),
+        _ if desk.closed == Some(CloseReason::Tls) => bail!(
+            "{} cannot prove that it is who was asked for, or does not speak TLS there. Name its \
+             domain, or give the authority that signed its certificate with --tls-ca FILE; \
+             --insecure takes whoever answers",
+            way.server
+        ),
         _ => bail!("nobody listens at {}", way.server),
     }
 }

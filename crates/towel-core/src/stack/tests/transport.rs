@@ -239,6 +239,52 @@ fn a_large_request_goes_by_tcp_and_comes_back_to_udp_if_nobody_listens() {
 }
 
 #[test]
+fn after_a_refused_connection_large_requests_stay_with_udp_for_a_while() {
+    let mut settings = Settings::default();
+    settings.transport.max_udp_request = 200;
+    let mut world = World::with(&settings);
+    world.send("MESSAGE");
+    let (_, flow, _) = world.sent.remove(0);
+    world.closed(flow.connection.unwrap(), CloseReason::Refused);
+    world.sent.clear();
+    world.send("MESSAGE");
+    assert_eq!(world.sent.remove(0).1.transport, Transport::Udp);
+    world.drained();
+    world.send("MESSAGE");
+    assert_eq!(world.sent.pop().unwrap().1.transport, Transport::Tcp);
+}
+
+#[test]
+fn a_large_request_without_a_transaction_goes_by_tcp_and_by_udp_if_nobody_listens() {
+    let mut settings = Settings::default();
+    settings.transport.max_udp_request = 200;
+    let mut world = World::with(&settings);
+    let to = Destination::Target {
+        transport: Transport::Udp,
+        addr: addr("192.0.2.9:5070"),
+        server_name: None,
+    };
+    let mut send = |world: &mut World| {
+        world
+            .call(|stack, now, out| {
+                stack.send_stateless(now, out, to, b"x", |via, bytes| write("MESSAGE", via, bytes))
+            })
+            .unwrap();
+        world.sent.remove(0)
+    };
+    let (_, flow, text) = send(&mut world);
+    assert_eq!(flow.transport, Transport::Tcp);
+    assert!(field(&text, "Via").starts_with("SIP/2.0/TCP 192.0.2.1;branch="), "{text}");
+    world.closed(flow.connection.unwrap(), CloseReason::Refused);
+    // Its sender repeats it.
+    let (_, flow, again) = send(&mut world);
+    assert_eq!(flow.transport, Transport::Udp);
+    let branch = |text: &str| field(text, "Via").split("branch=").nth(1).unwrap().to_owned();
+    assert_eq!(branch(&text), branch(&again));
+    world.drained();
+}
+
+#[test]
 fn keepalives_and_rubbish() {
     let mut world = World::new();
     for bytes in [&b"\r\n\r\n"[..], b"", b"\0\0\0\0"] {

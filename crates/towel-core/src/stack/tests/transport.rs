@@ -264,7 +264,7 @@ fn a_large_request_without_a_transaction_goes_by_tcp_and_by_udp_if_nobody_listen
         addr: addr("192.0.2.9:5070"),
         server_name: None,
     };
-    let mut send = |world: &mut World| {
+    let send = |world: &mut World| {
         world
             .call(|stack, now, out| {
                 stack.send_stateless(now, out, to, b"x", |via, bytes| write("MESSAGE", via, bytes))

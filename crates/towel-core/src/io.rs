@@ -285,6 +285,14 @@ pub enum Input<'a> {
         /// How it went.
         result: Result<(), StoreFault>,
     },
+    /// How long what is read now has waited with the driver. Told while messages come faster than
+    /// they are taken in, and once when that is over.
+    Backlog {
+        /// How long; nought: nothing waits.
+        wait: Duration,
+        /// How much of the room where it waits is taken, in hundredths.
+        fill: u8,
+    },
     /// Time has passed: run what is due.
     Tick,
     /// Somebody in charge wants something.
@@ -345,6 +353,10 @@ pub enum Output {
         /// What.
         record: Record,
     },
+    /// Throw away so many thousandths, chosen by chance, of the datagrams that ask for new work,
+    /// unread and as early as can be; nought: none. A driver that cannot does nothing: more is
+    /// refused with an answer then.
+    Shed(u16),
     /// Something that an onlooker may care for.
     Event(Event),
 }

@@ -19,6 +19,7 @@ pub mod contract;
 pub mod hash;
 pub mod io;
 pub mod locating;
+pub mod overload;
 pub mod proxy;
 pub mod registrar;
 pub mod rng;

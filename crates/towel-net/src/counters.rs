@@ -72,6 +72,10 @@ counters! {
     handshakes_failed,
     /// Messages for a connection that had ended by then.
     sent_to_nowhere,
+    /// Times that the share of datagrams was set that the kernel throws away unread, in overload.
+    shed_changes,
+    /// That share now, in thousandths.
+    shed_share,
     /// Questions that went to the DNS.
     questions,
     /// Records that went to the store.

@@ -23,6 +23,7 @@ use crate::counters::{Counters, Counts};
 use crate::notice::{Handle, Inbox, Notice};
 use crate::persist::Persist;
 use crate::resolver::Resolver;
+use crate::shed;
 use crate::streams::{Happened, Streams};
 use crate::sys::{self, BATCH, Receiver, Sender};
 
@@ -105,6 +106,8 @@ pub struct Driver {
 
 /// How many datagram batches one turn takes from a socket before others have theirs.
 const BATCHES: usize = 32;
+/// How often at most it is looked how long datagrams wait.
+const LOOK: Duration = Duration::from_millis(3);
 /// How often one turn reads from a connection before others have theirs.
 const READS: usize = 4;
 /// How many events one turn takes from epoll.
@@ -194,6 +197,7 @@ impl Driver {
             lost: Vec::new(),
             unanswered: Vec::new(),
             counts: Counts::default(),
+            looked: (Instant(0), false),
             turned_away: (Instant(0), 0),
             resolver,
             persist,
@@ -224,6 +228,8 @@ struct Shard<'a> {
     /// Questions for which there is nobody to ask.
     unanswered: Vec<QueryId>,
     counts: Counts,
+    /// When it was last looked how long datagrams wait, and whether any did.
+    looked: (Instant, bool),
     /// When it was last told that connections were turned away, and how many had been by then.
     turned_away: (Instant, u64),
     resolver: Option<Resolver>,
@@ -429,6 +435,7 @@ impl Shard<'_> {
             if batch > 0 {
                 self.now = self.clock.now();
             }
+            self.look(machine, id, count == BATCH);
             for index in 0..count {
                 let Some((remote, bytes)) = receiver.datagram(index) else { continue };
                 self.counts.datagrams_in += 1;
@@ -444,6 +451,34 @@ impl Shard<'_> {
             }
         }
         self.flush(machine);
+    }
+
+    /// Tells the machine how long what was just read has waited, while whole batches do, and once
+    /// when none do any more.
+    fn look<M: Machine + ?Sized>(&mut self, machine: &mut M, id: ListenerId, whole: bool) {
+        let (at, waited) = self.looked;
+        if !whole && !waited || whole && self.now.at.since(at) < LOOK {
+            return;
+        }
+        let Some(socket) = self.datagram_socket(id).filter(|_| whole) else {
+            self.looked = (self.now.at, false);
+            return self.tell(machine, Input::Backlog { wait: Duration::ZERO, fill: 0 });
+        };
+        let (wait, fill) = sys::backlog(socket.as_fd());
+        self.looked = (self.now.at, true);
+        self.tell(machine, Input::Backlog { wait, fill });
+    }
+
+    /// Has the kernel throw away so many thousandths of the datagrams that ask for new work.
+    fn shed(&mut self, share: u16) {
+        self.counts.shed_changes += 1;
+        self.counts.shed_share = u64::from(share);
+        for socket in &self.sockets {
+            if let Listening::Datagrams(socket) = socket {
+                // Where the kernel does not do it they are refused with an answer.
+                let _ = shed::set(socket, share);
+            }
+        }
     }
 
     /// Takes in what ICMP told of destinations.
@@ -525,6 +560,7 @@ impl Shard<'_> {
     }
 
     fn carry_out(&mut self) {
+        let mut shed = None;
         let mut outputs = std::mem::take(&mut self.out.outputs);
         let (at, epoll) = (self.now.at, &self.epoll);
         for output in outputs.drain(..) {
@@ -562,10 +598,14 @@ impl Shard<'_> {
                     self.counts.records += 1;
                     self.persist.submit(ticket, record);
                 }
+                Output::Shed(share) => shed = Some(share),
                 Output::Event(event) => (self.onlooker)(event),
             }
         }
         self.out.outputs = outputs;
+        if let Some(share) = shed {
+            self.shed(share);
+        }
         if self.waiting.is_empty() {
             self.out.arena.clear();
         }

@@ -18,6 +18,7 @@ mod driver;
 mod notice;
 mod persist;
 mod resolver;
+mod shed;
 mod streams;
 mod sys;
 mod tls;

@@ -11,6 +11,7 @@ use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::{Duration, SystemTime};
 
 use nix::libc;
 
@@ -222,6 +223,42 @@ pub(crate) fn unreachable(socket: BorrowedFd<'_>) -> Option<(SocketAddr, i32)> {
         }
     }
     Some((read_name(&name)?, errno))
+}
+
+/// How long the last datagram that was taken in had waited in the kernel, and how many hundredths of
+/// the socket's buffer are taken by those that still do. The first call only has the kernel begin
+/// to note the times, and gives nought for the wait.
+pub(crate) fn backlog(socket: BorrowedFd<'_>) -> (Duration, u8) {
+    /// Of linux/sockios.h and asm-generic/socket.h; the same on every architecture in use.
+    const SIOCGSTAMP: libc::c_ulong = 0x8906;
+    const SO_MEMINFO: libc::c_int = 55;
+    // SAFETY: a plain C structure, which the kernel fills in; it outlives the call, as does the socket.
+    let (told, stamp) = unsafe {
+        let mut stamp = zeroed::<libc::timeval>();
+        (libc::ioctl(socket.as_raw_fd(), SIOCGSTAMP as _, &raw mut stamp), stamp)
+    };
+    let came = Duration::from_secs(u64::try_from(stamp.tv_sec).unwrap_or(0))
+        + Duration::from_micros(u64::try_from(stamp.tv_usec).unwrap_or(0));
+    let wait = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(now) if told == 0 => now.saturating_sub(came),
+        _ => Duration::ZERO,
+    };
+    // Bytes taken, and room, stand first of the figures of linux/sock_diag.h.
+    let mut figures = [0u32; 9];
+    let mut length = size_of_val(&figures) as libc::socklen_t;
+    // SAFETY: the kernel writes no more than `length` octets to `figures`, which outlives the call.
+    let told = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_MEMINFO,
+            figures.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    let [taken, room, ..] = figures;
+    let fill = if told == 0 && room > 0 { u64::from(taken) * 100 / u64::from(room) } else { 0 };
+    (wait, fill.min(100) as u8)
 }
 
 /// Asks for ICMP errors to be told.

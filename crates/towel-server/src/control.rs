@@ -160,13 +160,19 @@ impl Ask for Control {
                 value,
             );
         }
-        let (transactions, contexts) = self.jobs.ask(|element, _, _| {
+        let (transactions, contexts, pressure) = self.jobs.ask(|element, _, _| {
             let machine = element.machine();
-            (machine.stack().sizes(), machine.server().contexts())
+            let pressure = (machine.stack().overload().pressure() * 1000.0) as u64;
+            (machine.stack().sizes(), machine.server().contexts(), pressure)
         })?;
         metrics
             .gauge("towel_server_transactions", "Server transactions.", transactions.0 as u64)
             .gauge("towel_client_transactions", "Client transactions.", transactions.1 as u64)
+            .gauge(
+                "towel_overload_pressure_permille",
+                "How much is refused for overload: 1000, all new requests.",
+                pressure,
+            )
             .gauge("towel_proxied_requests", "Requests under way in the proxy.", contexts as u64);
         for (name, value) in self
             .jobs

@@ -42,6 +42,8 @@ pub fn core(config: &Config, secret: [u8; 16]) -> Settings {
     all.transaction.t4 = config.timers.t4;
     all.transaction.max = limits.transactions;
 
+    all.overload = config.overload.clone();
+
     all.server = server::Settings {
         domains: config.domains.clone(),
         aliases: config.aliases.clone(),

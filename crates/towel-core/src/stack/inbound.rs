@@ -234,6 +234,9 @@ impl Stack {
             }
             return user.cancelled(self, now, out, request, found.is_some(), invite);
         }
+        if self.overload.is_pressed() && self.refuses_for_overload(now, &request) {
+            return self.refuse_for_overload(now, out, &request);
+        }
         if self.servers.len() >= self.settings.max {
             self.counters.refused_table_full += 1;
             let most = self.settings.max;

@@ -7,6 +7,7 @@ mod connection;
 mod failover;
 mod hop;
 mod inbound;
+mod overload;
 mod server;
 mod telling;
 #[cfg(test)]
@@ -286,6 +287,7 @@ pub struct Stack {
     connection_timers: usize,
     counters: Counters,
     teller: telling::Teller,
+    overload: overload::Guard,
     // Reused: buffers that hold at least as much as `ROOM` says, by its index.
     buffers: [Vec<Vec<u8>>; ROOM.len()],
     #[expect(clippy::vec_box, reason = "an index is a kilobyte; what is moved is the pointer")]
@@ -328,6 +330,7 @@ impl Stack {
             connection_timers: 0,
             counters: Counters::default(),
             teller: telling::Teller::new(&settings.telling),
+            overload: overload::Guard::new(&settings.overload),
             buffers: Default::default(),
             indexes: Vec::new(),
         }
@@ -363,6 +366,7 @@ impl Stack {
                 let completed = self.locator.answered(now.at, query, answer, out);
                 self.located(now, out, user, completed);
             }
+            Input::Backlog { wait, fill } => self.backlog(now, wait, fill),
             Input::Tick | Input::Stored { .. } | Input::Command(_) => {}
         }
         // After the input: a response that waited with the driver wins over the timer.
@@ -374,7 +378,12 @@ impl Stack {
         if !self.pending.is_empty() {
             return Some(Instant(0));
         }
-        let all = [self.wheel.deadline(), self.locator.deadline(), self.teller.deadline()];
+        let all = [
+            self.wheel.deadline(),
+            self.locator.deadline(),
+            self.teller.deadline(),
+            self.overload.deadline(),
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -388,6 +397,9 @@ impl Stack {
     ) {
         self.tell_pending(now, out, user);
         self.teller.due(now, out);
+        if self.overload.deadline().is_some_and(|at| at <= now.at) {
+            self.overload_due(now, out);
+        }
         while let Some(due) = self.wheel.due(now.at) {
             match due {
                 Due::Server(id, timer) => self.server_due(now, out, user, id, timer),
@@ -438,6 +450,7 @@ impl Stack {
         self.settings = settings.transaction.clone();
         self.transport = settings.transport.clone();
         self.teller.reload(&settings.telling);
+        self.overload.reload(&settings.overload);
         self.locator.set_settings(settings.locating.clone());
     }
 

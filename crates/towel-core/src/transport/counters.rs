@@ -50,6 +50,10 @@ counters! {
     responses_absorbed;
     /// Requests answered 503 since the table of transactions is full.
     refused_table_full;
+    /// Requests answered 503 for overload.
+    refused_overload;
+    /// Times that overload began.
+    overloads;
     /// Malformed framing of a stream, answered or not; the connection was closed.
     framing_faults;
     /// Connections closed: idle.

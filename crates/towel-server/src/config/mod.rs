@@ -3,6 +3,7 @@
 //! Everything is read and checked before anything is bound. Whatever is wrong is told with file,
 //! line and key ([`Problem`]), all of it at once.
 
+mod guard;
 mod model;
 mod problem;
 mod read;

@@ -33,6 +33,8 @@ pub struct Config {
     pub timers: Timers,
     /// Bounds.
     pub limits: Limits,
+    /// What is refused where there is too much.
+    pub overload: towel_core::overload::Settings,
     /// How requests are forwarded.
     pub proxy: Proxy,
     /// Name resolution.
@@ -470,6 +472,7 @@ impl Default for Config {
                 users: 2_000_000,
                 branches: 16,
             },
+            overload: towel_core::overload::Settings::default(),
             proxy: Proxy {
                 mode: ProxyMode::Stateful,
                 forking: Forking::ByQ,

@@ -48,6 +48,7 @@ pub(super) fn root(section: &mut Section<'_, '_>, config: &mut Config) {
     section.section("auth", |s| auth(s, &mut config.auth));
     section.section("timers", |s| timers(s, &mut config.timers));
     section.section("limits", |s| limits(s, &mut config.limits));
+    section.section("overload", |s| super::guard::overload(s, &mut config.overload));
     section.section("proxy", |s| proxy(s, &mut config.proxy));
     section.section("dns", |s| dns(s, &mut config.dns));
     section.section("http", |s| http(s, &mut config.http));

@@ -343,6 +343,7 @@ impl Machine for Agent {
                 self.tick_servers(out);
             }
             Input::Unreachable { .. }
+            | Input::Backlog { .. }
             | Input::Resolved { .. }
             | Input::Stored { .. }
             | Input::Command(_) => {}

@@ -94,6 +94,8 @@ impl<A: Machine> Network<A> {
                     self.nodes[id.0].stored_until = at;
                     self.later(at - self.now, id, Happening::Stored { ticket, record });
                 }
+                // Nothing waits in this network: what comes is handed over at once.
+                Output::Shed(_) => {}
                 Output::Event(event) => self.tell(id, event),
             }
         }

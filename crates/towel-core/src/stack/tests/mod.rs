@@ -3,6 +3,7 @@
 mod client;
 mod drain;
 mod locating;
+mod overload;
 mod server;
 mod transport;
 

@@ -1,0 +1,211 @@
+//! The controller: from how long messages wait to how many are refused.
+//!
+//! It is a PI controller as that of PIE (RFC 8033 section 4.2) with another measure and other
+//! gains: what it holds at its aim is the wait of the queue as a share of the wait that is allowed,
+//! and it looks at the least of a period, so that a burst that is soon gone does not count.
+
+use std::time::Duration;
+
+use super::{Class, Settings};
+use crate::io::Instant;
+
+/// How often the pressure is set anew.
+const PERIOD: Duration = Duration::from_millis(16);
+/// How much of what is too much in the queue goes into the pressure each period.
+const PROPORTION: f32 = 0.02;
+/// How much of what it grew by does.
+const TREND: f32 = 0.1;
+/// Waits longer than so many times the target are all the same.
+const MOST: f32 = 4.0;
+/// The share of the kernel's buffer that counts as much as the whole target: beyond it datagrams
+/// are about to be lost.
+const FULL: f32 = 75.0;
+/// The greatest share of a class that is refused: somebody has to try whether it goes again.
+const NEARLY_ALL: f32 = 0.98;
+/// As long as requests of a class are this share of all, the next one is not touched.
+const ENOUGH: f32 = 0.25;
+/// The share of new requests that is refused with an answer; what else there is to refuse is thrown
+/// away unread. An answer costs a tenth of serving, so more of them would cost the served ones.
+const ANSWERED: f32 = 0.5;
+/// It is over when nothing has been refused for so long.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// What an onlooker should know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Requests are refused from now on.
+    Began,
+    /// None have been for a while.
+    Ended {
+        /// How long it was.
+        lasted: Duration,
+        /// How many requests were refused with an answer.
+        refused: u64,
+    },
+}
+
+/// Decides how much is refused. See the module.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    /// 0 to 1: the share of new requests that is refused; what is above 1 is that of the next class,
+    /// and so on.
+    pressure: f32,
+    /// The measure of the last period.
+    before: f32,
+    /// The least of this period.
+    least: Option<f32>,
+    /// When this period ends; none while there is nothing to do.
+    period: Option<Instant>,
+    began: Option<Instant>,
+    last: Instant,
+    /// Requests of this period by class, refused or not.
+    seen: [u32; 3],
+    refused: u64,
+    refused_before: u64,
+    /// What is left to the urgent ones of this second, and when that began.
+    urgent: (Instant, u32),
+}
+
+impl Default for Controller {
+    fn default() -> Controller {
+        Controller {
+            pressure: 0.0,
+            before: 0.0,
+            least: None,
+            period: None,
+            began: None,
+            last: Instant(0),
+            seen: [0; 3],
+            refused: 0,
+            refused_before: 0,
+            urgent: (Instant(0), 0),
+        }
+    }
+}
+
+impl Controller {
+    /// Whether requests are refused at the moment.
+    pub fn is_pressed(&self) -> bool {
+        self.pressure > 0.0
+    }
+
+    /// How hard it is: 0 nothing is refused, 1 all new requests, 2 all but those of dialogs.
+    pub fn pressure(&self) -> f32 {
+        self.pressure
+    }
+
+    /// Whether there is overload, from the first refusal until it has been over for a while.
+    pub fn is_overloaded(&self) -> bool {
+        self.began.is_some()
+    }
+
+    /// How many requests were refused.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// When to be told the time.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.period
+    }
+
+    /// The oldest message that is not read yet has waited for `wait`, and the buffer that it waits in
+    /// is full to `fill` parts of a hundred.
+    pub fn waited(&mut self, settings: &Settings, now: Instant, wait: Duration, fill: u8) {
+        if !settings.enabled {
+            return;
+        }
+        let target = settings.target.as_secs_f32().max(0.001);
+        let measure = (wait.as_secs_f32() / target).max(f32::from(fill) / FULL).min(MOST);
+        self.least = Some(self.least.map_or(measure, |least| least.min(measure)));
+        if self.period.is_none() && measure > 0.0 {
+            self.period = Some(now + PERIOD);
+        }
+    }
+
+    /// Sets the pressure anew when a period is over. Gives what an onlooker should know.
+    pub fn due(&mut self, settings: &Settings, now: Instant) -> Option<Change> {
+        if self.period.is_none_or(|end| end > now) {
+            return None;
+        }
+        // Where nothing was told nothing has waited.
+        let measure = self.least.take().unwrap_or(0.0);
+        let step = PROPORTION * (measure - 1.0) + TREND * (measure - self.before);
+        // A queue that only grows within what is allowed is none to begin for.
+        let step = if self.pressure == 0.0 && measure <= 1.0 { 0.0 } else { step };
+        self.before = measure;
+        let seen = std::mem::take(&mut self.seen);
+        let all = seen.iter().sum::<u32>() as f32;
+        // A class is refused only where there is not enough to refuse of those before it.
+        let plenty = seen.iter().position(|count| *count as f32 >= ENOUGH * all);
+        let most = plenty.unwrap_or(seen.len() - 1) as f32 + 1.0;
+        let was = self.pressure;
+        self.pressure = if settings.enabled { (was + step).min(most.max(was)) } else { 0.0 };
+        self.pressure = self.pressure.clamp(0.0, seen.len() as f32);
+        let idle = self.pressure == 0.0 && measure == 0.0;
+        if self.pressure > 0.0 {
+            self.last = now;
+        }
+        let change = match self.began {
+            None if self.pressure > 0.0 => {
+                self.began = Some(now);
+                self.refused_before = self.refused;
+                Some(Change::Began)
+            }
+            Some(began) if idle && now.since(self.last) >= QUIET => {
+                self.began = None;
+                let refused = self.refused - self.refused_before;
+                Some(Change::Ended { lasted: self.last.since(began), refused })
+            }
+            _ => None,
+        };
+        self.period = (!idle).then_some(now + PERIOD);
+        if let (None, true) = (self.period, self.began.is_some()) {
+            self.period = Some(now + QUIET);
+        }
+        change
+    }
+
+    /// Whether a request of that class is to be refused. `lot` is evenly spread, and the same for
+    /// requests that belong together. `urgent`: it has its class for saying so.
+    pub fn refuses(
+        &mut self,
+        settings: &Settings,
+        now: Instant,
+        class: Class,
+        urgent: bool,
+        lot: u32,
+    ) -> bool {
+        let class = if urgent && !self.may_be_urgent(settings, now) { Class::New } else { class };
+        let Some(seen) = self.seen.get_mut(class as usize) else { return false };
+        *seen += 1;
+        let share = (self.pressure - class as u8 as f32).clamp(0.0, NEARLY_ALL);
+        // What is thrown away unread has been taken off the new ones already.
+        let share = if class == Class::New { share.min(ANSWERED) } else { share };
+        let refused = (lot as f32) < share * 4_294_967_296.0;
+        self.refused += u64::from(refused);
+        refused
+    }
+
+    /// The share of new requests that the driver should throw away unread, in thousandths.
+    pub fn shed(&self) -> u16 {
+        let admitted = 1.0 - self.pressure.min(NEARLY_ALL);
+        let shed = 1.0 - admitted / (1.0 - ANSWERED);
+        (shed.max(0.0) * 1000.0) as u16
+    }
+
+    #[cfg(test)]
+    pub(super) fn pressure_for_test(&mut self, pressure: f32) {
+        self.pressure = pressure;
+    }
+
+    fn may_be_urgent(&mut self, settings: &Settings, now: Instant) -> bool {
+        let (began, left) = &mut self.urgent;
+        if now.since(*began) >= Duration::from_secs(1) {
+            (*began, *left) = (now, settings.urgent);
+        }
+        let may = *left > 0;
+        *left = left.saturating_sub(1);
+        may
+    }
+}

@@ -1,0 +1,112 @@
+//! Overload: which work is refused when there is more of it than one core can do.
+//!
+//! What collapses a SIP server is not the load but what it does under it: requests grow old in the
+//! queue, are answered after their sender has given up and sent them again, and everybody gets a
+//! little of nothing (RFC 5390 section 5 tells the ways). So the queue is kept short by refusing
+//! early, and what is refused is chosen:
+//!
+//! - ACK, BYE, CANCEL and PRACK are never refused: each of them ends work that was done, or frees
+//!   what is held. Nor are responses, nor what comes again of a request that was let in.
+//! - Requests within a dialog and emergency calls are refused last, [`Class::Dialog`].
+//! - Requests with credentials, and those of a neighbour that reduces its load by itself (RFC
+//!   7339), are refused before them, [`Class::Known`]: a challenge was spent on them.
+//! - All other work, [`Class::New`], is refused first.
+//!
+//! The driver tells how long its oldest datagram has waited ([`crate::io::Input::Backlog`]), the
+//! [`Controller`] makes of it a pressure, and a request is refused by lot: by a hash of its Call-ID, so
+//! that a request that was let in is let in again when it comes back with credentials.
+
+mod controller;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use towel_message::{Message, Method, Name};
+
+pub use controller::{Change, Controller};
+
+/// What can be set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether anything is refused for overload.
+    pub enabled: bool,
+    /// How long a message may wait to be read, where that lasts.
+    pub target: Duration,
+    /// What Retry-After says, in seconds: on the average, each request is told another time within
+    /// half and one and a half of it, so that they do not come back together. Nought: none is sent.
+    pub retry_after: u32,
+    /// How many requests a second, out of dialog, may be preferred for calling themselves urgent.
+    /// Beyond it they are as all others: anybody can write `Priority: emergency`.
+    pub urgent: u32,
+    /// The namespaces of Resource-Priority whose requests are urgent (RFC 4412 section 12, RFC 7135).
+    pub namespaces: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            enabled: true,
+            target: Duration::from_millis(20),
+            retry_after: 10,
+            urgent: 200,
+            namespaces: ["esnet", "wps", "ets"].map(Into::into).to_vec(),
+        }
+    }
+}
+
+/// How soon a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// First: it asks for new work.
+    New,
+    /// After all those: it has been answered once already, or its sender holds back by itself.
+    Known,
+    /// Last: it belongs to work that was done, or is urgent.
+    Dialog,
+    /// Never.
+    Always,
+}
+
+impl Settings {
+    /// The class of a request; whether it has it for calling itself urgent is told beside it.
+    pub fn class(&self, request: &Message<'_>) -> (Class, bool) {
+        match request.method() {
+            Method::Ack | Method::Bye | Method::Cancel | Method::Prack => {
+                return (Class::Always, false);
+            }
+            _ => {}
+        }
+        if request.to_tag().is_some() {
+            return (Class::Dialog, false);
+        }
+        if self.is_urgent(request) {
+            return (Class::Dialog, true);
+        }
+        if request.has(Name::Authorization) || request.has(Name::ProxyAuthorization) {
+            return (Class::Known, false);
+        }
+        (Class::New, false)
+    }
+
+    /// Whether a request says that it is urgent: by the service that it asks for (RFC 5031), by
+    /// Resource-Priority (RFC 4412) or by Priority (RFC 3261 section 20.26).
+    fn is_urgent(&self, request: &Message<'_>) -> bool {
+        const SOS: &[u8] = b"urn:service:sos";
+        let uri = request.request_uri();
+        let sos = uri.get(..SOS.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(SOS))
+            && matches!(uri.get(SOS.len()), None | Some(b'.'));
+        sos || (request.has(Name::Priority)
+            && request
+                .value(Name::Priority)
+                .is_some_and(|value| value.eq_ignore_ascii_case(b"emergency")))
+            || (request.has(Name::ResourcePriority)
+                && request.values(Name::ResourcePriority).any(|one| self.is_prior(one.bytes)))
+    }
+
+    /// Whether a value of Resource-Priority is in one of the namespaces (RFC 4412 section 3.1).
+    fn is_prior(&self, value: &[u8]) -> bool {
+        let namespace = value.split(|byte| *byte == b'.').next().unwrap_or_default();
+        self.namespaces.iter().any(|known| namespace.eq_ignore_ascii_case(known.as_bytes()))
+    }
+}

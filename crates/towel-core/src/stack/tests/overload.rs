@@ -1,0 +1,153 @@
+//! What is refused, and what is not, while messages wait too long.
+
+use super::*;
+
+fn numbered(method: &str, number: usize) -> String {
+    request(method, &format!("z9hG4bK{number}"))
+        .replace("Call-ID: towel", &format!("Call-ID: {number}"))
+}
+
+impl World {
+    /// Messages wait for so long, for a while.
+    fn wait(&mut self, wait: Duration, time: Duration) {
+        let end = self.now.at + time;
+        while self.now.at < end {
+            self.handle(Input::Backlog { wait, fill: 0 });
+            self.pass(ms(4));
+        }
+    }
+
+    fn overloaded() -> World {
+        let mut world = World::new();
+        world.wait(ms(100), ms(1000));
+        world
+    }
+}
+
+#[test]
+fn new_work_gets_503_without_a_transaction() {
+    let mut world = World::overloaded();
+    for number in 0..100 {
+        world.datagram("192.0.2.9:5070", &numbered("INVITE", number));
+    }
+    let refused: Vec<String> = world
+        .sent
+        .iter()
+        .filter(|s| s.2.starts_with("SIP/2.0 503 "))
+        .map(|s| s.2.clone())
+        .collect();
+    assert!((30..70).contains(&refused.len()), "{}", refused.len());
+    assert_eq!(world.stack.counters().refused_overload, refused.len() as u64);
+    assert_eq!(world.told().len() + refused.len(), 100);
+    assert_eq!(world.stack.sizes(), (0, 0, 0));
+    for text in refused {
+        let seconds: u32 = field(&text, "Retry-After").parse().unwrap();
+        assert!((5..=15).contains(&seconds));
+    }
+    // The rest of the new work is not even to be read.
+    let shed = world.wanted.iter().filter_map(|output| match output {
+        Output::Shed(share) => Some(*share),
+        _ => None,
+    });
+    assert!(shed.last().is_some_and(|share| share > 500));
+    world.drained();
+}
+
+#[test]
+fn the_ack_for_a_refusal_is_known() {
+    let mut world = World::overloaded();
+    let mut number = 0;
+    let refusal = loop {
+        world.sent.clear();
+        world.datagram("192.0.2.9:5070", &numbered("INVITE", number));
+        if let Some(sent) = world.sent.first() {
+            break sent.2.clone();
+        }
+        number += 1;
+    };
+    let to = field(&refusal, "To").to_owned();
+    let mut index = towel_message::Index::default();
+    let ack = numbered("ACK", number).replace("To: <sip:ford@example.com>", &format!("To: {to}"));
+    let ack =
+        towel_message::Message::parse(ack.as_bytes(), &mut index, &Default::default()).unwrap();
+    assert_eq!(ack.to_tag(), Some(&world.stack.to_tag(&ack)[..]));
+}
+
+#[test]
+fn a_proxy_is_not_told_to_send_nothing() {
+    let mut world = World::overloaded();
+    for number in 0..50 {
+        let text = numbered("INVITE", number);
+        let text = text.replacen(
+            "\r\n",
+            "\r\nVia: SIP/2.0/UDP 192.0.2.8;branch=z9hG4bKp, SIP/2.0/UDP 192.0.2.9:5070\r\nX-",
+            1,
+        );
+        world.datagram("192.0.2.8:5060", &text.replace("X-Via: ", "Via: "));
+    }
+    assert!(!world.sent.is_empty());
+    for (_, _, text) in &world.sent {
+        assert!(text.starts_with("SIP/2.0 503 "), "{text}");
+        assert_eq!(field(text, "Retry-After"), "");
+    }
+}
+
+#[test]
+fn what_goes_on_is_not_refused() {
+    let mut world = World::overloaded();
+    for number in 0..50 {
+        for method in ["ACK", "BYE", "CANCEL", "PRACK"] {
+            world.datagram("192.0.2.9:5070", &numbered(method, number));
+        }
+        let inside =
+            numbered("INVITE", 1000 + number).replace("com>\r\nCall", "com>;tag=x\r\nCall");
+        world.datagram("192.0.2.9:5070", &inside);
+        let urgent =
+            numbered("INVITE", 2000 + number).replace("sip:ford@192.0.2.1", "urn:service:sos");
+        world.datagram("192.0.2.9:5070", &urgent);
+    }
+    assert_eq!(world.stack.counters().refused_overload, 0);
+    assert_eq!(world.told().len(), 300);
+}
+
+#[test]
+fn what_was_let_in_and_comes_again_is_not_refused() {
+    let mut world = World::new();
+    world.user.keep = true;
+    for number in 0..50 {
+        world.datagram("192.0.2.9:5070", &numbered("INVITE", number));
+    }
+    world.wait(ms(100), ms(1000));
+    world.sent.clear();
+    for number in 0..50 {
+        world.datagram("192.0.2.9:5070", &numbered("INVITE", number));
+        world.datagram("192.0.2.9:5070", &numbered("CANCEL", number));
+    }
+    assert!(world.sent.iter().all(|sent| !sent.2.starts_with("SIP/2.0 503 ")));
+    assert_eq!(world.stack.counters().refused_overload, 0);
+}
+
+#[test]
+fn it_is_told_when_it_begins_and_ends() {
+    let settings =
+        Settings { telling: Telling { level: crate::io::Level::Warn }, ..Settings::default() };
+    let mut world = World::with(&settings);
+    world.wait(ms(100), ms(500));
+    world.wait(ms(0), ms(10_000));
+    let told: Vec<&str> = world
+        .wanted
+        .iter()
+        .filter_map(|output| match output {
+            Output::Event(event) => Some(event.kind),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, ["overload-began", "overload-ended"]);
+    assert_eq!(
+        world.wanted.iter().rev().find(|o| matches!(o, Output::Shed(_))),
+        Some(&Output::Shed(0))
+    );
+    assert!(!world.stack.overload().is_pressed());
+    assert_eq!(world.stack.deadline(), None);
+    world.drained();
+}

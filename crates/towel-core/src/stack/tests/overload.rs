@@ -45,11 +45,11 @@ fn new_work_gets_503_without_a_transaction() {
         assert!((5..=15).contains(&seconds));
     }
     // The rest of the new work is not even to be read.
-    let shed = world.wanted.iter().filter_map(|output| match output {
+    let mut shed = world.wanted.iter().filter_map(|output| match output {
         Output::Shed(share) => Some(*share),
         _ => None,
     });
-    assert!(shed.last().is_some_and(|share| share > 500));
+    assert!(shed.next_back().is_some_and(|share| share > 500));
     world.drained();
 }
 

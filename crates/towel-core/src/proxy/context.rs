@@ -1,8 +1,6 @@
 //! The response context (RFC 3261 section 16.6): a request under way, its targets, its branches
 //! and the responses that they gave.
 
-use std::time::Duration;
-
 use super::best;
 use super::breadth::Breadth;
 use super::mark::BranchMark;
@@ -112,6 +110,8 @@ pub(super) struct Work {
     /// How many targets were begun.
     pub(super) begun: usize,
     pub(super) best: Option<Best>,
+    /// A 3xx that named only what had been tried before: better than nothing.
+    pub(super) redirection: Option<Best>,
     /// The challenges of 401 and 407 responses: of which branch, the name and the value.
     pub(super) challenges: Vec<(usize, &'static str, Vec<u8>)>,
     pub(super) slots: Slots,
@@ -128,6 +128,7 @@ impl Work {
         self.ways.clear();
         self.begun = 0;
         self.best = None;
+        self.redirection = None;
         self.challenges.clear();
         self.slots = Slots::new();
         self.woken = Woken::NONE;
@@ -154,7 +155,8 @@ pub(super) struct Context {
     pub(super) work: Option<Box<Work>>,
     /// Timer C, the ring time, or the end of a non-INVITE search: whichever is first.
     pub(super) timer: Option<TimerId>,
-    /// When a non-INVITE request that forked gives its best response: before its client gives up.
+    /// When the search ends with the best response that there is: for a non-INVITE request that
+    /// forked before its client gives up, for an INVITE when it expires.
     pub(super) give_up: Option<Instant>,
 }
 
@@ -207,15 +209,26 @@ impl Context {
     /// When something is due that only time brings.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let open = self.branches.iter().filter(|branch| branch.progress != Progress::Done);
-        let timers = open.filter(|_| self.invite).flat_map(|branch| {
+        let timers = open.flat_map(|branch| {
             let ring = branch.ring.filter(|_| !branch.cancelled);
-            std::iter::once(branch.timer_c).chain(ring)
+            Some(branch.timer_c).filter(|_| self.invite).into_iter().chain(ring)
         });
         timers.chain(self.give_up).min()
     }
 }
 
 impl Work {
+    /// In how many goes the targets after those of `group` are tried.
+    pub(super) fn goes_after(&self, group: u32) -> u32 {
+        let mut last = group;
+        let mut goes = 0;
+        for target in self.targets.iter().filter(|target| target.group > group) {
+            goes += u32::from(target.group != last);
+            last = target.group;
+        }
+        goes
+    }
+
     /// Whether a final response of `status` would be the best so far.
     pub(super) fn is_better(&self, status: u16) -> bool {
         self.best.as_ref().is_none_or(|best| best::rank(status) < best::rank(best.status))
@@ -250,11 +263,6 @@ pub(super) fn arrange(targets: &mut [Candidate], forking: Forking, directives: &
     }
 }
 
-/// Timer C is longer than three minutes whatever is configured (section 16.6 step 11).
-pub(super) fn timer_c(configured: Duration) -> Duration {
-    configured.max(Duration::from_millis(180_001))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -283,11 +291,5 @@ mod tests {
         list[1].group = 1;
         arrange(&mut list, Forking::ByQ, &Directives::default());
         assert_eq!(list[0].q, 1);
-    }
-
-    #[test]
-    fn timer_c_has_a_floor() {
-        assert!(timer_c(Duration::from_secs(1)) > Duration::from_secs(180));
-        assert_eq!(timer_c(Duration::from_secs(300)), Duration::from_secs(300));
     }
 }

@@ -1,5 +1,7 @@
 //! The proxy core: response contexts and what happens to them.
 
+use std::time::Duration;
+
 use towel_message::{Edits, Index, Limits, Message, Method, Name};
 
 use super::breadth::Breadth;
@@ -13,7 +15,7 @@ use crate::contract::{
     CancelCause, Candidate, Directives, Env, Fields, ProxyCancel, ProxyReply, Registry, Slots,
     Woken,
 };
-use crate::io::{Flow, Now, Outbox};
+use crate::io::{Flow, Instant, Now, Outbox};
 use crate::server::{Domains, phrase};
 use crate::stack::{ClientId, Destination, Failure, Received, Refusal, ServerId, Stack};
 use crate::transaction::slab::{Id, Slab};
@@ -101,24 +103,25 @@ impl Proxy {
         work.woken = plan.woken;
         work.slots = plan.slots;
         work.ours = plan.ours;
-        work.mark = Some(around.marks.branch(&message));
+        work.mark = Some(around.marks.branch(&message, &received.flow));
         context::arrange(&mut work.targets, around.settings.forking, &work.directives);
         if work.directives.fork == Some(false) {
             work.targets.truncate(1);
         }
         let breadth = message.value(Name::MaxBreadth).and_then(towel_message::scan::number);
+        let invite = message.method() == Method::Invite;
         let context = Context {
             server,
             served: true,
             source: received.flow,
-            invite: message.method() == Method::Invite,
+            invite,
             branches: Vec::new(),
             breadth: Breadth::new(breadth, around.settings.max_breadth),
             answered: None,
             stopped: None,
             work: None,
             timer: None,
-            give_up: None,
+            give_up: gives_up(around, stack, &message, invite, work.targets.len()),
         };
         let id = self.contexts.0.insert(context);
         stack.set_server_user(server, id.number());
@@ -264,15 +267,11 @@ impl Proxy {
                 progress: Progress::Calling,
                 breadth: share,
                 target: u32::try_from(at).unwrap_or(u32::MAX),
-                timer_c: now + context::timer_c(around.settings.timer_c),
+                timer_c: now + around.settings.timer_c,
                 cancelled: false,
                 alive: true,
                 by_flow,
-                ring: around
-                    .settings
-                    .ring
-                    .filter(|_| invite && work.targets.iter().any(|t| t.group > target.group))
-                    .map(|ring| now + ring),
+                ring: ring(around, stack, context.give_up.filter(|_| !invite), work, target.group),
             }),
             Err(_) => {
                 // As if it had answered 503 (section 16.9).
@@ -284,8 +283,7 @@ impl Proxy {
             }
         }
         if !invite && context.branches.len() > 1 {
-            let patience = stack.patience();
-            context.give_up.get_or_insert(now + (patience - patience / 32));
+            context.give_up.get_or_insert(now + patience(stack));
         }
     }
 
@@ -293,7 +291,8 @@ impl Proxy {
     pub(super) fn set_timer(&mut self, _around: &Around<'_>, stack: &mut Stack, id: ContextId) {
         let Some(context) = self.contexts.0.get_mut(id) else { return };
         // A timer that is set is left to fire early rather than moved: most are never needed.
-        if context.timer.is_some() || context.answered.is_some() {
+        let ring_on = context.answered.is_some_and(|status| status < 300) && context.invite;
+        if context.timer.is_some() || (context.answered.is_some() && !ring_on) {
             return;
         }
         if let Some(at) = context.deadline() {
@@ -321,25 +320,30 @@ impl Proxy {
         context.timer = None;
         if context.give_up.is_some_and(|at| at <= now) {
             context.give_up = None;
-            self.give_up(stack, id);
+            self.give_up(around, stack, out, id);
             return true;
         }
+        let invite = context.invite;
         let mut late: Vec<(usize, ClientId, Progress)> = Vec::new();
         for (at, branch) in context.branches.iter_mut().enumerate() {
-            if branch.progress == Progress::Done || !context.invite {
+            if branch.progress == Progress::Done {
                 continue;
             }
-            if branch.timer_c <= now {
+            if invite && branch.timer_c <= now {
                 late.push((at, branch.client, branch.progress));
                 // Once more as long, for the CANCEL to work (section 16.8 allows any value).
-                branch.timer_c = now + context::timer_c(around.settings.timer_c);
+                branch.timer_c = now + around.settings.timer_c;
             } else if branch.ring.is_some_and(|ring| ring <= now) {
                 branch.ring = None;
                 late.push((at, branch.client, branch.progress));
             }
         }
         for (at, client, progress) in late {
-            if progress == Progress::Proceeding {
+            if !invite {
+                // The next is tried. This one cannot be cancelled and may still answer: a 2xx of it
+                // is as good as any other.
+                self.branch_failed(around, stack, out, id, client, 408);
+            } else if progress == Progress::Proceeding {
                 self.cancel_branch(around, stack, out, id, at, CancelCause::TimedOut, None);
             } else {
                 // Nothing was heard at all: as if 408 had come (section 16.8).
@@ -350,14 +354,15 @@ impl Proxy {
         true
     }
 
-    /// A search for a non-INVITE request that has lasted nearly as long as its client waits: what
-    /// there is is given.
-    fn give_up(&mut self, stack: &mut Stack, id: ContextId) {
+    /// A search for a non-INVITE request that has lasted nearly as long as its client waits, or for
+    /// an INVITE that has expired (section 20.19): what there is is given.
+    fn give_up(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId) {
         let Some(context) = self.contexts.0.get_mut(id) else { return };
+        let ringing = |branch: &Branch| context.invite && branch.progress == Progress::Proceeding;
         let open: Vec<ClientId> = context
             .branches
             .iter()
-            .filter(|branch| branch.progress != Progress::Done)
+            .filter(|branch| branch.progress != Progress::Done && !ringing(branch))
             .map(|branch| branch.client)
             .collect();
         context.stopped.get_or_insert(CancelCause::TimedOut);
@@ -365,6 +370,8 @@ impl Proxy {
             // Told as a time-out of each.
             stack.withdraw(client);
         }
+        self.cancel_pending(around, stack, out, id, CancelCause::TimedOut, None);
+        self.set_timer(around, stack, id);
     }
 
     /// A branch came to nothing: as if `status` had come on it.
@@ -538,8 +545,17 @@ impl Proxy {
     }
 
     /// A client transaction is over.
-    pub(crate) fn client_ended(&mut self, stack: &mut Stack, client: ClientId, number: u64) {
+    pub(crate) fn client_ended(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        client: ClientId,
+        number: u64,
+    ) {
         let Some(id) = self.find(number) else { return };
+        // All that came on it could not be passed on: as if nothing had come.
+        self.branch_failed(around, stack, out, id, client, 408);
         if let Some(context) = self.contexts.0.get_mut(id)
             && let Some(branch) = context.branches.iter_mut().find(|branch| branch.client == client)
         {
@@ -610,4 +626,44 @@ impl Proxy {
             }
         });
     }
+}
+
+/// How long a search for a non-INVITE request lasts at most: not quite as long as its client waits.
+fn patience(stack: &Stack) -> Duration {
+    let patience = stack.patience();
+    patience - patience / 32
+}
+
+/// When a search ends whoever has not answered.
+fn gives_up(
+    around: &Around<'_>,
+    stack: &Stack,
+    message: &Message<'_>,
+    invite: bool,
+    targets: usize,
+) -> Option<Instant> {
+    if !invite {
+        return (targets > 1).then(|| around.now.at + patience(stack));
+    }
+    // Who sent it wants no answer any more after that long, and who is rung has no use for it
+    // (sections 13.2.1 and 13.3.1).
+    let seconds: u32 = message.value(Name::Expires).and_then(towel_message::scan::number)?;
+    (seconds > 0).then(|| around.now.at + Duration::from_secs(seconds.into()))
+}
+
+/// When the search goes on past a target of `group` that has not answered, if there are others.
+fn ring(
+    around: &Around<'_>,
+    stack: &Stack,
+    give_up: Option<Instant>,
+    work: &Work,
+    group: u32,
+) -> Option<Instant> {
+    let now = around.now.at;
+    let ring = around.settings.ring.map(|ring| now + ring);
+    let Some(end) = give_up else { return ring.filter(|_| work.goes_after(group) > 0) };
+    // What a client of a non-INVITE request is ready to wait is shared out.
+    let goes = work.goes_after(group);
+    let share = end.since(now) / (goes + 1);
+    (goes > 0).then(|| now + share.min(stack.patience() / 4))
 }

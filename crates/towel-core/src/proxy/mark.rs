@@ -5,8 +5,9 @@
 
 use towel_message::{Message, Name};
 
+use super::route;
 use crate::hash::{Hasher, Key};
-use crate::io::ConnectionId;
+use crate::io::{ConnectionId, Flow};
 
 const ROUTE: u8 = 1;
 const LOOP: u8 = 2;
@@ -179,10 +180,11 @@ impl Marks {
     ///
     /// Neither the method nor the To tag count: CANCEL and the ACK for a non-2xx response must get
     /// the branch of their INVITE where they are forwarded statelessly.
-    pub fn branch(&self, message: &Message<'_>) -> BranchMark {
+    pub fn branch(&self, message: &Message<'_>, source: &Flow) -> BranchMark {
         let mut text = [BRANCH_LEAD; BRANCH_DIGITS + 1];
         let origin = Origin::of(message);
-        let (looped, origin) = (self.loop_hash(message, &origin), self.origin_hash(&origin));
+        let (looped, origin) =
+            (self.loop_hash(message, source, &origin), self.origin_hash(&origin));
         for (at, place) in text.iter_mut().skip(1).enumerate() {
             let (hash, left) = match LOOP_DIGITS.checked_sub(at + 1) {
                 Some(left) => (looped, left),
@@ -193,9 +195,14 @@ impl Marks {
         BranchMark { text }
     }
 
-    fn loop_hash(&self, message: &Message<'_>, origin: &Origin<'_>) -> u64 {
+    fn loop_hash(&self, message: &Message<'_>, source: &Flow, origin: &Origin<'_>) -> u64 {
         let mut hasher = self.hasher(LOOP);
         hasher.field(message.request_uri());
+        if route::may_have_maddr(message.request_uri()) {
+            // What becomes of it depends on where it came in (section 16.4).
+            hasher.field(source.transport.uri_token().as_bytes());
+            hasher.bytes(&source.local.port().to_le_bytes());
+        }
         for route in message.values(Name::Route) {
             hasher.field(route.bytes);
         }
@@ -210,7 +217,7 @@ impl Marks {
     }
 
     /// Looks for our own marks among a request's Via header field values.
-    pub fn visits(&self, message: &Message<'_>) -> Visits {
+    pub fn visits(&self, message: &Message<'_>, source: &Flow) -> Visits {
         let mut visits = Visits::default();
         let mut hashes = None;
         for via in message.values(Name::Via) {
@@ -219,7 +226,7 @@ impl Marks {
             };
             let (looped, origin) = *hashes.get_or_insert_with(|| {
                 (
-                    low(self.loop_hash(message, &Origin::of(message)), LOOP_DIGITS),
+                    low(self.loop_hash(message, source, &Origin::of(message)), LOOP_DIGITS),
                     low(self.origin_hash(&Origin::of(message)), ORIGIN_DIGITS),
                 )
             });

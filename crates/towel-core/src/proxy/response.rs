@@ -3,7 +3,7 @@
 use towel_message::{Draft, Message, Name, NameAddr};
 
 use super::best;
-use super::context::{Best, Progress, timer_c};
+use super::context::{Best, Progress, Work};
 use super::core::{Around, ContextId, Proxy};
 use super::route::is_sips;
 use crate::contract::{CancelCause, Candidate, ProxyResponse, Verdict, Woken};
@@ -36,7 +36,7 @@ impl Proxy {
             // Step 2: only what is not a 100 says that somebody is at work.
             if status > 100 && context.invite {
                 if let Some(branch) = context.branches.get_mut(at) {
-                    branch.timer_c = around.now.at + timer_c(around.settings.timer_c);
+                    branch.timer_c = around.now.at + around.settings.timer_c;
                 }
                 let goes_on = response.message.values(Name::Via).nth(1).is_some();
                 if context.answered.is_none() && goes_on {
@@ -47,8 +47,9 @@ impl Proxy {
         }
         if response.message.values(Name::Via).nth(1).is_none() {
             // Step 3: without another Via it was meant for us and must not be forwarded. Nothing of
-            // ours waits for it, so the branch is as good as failed.
-            return self.branch_failed(around, stack, out, id, client, 500);
+            // ours waits for it: the branch stays as if it had not come, until one comes that can go
+            // on or the transaction is over.
+            return;
         }
         let first = context.done(at);
         let (invite, answered) = (context.invite, context.answered);
@@ -58,21 +59,27 @@ impl Proxy {
                 if answered.is_none_or(|status| status < 300) {
                     self.forward(around, stack, out, id, response);
                     if answered.is_none() {
+                        let ring_on = self.ring_on(id);
                         self.answered(stack, id, status);
-                        self.cancel_pending(
-                            around,
-                            stack,
-                            out,
-                            id,
-                            CancelCause::CompletedElsewhere,
-                            None,
-                        );
+                        if ring_on {
+                            self.set_timer(around, stack, id);
+                        } else {
+                            let cause = CancelCause::CompletedElsewhere;
+                            self.cancel_pending(around, stack, out, id, cause, None);
+                        }
                     }
                 }
             }
             _ if !first || answered.is_some() => {}
             _ => self.candidate(around, stack, out, id, at, response),
         }
+    }
+
+    /// Whether the caller wants the branches that are left to ring on after a 2xx (RFC 3841 section
+    /// 9.1, no-cancel).
+    fn ring_on(&self, id: ContextId) -> bool {
+        let work = self.contexts.0.get(id).and_then(|context| context.work.as_ref());
+        work.is_some_and(|work| work.directives.cancel == Some(false))
     }
 
     /// Step 4: a final response that may become the best one.
@@ -98,13 +105,8 @@ impl Proxy {
         let mut add = true;
         let recurse = work.directives.recurse.unwrap_or(around.settings.recurse);
         if (300..400).contains(&status) && recurse && work.ours && !stopped {
-            add = recurse_on(
-                &response.message,
-                &mut work.targets,
-                work.begun,
-                around.settings.max_targets,
-                &mut dropped,
-            );
+            add =
+                recurse_on(&response.message, &mut work, around.settings.max_targets, &mut dropped);
         }
         let challenge = matches!(status, 401 | 407);
         if challenge {
@@ -136,6 +138,14 @@ impl Proxy {
             ) {
                 work.best = Some(Best { status, bytes, branch: at });
             }
+        } else if !add && work.begun == work.targets.len() && work.redirection.is_none() {
+            // It names nothing that was not tried before. Should nobody say anything better, then the
+            // caller may make of it what it can.
+            let mut bytes = Vec::with_capacity(response.message.bytes().len());
+            let slots = Some(&mut work.slots);
+            if self.write_response(around, response, slots, &[], None, &mut bytes) {
+                work.redirection = Some(Best { status, bytes, branch: at });
+            }
         }
         self.put_work(id, work);
         if status >= 600 {
@@ -156,8 +166,8 @@ impl Proxy {
         let Some(context) = self.contexts.0.get(id) else { return };
         let (server, source, invite) = (context.server, context.source, context.invite);
         let cancelled = context.stopped == Some(CancelCause::Caller);
-        let best =
-            work.best.take().unwrap_or(Best { status: 408, bytes: Vec::new(), branch: usize::MAX });
+        let best = work.best.take().or_else(|| work.redirection.take());
+        let best = best.unwrap_or(Best { status: 408, bytes: Vec::new(), branch: usize::MAX });
         let mut status = best::forwarded(best.status);
         if cancelled && best.bytes.is_empty() && invite {
             // Nobody answered, and nobody waits for them any more.
@@ -283,11 +293,11 @@ impl Proxy {
 /// after those there are, and `taken` tells which. False if none is left for the client.
 fn recurse_on(
     response: &Message<'_>,
-    targets: &mut Vec<Candidate>,
-    begun: usize,
+    work: &mut Work,
     most: usize,
     taken: &mut Vec<usize>,
 ) -> bool {
+    let (targets, begun) = (&mut work.targets, work.begun);
     let secure = targets.first().is_some_and(|target| is_sips(&target.uri));
     let group = targets.iter().map(|target| target.group).max().unwrap_or(0);
     let mut added: Vec<Candidate> = Vec::new();
@@ -331,5 +341,5 @@ fn recurse_on(
         target.group += next;
         targets.push(target);
     }
-    taken.len() < count
+    count == 0 || taken.len() < count
 }

@@ -27,7 +27,7 @@ impl Proxy {
     ) {
         let message = &received.message;
         next_hop(message, prepared, &target.uri, &target.routes, &mut self.hop);
-        let mark = around.marks.branch(message);
+        let mark = around.marks.branch(message, &received.flow);
         let copy = Copying {
             around,
             message,
@@ -56,15 +56,18 @@ impl Proxy {
 
     /// A response that belongs to no transaction. It is forwarded if it is to a request that was
     /// forwarded without state, and dropped otherwise (RFC 6026 section 7.3, RFC 4320 section 4.2).
+    /// A proxy that never has state asks no more than that the topmost Via is its own (section
+    /// 16.11), which the stack has seen to.
     pub(crate) fn stray(
         &mut self,
         around: &Around<'_>,
         stack: &mut Stack,
         out: &mut Outbox,
         response: &Received<'_>,
+        stateless: bool,
     ) {
         let message = response.message;
-        if !around.marks.is_stateless(&message) {
+        if !stateless && !around.marks.is_stateless(&message) {
             return;
         }
         // Without a second Via the response was for us.

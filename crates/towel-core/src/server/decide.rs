@@ -1,6 +1,6 @@
 //! What becomes of a request: RFC 3261 sections 16.3 to 16.5, and 22.3 between them.
 
-use towel_message::{Message, Method, Name, Uri, uri};
+use towel_message::{Message, Method, Name, NameAddr, Uri, uri};
 
 use super::admit::{self, Proof};
 use super::element::{Inhabited, Server, realm};
@@ -45,8 +45,9 @@ impl Server {
         route::preprocess(&message, &received.flow, &self.domains, &self.marks, &mut self.prepared);
         let itself = is_for_itself(&message, &self.prepared, &self.domains);
         let redirects = self.settings.server.mode == Mode::Redirect;
-        let visits = self.marks.visits(&message);
-        if !itself {
+        let visits = self.marks.visits(&message, &received.flow);
+        // A redirect server forwards nothing: it is no hop (section 8.3).
+        if !itself && !redirects {
             // 16.3 step 3.
             if message.max_forwards() == Ok(Some(0)) {
                 return Course::Reply(Reply::new(483, "Too Many Hops"));
@@ -78,7 +79,7 @@ impl Server {
         }
         // 16.3 step 6.
         let foreign = self.prepared.leads_away(&message, &self.domains)
-            || matches!(&Uri::parse(&self.prepared.uri), Ok(Uri::Sip(uri)) if !self.is_ours(uri));
+            || matches!(&Uri::parse(&self.prepared.uri), Ok(Uri::Sip(uri)) if !self.stays(uri));
         if let Some(course) = self.admit(stack, now, received, visits, foreign) {
             return course;
         }
@@ -86,6 +87,13 @@ impl Server {
             Ok(ours) => ours,
             Err(course) => return course,
         };
+        if redirects && !ours {
+            // Section 8.3: it sends no requests, and knows of nobody elsewhere (21.4.5).
+            return Course::Reply(Reply::new(404, "Not Found"));
+        }
+        if !redirects && let Some(reply) = unusable_route(&message, &self.prepared) {
+            return Course::Reply(reply);
+        }
         // A URI of ours that names nobody is for the server itself, when it has been where its Route
         // leads: no more of a location service is asked.
         let names_nobody = matches!(
@@ -118,6 +126,10 @@ impl Server {
         if directives.redirect.unwrap_or(redirects) && ours {
             return Course::Reply(self.redirect());
         }
+        self.leave_out_unreachable(&message);
+        if self.targets.is_empty() {
+            return Course::Reply(unavailable());
+        }
         let breadth: Option<u32> =
             message.value(Name::MaxBreadth).and_then(towel_message::scan::number);
         if breadth == Some(0) {
@@ -130,6 +142,13 @@ impl Server {
     /// Whether the host of a URI is ours, and no maddr leads elsewhere (section 16.5).
     pub(super) fn is_ours(&self, uri: &towel_message::SipUri<'_>) -> bool {
         self.domains.owns_uri(uri) && uri.maddr().is_none()
+    }
+
+    /// Whether a URI leads to nobody else: its host is ours, and so is its maddr if it has one, which
+    /// may name another way in than the one that the request came by (section 16.4).
+    fn stays(&self, uri: &towel_message::SipUri<'_>) -> bool {
+        let maddr = uri.maddr();
+        self.domains.owns_uri(uri) && maddr.is_none_or(|host| self.domains.owns(&host, uri.port))
     }
 
     /// Asks for proof of who it is where that is needed; `None` lets the request pass.
@@ -242,13 +261,13 @@ impl Server {
                 return Err(Course::Reply(*reply));
             }
         }
-        let leaves = match Uri::parse(&self.prepared.uri) {
-            Ok(Uri::Sip(uri)) => !self.is_ours(&uri),
+        let (ours, leaves) = match Uri::parse(&self.prepared.uri) {
+            Ok(Uri::Sip(uri)) => (self.is_ours(&uri), !self.stays(&uri)),
             // Nobody made a SIP URI of it, and there is no other way to a next hop.
             _ if self.prepared.routes(&received.message).next().is_none() => {
                 return Err(Course::Reply(Reply::new(416, "Unsupported URI Scheme")));
             }
-            _ => true,
+            _ => (false, true),
         };
         if leaves && !foreign && self.prepared.user.is_none() {
             let proof = admit::proof(
@@ -264,7 +283,7 @@ impl Server {
                 return Err(Course::Reply(Reply::new(403, "Relaying Forbidden")));
             }
         }
-        Ok(!leaves)
+        Ok(ours)
     }
 
     /// Section 16.5.
@@ -318,6 +337,19 @@ impl Server {
         if known { Some(unavailable()) } else { not_found() }
     }
 
+    /// What a proxy cannot send a request to, such as a mailto URI, is for a redirection only; where
+    /// there is a Route that leads the way, it may be anything.
+    pub(super) fn leave_out_unreachable(&mut self, message: &Message<'_>) {
+        let is_sip = |target: &Candidate| {
+            let scheme = target.uri.split(|byte| *byte == b':').next().unwrap_or_default();
+            scheme.eq_ignore_ascii_case(b"sip") || scheme.eq_ignore_ascii_case(b"sips")
+        };
+        if self.targets.iter().all(is_sip) || self.prepared.routes(message).next().is_some() {
+            return;
+        }
+        self.targets.retain(|target| is_sip(target) || !target.routes.is_empty());
+    }
+
     /// The Path of a binding is the Route to it (RFC 3327 section 5.4), where no extension has made
     /// one already.
     pub(super) fn follow_paths(&mut self) {
@@ -340,6 +372,17 @@ pub(super) fn is_for_itself(message: &Message<'_>, prepared: &Prepared, domains:
         && uri.maddr().is_none()
         && domains.owns_uri(&uri)
         && prepared.routes(message).next().is_none()
+}
+
+/// The answer to a request whose next hop is a Route value that is no SIP URI: there is no way to go
+/// there (section 16.6 step 7).
+fn unusable_route(message: &Message<'_>, prepared: &Prepared) -> Option<Reply> {
+    let next = prepared.routes(message).next()?;
+    let uri = NameAddr::parse(next.bytes).ok().and_then(|address| Uri::parse(address.uri).ok());
+    match uri {
+        Some(Uri::Sip(_)) => None,
+        _ => Some(Reply::new(400, "Route Is Not a SIP URI")),
+    }
 }
 
 fn unavailable() -> Reply {

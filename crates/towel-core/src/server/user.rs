@@ -89,7 +89,7 @@ impl Server {
             return false;
         }
         route::preprocess(&message, &received.flow, &self.domains, &self.marks, &mut self.prepared);
-        let visits = self.marks.visits(&message);
+        let visits = self.marks.visits(&message, &received.flow);
         if is_for_itself(&message, &self.prepared, &self.domains) || visits.looped {
             return false;
         }
@@ -110,7 +110,8 @@ impl Server {
         }
         let found = self.find_targets(now, stack, ours).is_none() && !self.targets.is_empty();
         self.follow_paths();
-        found
+        self.leave_out_unreachable(&message);
+        found && !self.targets.is_empty()
     }
 
     pub(super) fn forward_first(
@@ -237,8 +238,9 @@ impl TransactionUser for Server {
         out: &mut Outbox,
         response: Received<'_>,
     ) {
+        let stateless = self.settings.server.mode == Mode::Stateless;
         let (proxy, around) = self.parts(now);
-        proxy.stray(&around, stack, out, &response);
+        proxy.stray(&around, stack, out, &response, stateless);
     }
 
     fn failed(
@@ -270,12 +272,13 @@ impl TransactionUser for Server {
     fn client_ended(
         &mut self,
         stack: &mut Stack,
-        _now: Now,
-        _out: &mut Outbox,
+        now: Now,
+        out: &mut Outbox,
         id: ClientId,
         user: u64,
     ) {
-        self.proxy.client_ended(stack, id, user);
+        let (proxy, around) = self.parts(now);
+        proxy.client_ended(&around, stack, out, id, user);
     }
 
     fn server_ended(

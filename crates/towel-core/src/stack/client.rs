@@ -371,6 +371,15 @@ impl Stack {
         self.wheel.clear(old);
     }
 
+    /// Gives a request that nobody has answered no more than T2 from now.
+    pub(super) fn hasten_client(&mut self, now: Now, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let timer = if client.machine.is_invite() { Timer::B } else { Timer::F };
+        let due = self.wheel.set(now.at + self.settings.t2, Due::Client(id, timer));
+        let old = std::mem::replace(&mut client.end, due);
+        self.wheel.clear(old);
+    }
+
     /// The transaction that a response belongs to: by its branch, and its method (17.1.3). `Err`
     /// tells that the branch is ours but the transaction has gone.
     pub(super) fn client_of(&self, branch: &[u8], method: &[u8]) -> Result<Option<ClientId>, ()> {

@@ -193,12 +193,16 @@ impl Stack {
             self.locator.failed(now.at, flow.transport, flow.remote, failed);
         }
         // A request on a connection that never was, or that broke, has not arrived for all we know.
-        // After an orderly end the peer may still answer by a connection of its own (18.2.2).
-        if !connection.opened || why != CloseReason::Peer {
-            for client in connection.take_waiters() {
-                if self.waits_on(client, id) {
-                    self.client_transport_failed(now, out, user, client);
-                }
+        // After an orderly end the peer may still answer by a connection of its own (18.2.2), which
+        // is not waited for as long as for one who can be asked again.
+        for client in connection.take_waiters() {
+            if !self.waits_on(client, id) {
+                continue;
+            }
+            if connection.opened && why == CloseReason::Peer {
+                self.hasten_client(now, client);
+            } else {
+                self.client_transport_failed(now, out, user, client);
             }
         }
         if connection.opened {

@@ -6,6 +6,7 @@ mod relay;
 mod responses;
 mod rig;
 mod routing;
+mod searching;
 mod validation;
 
 use crate::auth::User;

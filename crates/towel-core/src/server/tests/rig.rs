@@ -190,6 +190,11 @@ impl<M: Machine> Rig<M> {
         self.input(Input::Stream { connection, bytes: &bytes })
     }
 
+    /// The peer has ended a connection in good order.
+    pub(super) fn closed(&mut self, connection: ConnectionId) -> Vec<Sent> {
+        self.input(Input::Closed { connection, why: crate::io::CloseReason::Peer })
+    }
+
     /// Lets time pass, running what is due when it is due.
     pub(super) fn pass(&mut self, milliseconds: u64) -> Vec<Sent> {
         let end = self.now.at.0 + milliseconds * 1000;

@@ -18,8 +18,8 @@ const ONCE: [Name; 6] =
 /// Whether the message is well formed as far as every element needs it. The fault of a request
 /// tells what to answer; a response with a fault is dropped.
 ///
-/// Contact is looked at where it makes a binding or a dialog; elsewhere it is for the far end
-/// ([`check_contacts`]).
+/// Contact is looked at where it makes a binding; elsewhere it is for the far end
+/// ([`check_contacts`]), and a proxy passes it on as it came (section 16.3 step 1).
 pub fn check(message: &Message<'_>) -> Result<(), Fault> {
     if let Some(fault) = message.index_fault() {
         return Err(fault);
@@ -63,9 +63,8 @@ pub fn check(message: &Message<'_>) -> Result<(), Fault> {
         }
         message.max_forwards()?;
         addresses(message, Name::Route)?;
-        // With these it is what the request is about: a binding, or the place where a dialog's other
-        // end will be (RFC 4475 section 3.1.2.1 has any element refuse it).
-        if matches!(method, Method::Register | Method::Invite | Method::Subscribe | Method::Refer) {
+        // It is what this request is about.
+        if method == Method::Register {
             check_contacts(message)?;
         }
     }

@@ -11,5 +11,6 @@ pub mod persist;
 pub mod run;
 pub mod secret;
 pub mod settings;
+mod store_report;
 pub mod trace;
 pub mod users;

@@ -1,11 +1,13 @@
 //! The store and the driver: records go in without waiting, tickets come back when they are safe.
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use towel_core::auth::credentials;
-use towel_core::io::{Record, StoreFault, Ticket};
+use towel_core::io::{Outbox, Output, Record, StoreFault, Ticket};
+use towel_core::registrar::{self, Location};
 use towel_store::{Loaded, Options, Store, StoreError, Sync};
 
 use crate::config::{Config, Durability};
@@ -109,6 +111,32 @@ fn fault(error: &StoreError) -> StoreFault {
     }
 }
 
+/// The addresses of record whose bindings had all ended when the store was read.
+#[derive(Debug, Default)]
+pub struct Ended(HashSet<Vec<u8>>);
+
+impl Ended {
+    /// Takes what the core wants removed of the records that it was just given.
+    pub fn note(&mut self, out: &mut Outbox) {
+        for output in out.outputs.drain(..) {
+            if let Output::Store {
+                record: Record { table: registrar::TABLE, key, value: None },
+                ..
+            } = output
+            {
+                self.0.insert(key);
+            }
+        }
+        out.clear();
+    }
+
+    /// What takes them out of the store, but for those that a later record brought back.
+    pub fn records(self, location: &Location) -> Vec<towel_store::Record> {
+        let gone = self.0.into_iter().filter(|key| location.get(key).next().is_none());
+        gone.map(|key| towel_store::Record { table: registrar::TABLE, key, value: None }).collect()
+    }
+}
+
 /// A record in the store's own form.
 pub fn to_store(record: Record) -> towel_store::Record {
     towel_store::Record { table: record.table, key: record.key, value: record.value }
@@ -122,4 +150,76 @@ pub fn submit(
 ) -> Result<(), (Option<Ticket>, StoreFault)> {
     let number = ticket.map_or(NOBODY, |t| t.0);
     store.submit(number, to_store(record)).map_err(|error| (ticket, fault(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use towel_core::io::{ConnectionId, Flow, Instant, ListenerId, Now, Transport};
+    use towel_core::registrar::{Registrar, Request, Served, Settings};
+    use towel_message::{Host, Index, Limits, Message};
+
+    use super::*;
+
+    struct Town;
+
+    impl Served for Town {
+        fn canonical(&self, _: &Host<'_>, _: Option<u16>) -> Option<&str> {
+            Some("example.org")
+        }
+    }
+
+    fn at(second: u64) -> Now {
+        Now { unix: second, at: Instant(0) + Duration::from_secs(second) }
+    }
+
+    /// The record that a REGISTER leaves in the store.
+    fn registered(user: &str, expires: u32, second: u64) -> Record {
+        let settings =
+            Settings { durability: towel_core::registrar::Durability::Soon, ..Settings::default() };
+        let mut registrar = Registrar::new(settings, towel_core::hash::Key(1, 2));
+        let text = format!(
+            "REGISTER sip:example.org SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.4;branch=z9hG4bK1\r\n\
+             From: <sip:{user}@example.org>;tag=1\r\nTo: <sip:{user}@example.org>\r\nCall-ID: a\r\n\
+             CSeq: 1 REGISTER\r\nContact: <sip:{user}@192.0.2.4>;expires={expires}\r\n\r\n"
+        );
+        let mut index = Index::new();
+        let message = Message::parse(text.as_bytes(), &mut index, &Limits::default()).unwrap();
+        let address = "192.0.2.4:5060".parse().unwrap();
+        let flow = Flow {
+            transport: Transport::Udp,
+            listener: ListenerId(0),
+            local: address,
+            remote: address,
+            connection: None::<ConnectionId>,
+        };
+        let mut out = Outbox::new();
+        let request = Request { message, flow, user: None, kept: &[] };
+        let _ = registrar.register(&request, &Town, at(second), Ticket(1), &mut out);
+        let stored = out.outputs.drain(..).find_map(|output| match output {
+            Output::Store { record, .. } => Some(record),
+            _ => None,
+        });
+        stored.unwrap()
+    }
+
+    #[test]
+    fn what_ended_while_nobody_ran_is_taken_out_unless_it_came_again() {
+        let (first, now) = (1_000_000, at(1_001_000));
+        let mut registrar = Registrar::new(Settings::default(), towel_core::hash::Key(3, 4));
+        let (mut ended, mut out) = (Ended::default(), Outbox::new());
+        for record in [
+            registered("gone", 100, first),
+            registered("back", 100, first),
+            registered("there", 3_600, first),
+            registered("back", 3_600, first + 500),
+        ] {
+            assert!(registrar.load(&record, now, &mut out));
+            ended.note(&mut out);
+        }
+        let records = ended.records(registrar.location());
+        let key = b"sip:gone@example.org".to_vec();
+        assert_eq!(records, [towel_store::Record { table: registrar::TABLE, key, value: None }]);
+    }
 }

@@ -143,12 +143,13 @@ pub fn run(
 
     let random = secret::random::<32>().map_err(|e| format!("no random bytes: {e}"))?;
     let mut server = Endpoint::new(settings::core(&config, kept), registry(&config)?, random);
-    // What is loaded is in the store already, so what the core wants stored of it is not.
+    // What is loaded is in the store already; what of it has ended since is taken out.
+    let mut ended = persist::Ended::default();
     let mut out = Outbox::new();
     let now = Now { unix: unix_now(), ..Now::default() };
     let mut load = |records| {
         server.handle(now, Input::Command(Command::Load(records)), &mut out);
-        out.clear();
+        ended.note(&mut out);
     };
     let opened = persist::open(&config, &mut load, &mut |done, total| {
         watch.progress("store", "bytes", done, total);
@@ -192,8 +193,15 @@ pub fn run(
         element.set_trace(Some(Ring::new(config.trace.messages, config.trace.bytes)));
     }
     let teller = handle.clone();
+    // Before anybody can register: what is removed afterwards might have come again.
+    if config.durability != Durability::Memory {
+        let gone = ended.records(element.machine().server().registrar().location());
+        if let Err(fault) = opened.store.put(gone) {
+            log.event(LogLevel::Warn, "store", format!("{fault}. What has ended stays in it"));
+        }
+    }
     let _ = opened.tell.set(Box::new(move |ticket, result| teller.stored(ticket, result)));
-    let _ = opened.report.set(Box::new(reporter(log.clone())));
+    let _ = opened.report.set(Box::new(crate::store_report::reporter(log.clone())));
     let store = Arc::new(opened.store);
 
     let listeners = driver.listeners().to_vec();
@@ -251,34 +259,6 @@ pub fn run(
     }
     log.flush();
     done
-}
-
-/// How often a store that fails is told of.
-const STILL_FAILS: Duration = Duration::from_secs(10);
-
-/// Says in the log that the store fails, and when it no longer does.
-fn reporter(log: Log) -> impl Fn(Result<(), &towel_store::StoreError>) + Send + Sync {
-    let last: Mutex<Option<Instant>> = Mutex::new(None);
-    move |result| {
-        let mut last = crate::control::locked(&last);
-        match result {
-            Ok(()) if last.take().is_some() => {
-                log.event(LogLevel::Info, "store-works", "the store can be written again");
-            }
-            Ok(()) => {}
-            Err(fault) => {
-                if last.is_some_and(|at| at.elapsed() < STILL_FAILS) {
-                    return;
-                }
-                *last = Some(Instant::now());
-                let text = format!(
-                    "{fault}. Until it can be written, REGISTER gets 500; what was acknowledged \
-                     before is safe, and calls go on"
-                );
-                log.event(LogLevel::Error, "store", text);
-            }
-        }
-    }
 }
 
 fn unix_now() -> u64 {

@@ -26,6 +26,21 @@ const NEW: &str = "compact.new";
 
 /// Writes the living records of all segments below number `below` into one; its size in bytes.
 pub(crate) fn compact(dir: &Path, below: u64) -> Result<u64, StoreError> {
+    let outcome = write_afresh(dir, below);
+    if outcome.is_err() {
+        // On a full disk a half of it would take the room that the next attempt needs.
+        remove_unfinished(dir);
+    }
+    outcome
+}
+
+/// Removes what a compaction left that did not come to its end.
+pub(crate) fn remove_unfinished(dir: &Path) {
+    // The next one would write over it; nothing but room is lost.
+    let _ = fs::remove_file(dir.join(NEW));
+}
+
+fn write_afresh(dir: &Path, below: u64) -> Result<u64, StoreError> {
     let mut segments = folder::segments(dir)?;
     segments.retain(|(n, _)| *n < below);
     let Some((_, target)) = segments.last().cloned() else { return Ok(0) };

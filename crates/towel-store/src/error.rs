@@ -36,6 +36,8 @@ pub enum StoreError {
         /// How many records can still be read.
         readable: u64,
     },
+    /// The living records could not be written afresh. Records are stored all the same.
+    Compaction(Box<StoreError>),
     /// A key or a value is larger than a record may be.
     TooLarge(usize),
     /// The store has been closed.
@@ -99,6 +101,9 @@ impl fmt::Display for StoreError {
                      `towel store repair` keeps the damaged files and saves what can be read"
                 )
             }
+            StoreError::Compaction(why) => {
+                write!(f, "the store grows, since its dead records cannot be let go of: {why}")
+            }
             StoreError::TooLarge(n) => write!(f, "a record of {n} bytes is too large to store"),
             StoreError::Closed => write!(f, "the store is closed"),
         }
@@ -109,6 +114,7 @@ impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             StoreError::Io { error, .. } => Some(error),
+            StoreError::Compaction(why) => Some(why),
             _ => None,
         }
     }

@@ -37,6 +37,8 @@ pub struct Options {
     pub queue: usize,
     /// Dead weight in bytes that is borne before the living records are written afresh.
     pub slack_bytes: u64,
+    /// How long after it failed writing afresh is tried again.
+    pub compact_again: Duration,
 }
 
 impl Default for Options {
@@ -46,6 +48,7 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             queue: 1 << 16,
             slack_bytes: 64 << 20,
+            compact_again: Duration::from_secs(60),
         }
     }
 }
@@ -94,6 +97,7 @@ impl Store {
     ) -> Result<(Store, Loaded), StoreError> {
         make_private_folder(dir)?;
         let lock = folder::lock(dir)?;
+        compact::remove_unfinished(dir);
         let live = compact::remove_superseded(dir)?;
         let segments = folder::segments(dir)?;
         let total =

@@ -205,6 +205,67 @@ fn segments_turn_over_and_dead_weight_is_shed_by_itself() {
     assert_eq!(map.values().next().unwrap(), format!("{:0100}", 1999).as_bytes());
 }
 
+/// As under a steady load of refreshes: many keys, each written over again and again, and some that
+/// end.
+#[test]
+fn however_much_was_written_what_lives_is_what_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let sync = Sync::Every(std::time::Duration::from_secs(60));
+    let options =
+        Options { sync, segment_bytes: 16 << 10, slack_bytes: u64::MAX, ..Options::default() };
+    let (store, _, _) = open_with(dir.path(), options, Box::new(|_, o| assert!(o.is_ok())));
+    for round in 0..30 {
+        let all = (0..500).map(|n| record(&format!("{n:0100}"), Some(&format!("{round:0100}"))));
+        store.put(all.collect()).unwrap();
+        store.put((0..250).map(|n| record(&format!("{n:0100}"), None)).collect()).unwrap();
+        if round % 10 == 9 {
+            store.compact().unwrap();
+            let segments = crate::folder::segments(dir.path()).unwrap();
+            let size: u64 = segments.iter().map(|(_, p)| fs::metadata(p).unwrap().len()).sum();
+            // 250 records of 210 bytes, of the 1.3 MB of ten rounds.
+            assert!((52_500..54_000).contains(&size), "{size}");
+        }
+    }
+    drop(store);
+    assert_eq!(open(dir.path()).2.len(), 250);
+}
+
+#[test]
+fn writing_afresh_that_failed_is_tried_again_and_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let again = std::time::Duration::ZERO;
+    let options = Options {
+        segment_bytes: 4096,
+        slack_bytes: 16384,
+        compact_again: again,
+        ..Options::default()
+    };
+    // A folder where the new segment is to be written stands for a disk without room.
+    let in_the_way = dir.path().join("compact.new");
+    let (store, _, _) = open_with(dir.path(), options, Box::new(|_, _| {}));
+    fs::create_dir(&in_the_way).unwrap();
+    let fill = || {
+        for n in 0..500u32 {
+            store.put(vec![record("same", Some(&format!("{n:0100}")))]).unwrap();
+        }
+    };
+    fill();
+    let refused = store.compact().unwrap_err().to_string();
+    assert!(refused.contains("compact.new"), "{refused}");
+    fs::remove_dir(&in_the_way).unwrap();
+    fill();
+    drop(store);
+    let bytes: u64 = crate::folder::segments(dir.path())
+        .unwrap()
+        .iter()
+        .map(|(_, p)| fs::metadata(p).unwrap().len())
+        .sum();
+    assert!(bytes < 50_000, "{bytes} bytes for one living record");
+    fs::write(&in_the_way, b"half").unwrap();
+    assert_eq!(open(dir.path()).2.len(), 1);
+    assert!(!in_the_way.exists());
+}
+
 #[test]
 fn a_full_queue_refuses_instead_of_growing() {
     let dir = tempfile::tempdir().unwrap();

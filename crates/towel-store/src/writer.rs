@@ -42,6 +42,10 @@ pub(crate) struct Writer {
     live: u64,
     unsynced: Option<Instant>,
     compaction: Option<Receiver<Result<u64, StoreError>>>,
+    /// What `sealed` was when it began.
+    compacting: u64,
+    /// Not before then is it tried again after it failed.
+    compact_after: Option<Instant>,
     waiting_for_compaction: Vec<Tell>,
     done: Done,
 }
@@ -68,6 +72,8 @@ impl Writer {
             live,
             unsynced: None,
             compaction: None,
+            compacting: 0,
+            compact_after: None,
             waiting_for_compaction: Vec::new(),
             done,
         })
@@ -139,25 +145,35 @@ impl Writer {
         }
         if let Some(outcome) = self.compaction.as_ref().and_then(|c| c.try_recv().ok()) {
             self.compaction = None;
-            match &outcome {
-                Ok(live) => self.live = *live,
-                // The older segments still stand: nothing is lost but room.
-                Err(e) => (self.done)(&[], Err(e)),
-            }
-            for tell in self.waiting_for_compaction.drain(..) {
-                let _ = tell.send(match &outcome {
-                    Ok(_) => Ok(()),
-                    Err(e) => Err(StoreError::Io {
-                        doing: "write afresh",
-                        path: self.dir.clone(),
-                        error: std::io::Error::other(e.to_string()),
-                    }),
-                });
+            match outcome {
+                Ok(live) => {
+                    self.live = live;
+                    self.sealed += live;
+                    for tell in self.waiting_for_compaction.drain(..) {
+                        let _ = tell.send(Ok(()));
+                    }
+                }
+                Err(e) => self.compaction_failed(e),
             }
         }
         let dead = self.sealed.saturating_sub(self.live);
-        if dead > self.options.slack_bytes.max(self.live) && self.compaction.is_none() {
+        if dead > self.options.slack_bytes.max(self.live)
+            && self.compaction.is_none()
+            && self.compact_after.is_none_or(|at| Instant::now() >= at)
+        {
             self.compact();
+        }
+    }
+
+    /// The older segments still stand: nothing is lost but room.
+    fn compaction_failed(&mut self, why: StoreError) {
+        self.sealed += core::mem::take(&mut self.compacting);
+        self.compact_after = Some(Instant::now() + self.options.compact_again);
+        let why = StoreError::Compaction(Box::new(why));
+        (self.done)(&[], Err(&why));
+        for tell in self.waiting_for_compaction.drain(..) {
+            let error = std::io::Error::other(why.to_string());
+            let _ = tell.send(Err(StoreError::io("compact", &self.dir, error)));
         }
     }
 
@@ -166,19 +182,18 @@ impl Writer {
         if self.end > 0
             && let Err(e) = self.next_segment()
         {
-            (self.done)(&[], Err(&e));
-            return;
+            return self.compaction_failed(e);
         }
         let (tell, told) = channel();
         let (dir, below) = (self.dir.clone(), self.segment);
-        self.sealed = 0;
-        // `live` is corrected when the outcome is known; until then nothing more is dead.
+        // What lives of it is added when the outcome is known; until then nothing more is dead.
+        self.compacting = core::mem::take(&mut self.sealed);
         let begun = std::thread::Builder::new().name("store-compact".into()).spawn(move || {
             let _ = tell.send(compact::compact(&dir, below));
         });
         match begun {
             Ok(_) => self.compaction = Some(told),
-            Err(e) => (self.done)(&[], Err(&StoreError::io("compact", &self.dir, e))),
+            Err(e) => self.compaction_failed(StoreError::io("compact", &self.dir, e)),
         }
     }
 }
@@ -190,7 +205,11 @@ fn new_segment(dir: &Path, number: u64) -> Result<(File, PathBuf), StoreError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
     let file = open.open(&path).map_err(|e| StoreError::io("make", &path, e))?;
-    folder::sync_folder(dir)?;
+    if let Err(e) = folder::sync_folder(dir) {
+        // Or the next attempt would find it there, and fail for that.
+        let _ = std::fs::remove_file(&path);
+        return Err(e);
+    }
     Ok((file, path))
 }
 
@@ -243,10 +262,10 @@ pub(crate) fn run(mut writer: Writer, inbox: &Receiver<Job>) {
         }
         writer.due();
         if let Some(tell) = compact {
+            writer.waiting_for_compaction.push(tell);
             if writer.compaction.is_none() {
                 writer.compact();
             }
-            writer.waiting_for_compaction.push(tell);
         }
     }
     if let Err(e) = writer.sync() {

@@ -122,7 +122,9 @@ fn own_flow(message: &Message<'_>, value: &[u8], marks: &Marks) -> Option<Connec
 }
 
 fn is_marked(message: &Message<'_>, uri: &SipUri<'_>, marks: &Marks) -> bool {
-    uri.user.is_some_and(|user| marks.is_route(message, user))
+    // Whoever set up one call could begin others with its mark, under whatever name, if a request
+    // outside of any dialog could carry it.
+    message.to_tag().is_some() && uri.user.is_some_and(|user| marks.is_route(message, user))
 }
 
 /// A strict router has put a Record-Route value of ours into the Request-URI, and what was there

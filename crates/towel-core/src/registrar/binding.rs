@@ -27,8 +27,10 @@ pub struct Binding<'a> {
     pub call_id: &'a [u8],
     /// CSeq number of that request.
     pub cseq: u32,
-    /// A hash of the branch of that request's top Via, by which it is known again when it comes a
-    /// second time, its transaction forgotten; nought for none.
+    /// Hashes of that request: in the upper half of the branch of its top Via, by which it is known
+    /// again when it comes a second time, its transaction forgotten (nought for none); in the lower
+    /// half of its From tag, by which it is known where it comes by another way
+    /// (RFC 3261 section 8.2.2.2).
     pub mark: u32,
     /// The values of the Path header field of that request, with commas between them, to become
     /// the Route of requests to this contact (RFC 3327 section 5.3).

@@ -9,6 +9,7 @@ use super::{Durability, Settings};
 use crate::contract::Durable;
 use crate::hash::{Hasher, Key};
 use crate::io::{Flow, Instant, Level, Now, Outbox, Output, Record, StoreFault, Ticket};
+use core::cmp::Ordering;
 use core::time::Duration;
 use towel_message::{Fault, Message, Name, NameAddr, Params, SipUri, date, uri};
 
@@ -233,8 +234,8 @@ impl Registrar {
             Wish::Fetch => false,
             Wish::RemoveAll => {
                 // Step 6. One that is out of order leaves all of them as they are.
-                if list.iter().any(|kept| kept.is_later_than(&order)) {
-                    return Err(OUT_OF_ORDER);
+                if let Some(refusal) = list.iter().find_map(|kept| kept.refusal(&order)) {
+                    return Err(refusal);
                 }
                 !core::mem::take(&mut list).is_empty()
             }
@@ -447,6 +448,8 @@ fn put(location: &mut Location, aor: &[u8], value: &[u8], out: &mut Outbox) -> b
 
 /// Section 10.3, step 7 names 500 for a request whose updates cannot all be made.
 const OUT_OF_ORDER: Refusal = Refusal::new(500, "CSeq Out of Order");
+/// Section 8.2.2.2: what came before by another way is not carried out twice.
+const MERGED: Refusal = Refusal::new(482, "Loop Detected");
 const FAILED: Refusal = Refusal::new(500, "Server Internal Error");
 
 /// Where a request stands among those of its client (RFC 3261 section 10.2).
@@ -456,11 +459,14 @@ struct Order<'a> {
     mark: u32,
 }
 
-/// What [`Binding::mark`] is for a request.
+/// What [`Binding::mark`] is for a request: sixteen bits for the branch of its top Via and sixteen for
+/// its From tag.
 fn mark(message: &Message<'_>) -> u32 {
-    let branch = message.top_via().ok().and_then(|via| via.branch());
     // Not against anybody: who knows the Call-ID and the CSeq could as well count one further.
-    branch.map_or(0, |branch| Hasher::new(Key(0, 0)).bytes(branch).finish() as u32)
+    let hash = |bytes: &[u8]| Hasher::new(Key(0, 0)).bytes(bytes).finish() as u32;
+    let branch = message.top_via().ok().and_then(|via| via.branch());
+    let branch = branch.map_or(0, |branch| (hash(branch) >> 16).max(1));
+    (branch << 16) | (hash(message.from_tag().unwrap_or_default()) & 0xffff)
 }
 
 /// A binding on the list that a request works on.
@@ -484,16 +490,20 @@ impl<'a> Kept<'a> {
         Self { q: binding.q, uri: binding.uri, order, bytes: Place::Known(bytes) }
     }
 
-    /// Whether it was made by a request that came after this one, though this one arrives later.
+    /// What a request is refused with that must not change it: one that its client sent before the
+    /// one that made it, or that one itself, forked and come by another way.
     ///
     /// The very request that made it is not out of order: its client did not get the answer, and
     /// whoever could have given it again was killed.
-    fn is_later_than(&self, request: &Order<'_>) -> bool {
-        self.order.as_ref().is_some_and(|known| {
-            let same = known.mark != 0 && known.mark == request.mark;
-            known.call_id == request.call_id
-                && (request.cseq < known.cseq || (request.cseq == known.cseq && !same))
-        })
+    fn refusal(&self, request: &Order<'_>) -> Option<Refusal> {
+        let known = self.order.as_ref().filter(|known| known.call_id == request.call_id)?;
+        let branch = |order: &Order<'_>| order.mark >> 16;
+        match request.cseq.cmp(&known.cseq) {
+            Ordering::Greater => None,
+            Ordering::Equal if branch(known) != 0 && branch(known) == branch(request) => None,
+            Ordering::Equal if known.mark & 0xffff == request.mark & 0xffff => Some(MERGED),
+            Ordering::Less | Ordering::Equal => Some(OUT_OF_ORDER),
+        }
     }
 
     fn bytes<'b>(&'b self, fresh: &'b [u8]) -> &'b [u8] {
@@ -553,10 +563,9 @@ fn update<'a>(
             return Err(Refusal { min_expires, ..Refusal::new(423, "Interval Too Brief") });
         }
         let known = list.iter().position(|kept| uri::contacts_equivalent(kept.uri, asked.uri));
-        let out_of_order =
-            |at: usize| list.get(at).is_some_and(|kept| kept.is_later_than(with.order));
-        if known.is_some_and(out_of_order) {
-            return Err(OUT_OF_ORDER);
+        let refusal = |at: usize| list.get(at).and_then(|kept| kept.refusal(with.order));
+        if let Some(refusal) = known.and_then(refusal) {
+            return Err(refusal);
         }
         if wanted == 0 {
             if let Some(at) = known {

@@ -54,6 +54,7 @@ struct Bench {
     out: Outbox,
     /// The branch of the next request, where it is not to be a new one.
     branch: Option<&'static str>,
+    tag: &'static str,
     /// Whether an extension attaches something to the first contact.
     kept: bool,
 }
@@ -68,6 +69,7 @@ impl Bench {
             user: None,
             out: Outbox::new(),
             branch: None,
+            tag: TAG,
             kept: false,
         }
     }
@@ -103,9 +105,10 @@ impl Bench {
     ) -> Answer {
         self.ticket += 1;
         let branch = self.branch.map_or_else(|| format!("z9hG4bK{}", self.ticket), str::to_owned);
+        let tag = self.tag;
         let text = format!(
             "REGISTER {uri} SIP/2.0\r\nVia: SIP/2.0/UDP bobspc;branch={branch}\r\n\
-             Max-Forwards: 70\r\nFrom: {from};tag=456248\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
+             Max-Forwards: 70\r\nFrom: {from};tag={tag}\r\nTo: {to}\r\nCall-ID: {call_id}\r\n\
              CSeq: {cseq} REGISTER\r\n{}Content-Length: 0\r\n\r\n",
             fields.lines().map(|line| format!("{line}\r\n")).collect::<String>(),
         );
@@ -161,6 +164,7 @@ impl Bench {
     }
 }
 
+const TAG: &str = "456248";
 const ONE: &str = "Contact: <sip:bob@192.0.2.4>";
 
 #[test]
@@ -312,8 +316,8 @@ fn a_star_out_of_order_fails_as_a_whole() {
     let mut bench = Bench::new();
     bench.bob("b", 9, "Contact: <sip:bob@192.0.2.5>");
     bench.bob("a", 5, ONE);
-    for cseq in [4, 5] {
-        assert_eq!(bench.bob("a", cseq, "Contact: *\nExpires: 0"), Answer::No(500));
+    for (cseq, status) in [(4, 500), (5, 482)] {
+        assert_eq!(bench.bob("a", cseq, "Contact: *\nExpires: 0"), Answer::No(status));
         assert_eq!(bench.uris().len(), 2);
     }
     assert_eq!(bench.bob("a", 6, "Contact: *\nExpires: 0"), ok(&[]));
@@ -433,18 +437,20 @@ fn a_sips_contact_is_secure_all_the_way_or_refused() {
 fn the_same_call_id_needs_a_higher_cseq() {
     let mut bench = Bench::new();
     bench.bob("a", 5, "Contact: <sip:bob@192.0.2.4>;expires=600");
-    for cseq in [4, 5] {
-        assert_eq!(
-            bench.bob("a", cseq, "Contact: <sip:bob@192.0.2.4>;expires=700"),
-            Answer::No(500)
-        );
-        assert_eq!(bench.bob("a", cseq, "Contact: <sip:bob@192.0.2.4>;expires=0"), Answer::No(500));
+    // A CSeq that came before with the same From tag is a merged request (section 8.2.2.2); with
+    // another one it is of a client that cannot count.
+    for (cseq, tag, status) in [(4, TAG, 500), (5, TAG, 482), (5, "other", 500)] {
+        bench.tag = tag;
+        let refused = Answer::No(status);
+        let longer = bench.bob("a", cseq, "Contact: <sip:bob@192.0.2.4>;expires=700");
+        assert_eq!(longer, refused, "{cseq} {tag}");
+        assert_eq!(bench.bob("a", cseq, "Contact: <sip:bob@192.0.2.4>;expires=0"), refused);
         // Nothing of a request that fails is kept, in whatever order its contacts stand.
         for fields in [
             "Contact: <sip:new@192.0.2.9>, <sip:bob@192.0.2.4>",
             "Contact: <sip:bob@192.0.2.4>, <sip:new@192.0.2.9>",
         ] {
-            assert_eq!(bench.bob("a", cseq, fields), Answer::No(500));
+            assert_eq!(bench.bob("a", cseq, fields), refused);
         }
         assert_eq!(bench.bob("x", 1, ""), ok(&["<sip:bob@192.0.2.4>;expires=600"]));
     }

@@ -224,10 +224,13 @@ impl Server {
                 let _ = stack.respond(now, out, id, |to| to.extend_from_slice(&bytes));
             }
             Some(Stored::Failed) | None => {
-                let _ =
-                    stack.reply(now, out, id, 500, "Registration Could Not Be Stored", |writer| {
-                        writer.end()
-                    });
+                // Section 10.3, step 7. A disk that is full has room again some time.
+                let seconds = self.settings.transaction.retry_after.to_string();
+                let reason = "Registration Could Not Be Stored";
+                let _ = stack.reply(now, out, id, 500, reason, |mut writer| {
+                    writer.field(Name::RetryAfter, seconds.as_bytes());
+                    writer.end();
+                });
             }
         }
         self.watch_expiry(stack);

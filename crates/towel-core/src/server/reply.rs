@@ -124,8 +124,8 @@ impl Server {
         stack.respond_stateless(now, out, received, reply.status, reply.reason, write);
     }
 
-    /// Tells of a request that is answered for its form.
-    pub(super) fn tell_fault(
+    /// Refuses a request for its form.
+    pub(super) fn refuse_malformed(
         &self,
         stack: &mut Stack,
         now: Now,
@@ -139,6 +139,10 @@ impl Server {
             let flow = received.flow;
             let (remote, transport) = (flow.remote, flow.transport);
             format!("{status} {reason} ({field}, byte {at}), to {remote} over {transport}")
+        });
+        // No transaction for what is malformed: it may be no more than noise.
+        stack.respond_stateless(now, out, received, fault.status, fault.reason, |writer| {
+            writer.end();
         });
     }
 

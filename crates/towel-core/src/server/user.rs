@@ -138,12 +138,7 @@ impl TransactionUser for Server {
     fn request(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, received: Received<'_>) {
         let message = received.message;
         if let Err(fault) = check(&message) {
-            self.tell_fault(stack, now, out, &received, &fault);
-            // No transaction for what is malformed: it may be no more than noise.
-            stack.respond_stateless(now, out, &received, fault.status, fault.reason, |writer| {
-                writer.end()
-            });
-            return;
+            return self.refuse_malformed(stack, now, out, &received, &fault);
         }
         let woken = self.registry.woken(&message);
         if message.method() == Method::Register && self.takes_register(&received) {
@@ -195,11 +190,7 @@ impl TransactionUser for Server {
             return;
         }
         if let Err(fault) = check(&cancel.message) {
-            self.tell_fault(stack, now, out, &cancel, &fault);
-            stack.respond_stateless(now, out, &cancel, fault.status, fault.reason, |writer| {
-                writer.end()
-            });
-            return;
+            return self.refuse_malformed(stack, now, out, &cancel, &fault);
         }
         // Section 16.10: it may belong to what was forwarded without state.
         if self.settings.server.mode != Mode::Redirect

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use towel_message::{Method, Name, Uri};
+use towel_message::{Method, Name, Uri, check, check_contacts};
 
 use super::Inner;
 use crate::contract::{Fields, Reply, Slots, Verdict};
@@ -36,7 +36,13 @@ impl Inner {
         received: &Received<'_>,
     ) {
         let message = received.message;
-        if let Err(fault) = towel_message::check(&message) {
+        let makes_dialog =
+            matches!(message.method(), Method::Invite | Method::Subscribe | Method::Refer);
+        let form = check(&message).and_then(|()| match makes_dialog {
+            true => check_contacts(&message),
+            false => Ok(()),
+        });
+        if let Err(fault) = form {
             return stack.respond_stateless(
                 now,
                 out,

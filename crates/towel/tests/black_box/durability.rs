@@ -111,7 +111,7 @@ fn every_acknowledged_registration_is_there_after_the_crash() {
 }
 
 /// A store that takes no more: whoever gets a 200 is there after the restart, everybody else gets a
-/// 500, and the log says what to do.
+/// 500 and is told when to try again, the log says what to do, and with room it goes on by itself.
 #[test]
 fn a_full_store_acknowledges_nothing_that_it_does_not_hold() {
     let mut server = Towel::start(
@@ -129,9 +129,13 @@ fn a_full_store_acknowledges_nothing_that_it_does_not_hold() {
     };
     let (mut held, mut refused) = (Vec::new(), Vec::new());
     for n in 0..2000 {
-        match ask(&server, n, true).status() {
+        let answer = ask(&server, n, true);
+        match answer.status() {
             200 => held.push(n),
-            500 => refused.push(n),
+            500 => {
+                assert!(answer.field("Retry-After").parse::<u32>().is_ok(), "{}", answer.text);
+                refused.push(n);
+            }
             other => panic!("{other}"),
         }
         if refused.len() == 3 {
@@ -144,6 +148,11 @@ fn a_full_store_acknowledges_nothing_that_it_does_not_hold() {
     }
     let log = server.log();
     assert!(log.contains("ulimit -f") && log.contains("REGISTER gets 500"), "{log}");
+    assert!(log.matches("REGISTER gets 500").count() <= 2, "once in ten seconds:\n{log}");
+    server.make_room();
+    let late = refused.pop().unwrap();
+    assert_eq!(ask(&server, late, true).status(), 200, "there is room again");
+    held.push(late);
     server.restart_unlimited();
     for n in &held {
         assert!(ask(&server, *n, false).has("Contact"), "{n} was acknowledged and is lost");

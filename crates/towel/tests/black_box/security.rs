@@ -1,7 +1,7 @@
 //! RFC 3261 section 22 with 7616 and 8760, and what nobody may be able to do.
 
 use crate::{
-    peer::{Credentials, Message, Peer, authorization, challenge, parameter, unique},
+    peer::{Credentials, Message, Peer, answer, authorization, challenge, parameter, unique},
     towel::{DOMAIN, Towel, password},
 };
 use std::sync::LazyLock;
@@ -143,6 +143,35 @@ fn who_claims_to_be_ours_must_prove_it() {
     peer.send(&prove("alice", "alice"));
     let got = callee.next();
     assert!(!got.has("Proxy-Authorization"), "ours is taken off: {}", got.text);
+}
+
+#[test]
+fn the_record_route_of_one_call_opens_no_other_way() {
+    let (stranger, callee, target) = (peer(), peer(), peer());
+    let asked = challenged(&callee, "dave");
+    let field = authorization(challenge(&asked, "MD5"), &credentials("dave", &password("dave"), 1));
+    let more = format!("Contact: <sip:dave@{}>\r\nAuthorization: {field}\r\n", callee.at());
+    assert_eq!(callee.ask(&callee.register("dave", &more)).status(), 200);
+    // A stranger sees the Record-Route once. Call-ID and tag are its own.
+    let (call, tag, dave) = (unique("call"), unique("tag"), format!("sip:dave@{DOMAIN}"));
+    let own = |from: &str, n: u32, method: &str, more: &str| {
+        format!("From: <{from}>;tag={tag}\r\nCall-ID: {call}\r\nCSeq: {n} {method}\r\n{more}")
+    };
+    let zaphod = "sip:zaphod@elsewhere.test";
+    let first = own(zaphod, 1, "SUBSCRIBE", "Event: dialog\r\n");
+    stranger.send(&stranger.request("SUBSCRIBE", &dave, &first));
+    let got = callee.next();
+    callee.send(&answer(&got, "403 Forbidden", "t", ""));
+    let route = format!("Route: {}\r\n", got.field("Record-Route"));
+    assert_eq!(stranger.next_but(&[]).status(), 403);
+    let alice = format!("sip:alice@{DOMAIN}");
+    let done =
+        stranger.ask(&stranger.request("MESSAGE", &dave, &own(&alice, 2, "MESSAGE", &route)));
+    assert_eq!(done.status(), 407, "{}", done.text);
+    let out = format!("sip:x@{}", target.at());
+    let done = stranger.ask(&stranger.request("MESSAGE", &out, &own(zaphod, 3, "MESSAGE", &route)));
+    assert_eq!(done.status(), 403, "{}", done.text);
+    target.hears_nothing();
 }
 
 #[test]

@@ -64,6 +64,14 @@ impl Towel {
         self.wait_ready();
     }
 
+    /// Lets it write files of any size, as when a full disk has room again.
+    #[allow(dead_code)]
+    pub(crate) fn make_room(&self) {
+        let pid = self.child.id().to_string();
+        let done = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status();
+        assert!(done.unwrap().success());
+    }
+
     /// Starts it again on the same data with files of any size.
     #[allow(dead_code)]
     pub(crate) fn restart_unlimited(&mut self) {
@@ -133,7 +141,7 @@ fn spawn(dir: &tempfile::TempDir, limit: Option<u32>) -> Child {
         None => Command::new(program),
         Some(blocks) => {
             let mut shell = Command::new("sh");
-            shell.args(["-c", &format!("ulimit -f {blocks}; exec \"$@\""), "sh", program]);
+            shell.args(["-c", &format!("ulimit -S -f {blocks}; exec \"$@\""), "sh", program]);
             shell
         }
     };

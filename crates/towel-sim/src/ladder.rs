@@ -70,8 +70,11 @@ pub fn label(bytes: &[u8]) -> String {
     let (one, two, three) = (words.next(), words.next(), words.next());
     match (one, two, three) {
         (Some(version), Some(status), reason) if version.starts_with("SIP/") => {
+            let status: String = status.chars().take(8).collect();
             let reason: String = reason.unwrap_or_default().chars().take(24).collect();
-            let about = Text::datagram(bytes).map(|t| t.method().to_string());
+            let about = Text::datagram(bytes).map(|t| {
+                t.method().chars().filter(|c| !c.is_control()).take(24).collect::<String>()
+            });
             match about.as_deref() {
                 Some("INVITE" | "") | None => format!("{status} {reason}"),
                 Some(method) => format!("{status} {reason} ({method})"),

@@ -18,7 +18,7 @@ pub mod ladder;
 pub mod network;
 pub mod pattern;
 mod phone;
-pub mod random;
 pub mod rng;
 pub mod run;
+pub mod simulate;
 pub mod text;

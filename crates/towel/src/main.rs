@@ -16,6 +16,7 @@ mod http;
 mod options;
 mod progress;
 mod serve;
+mod simulate;
 mod store;
 mod trace;
 mod ua_commands;
@@ -54,6 +55,8 @@ enum Command {
     Trace(trace::Trace),
     /// Have the running server read its configuration again.
     Reload(options::Place),
+    /// Run servers and phones in a simulated network, and look for what must never be.
+    Simulate(simulate::Simulate),
     /// Look at the store, or save what can be read of a damaged one.
     Store(store::Store),
 }
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::Guide(it) => it.run(),
         Command::Trace(it) => it.run(),
         Command::Reload(it) => trace::reload(&it),
+        Command::Simulate(it) => it.run(),
         Command::Store(it) => it.run(),
     };
     match done {

@@ -47,10 +47,11 @@ impl Mint {
         Self { key: Sha256::digest(self.key).into(), last: self.last }
     }
 
-    /// A nonce never given before, for one realm.
-    pub fn make(&mut self, realm: &[u8], unix: u64) -> [u8; NONCE_LENGTH] {
+    /// A nonce never given before, for one realm; `second` is now, on the clock by which its age
+    /// will be told.
+    pub fn make(&mut self, realm: &[u8], second: u64) -> [u8; NONCE_LENGTH] {
         // A clock that stands still or goes back must not repeat a nonce.
-        self.last = ((unix & 0xffff_ffff) << 32).max(self.last.saturating_add(1));
+        self.last = ((second & 0xffff_ffff) << 32).max(self.last.saturating_add(1));
         self.written(realm, self.last)
     }
 

@@ -119,6 +119,8 @@ pub struct Authenticator {
     settings: Settings,
     mint: Mint,
     window: Window,
+    /// Whether it is remembered which nonce counts were used.
+    counting: bool,
     /// The value of a challenge being written.
     scratch: Vec<u8>,
 }
@@ -128,7 +130,7 @@ impl Authenticator {
     #[must_use]
     pub fn new(settings: Settings, key: [u8; 32]) -> Self {
         let window = Window::new(settings.nonces_remembered);
-        Self { settings, mint: Mint::new(key), window, scratch: Vec::new() }
+        Self { settings, mint: Mint::new(key), window, counting: true, scratch: Vec::new() }
     }
 
     /// New settings. The nonces given out stay good, unless the new lifetime ends them.
@@ -139,6 +141,13 @@ impl Authenticator {
             self.window = Window::new(settings.nonces_remembered);
         }
         self.settings = settings;
+    }
+
+    /// Whether a nonce count is good only once. A stateless proxy cannot have that: it sees a
+    /// retransmission as the request that it is, and must do with it what it did before (RFC 3261
+    /// section 16.11).
+    pub fn set_counting(&mut self, counting: bool) {
+        self.counting = counting;
     }
 
     /// Looks at the credentials of a request for `realm`.
@@ -276,10 +285,11 @@ impl Authenticator {
         let stale = Ok(Outcome::Challenge { stale: true });
         let Some(id) = self.mint.recognise(realm.as_bytes(), nonce) else { return stale };
         let lifetime = u64::from(self.settings.nonce_lifetime);
-        if now.unix.abs_diff(id.made()) > lifetime {
+        if seconds(now).abs_diff(id.made()) > lifetime {
             return stale;
         }
         let spent = match qop {
+            _ if !self.counting => Count::Fresh,
             None => self.window.exhaust(id),
             Some(_) if self.settings.replay_window => self.window.spend(id, number),
             Some(_) => Count::Fresh,
@@ -306,7 +316,7 @@ impl Authenticator {
         now: Now,
         mut each: impl FnMut(&[u8]),
     ) {
-        let nonce = self.mint.make(realm.as_bytes(), now.unix);
+        let nonce = self.mint.make(realm.as_bytes(), seconds(now));
         let mut value = core::mem::take(&mut self.scratch);
         for algorithm in self.settings.offered_to(agent) {
             value.clear();
@@ -331,6 +341,12 @@ impl Authenticator {
 const MALFORMED: Outcome = Outcome::Refuse(400, "Malformed Credentials");
 
 /// Eight hexadecimal digits (RFC 7616 section 3.4), and more than nought.
+/// The clock that nonces go by: one that is never set. Were it the wall clock, then after it was put
+/// back by more than their lifetime nobody could prove anything until it has caught up.
+fn seconds(now: Now) -> u64 {
+    now.at.0 / 1_000_000
+}
+
 fn nonce_count(text: &[u8]) -> Option<u32> {
     if text.len() != 8 || !text.iter().all(u8::is_ascii_hexdigit) {
         return None;

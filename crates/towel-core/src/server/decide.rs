@@ -185,6 +185,7 @@ impl Server {
         // What was meant for us may have been given another URI of ours on the way, but not one of
         // somebody else's.
         let ours = |uri: &[u8]| !foreign && admit::is_ours(uri, domains);
+        authenticator.set_counting(self.settings.server.mode != Mode::Stateless);
         let outcome = authenticator.verify(&message, Kind::Proxy, &realm, users, now, ours);
         match outcome {
             Outcome::Accepted(accepted) => {

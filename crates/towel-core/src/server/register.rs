@@ -62,6 +62,7 @@ impl Server {
         if self.settings.server.authenticate_register && !trusted {
             let realm = self.register_realm(received);
             let Self { authenticator, users, domains, .. } = self;
+            authenticator.set_counting(true);
             let outcome = authenticator.verify(&message, Kind::Server, &realm, users, now, |uri| {
                 admit::is_ours(uri, domains)
             });

@@ -74,7 +74,8 @@ impl Server {
     }
 
     /// Sends a response of ours. That to an INVITE has a transaction, which sends it again until it
-    /// is acknowledged; others can be made again if the request comes again (section 8.2.7).
+    /// is acknowledged, and so has that to a request whose credentials are spent, for they are not
+    /// good again. Others can be made again if the request comes again (section 8.2.7).
     pub(super) fn send_reply(
         &mut self,
         stack: &mut Stack,
@@ -115,7 +116,8 @@ impl Server {
                 None => writer.end(),
             }
         };
-        if received.message.method() == Method::Invite
+        let proven = self.prepared.user.is_some();
+        if (received.message.method() == Method::Invite || proven)
             && let Ok(id) = stack.server_transaction(now, received, u64::MAX)
         {
             let _ = stack.reply(now, out, id, reply.status, reply.reason, write);

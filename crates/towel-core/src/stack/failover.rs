@@ -75,6 +75,9 @@ impl Stack {
         self.wheel.clear(client.repeat);
         self.wheel.clear(client.end);
         client.machine = client.machine.restarted();
+        // Each attempt is a transaction of its own, and so is the ACK for its refusal (RFC 3261
+        // section 17.1.1.3).
+        client.ack.clear();
         client.attempt += 1;
         client.round = 0;
         self.counters.failovers += 1;
@@ -118,7 +121,10 @@ impl Stack {
             );
         }
         let Some(client) = self.clients.get_mut(id) else { return false };
-        if client.fallback.is_none() && client.targets.left() == 0 {
+        // Somebody listens there: UDP to the same place would be the same once more (section
+        // 18.1.1).
+        client.fallback = None;
+        if client.targets.left() == 0 {
             return false;
         }
         let mut rest = None;

@@ -21,7 +21,7 @@ pub(super) struct Client {
     seen: Vec<(u16, String, Option<String>)>,
     /// The acknowledgement of each 2xx, by its To tag; `None` until the flow acknowledges.
     answers: BTreeMap<String, Option<(Target, Vec<u8>)>>,
-    answered: Option<u16>,
+    pub(super) answered: Option<u16>,
     /// A final response that contradicts the first.
     pub(super) contradicted: Option<(u16, u16)>,
     done: bool,
@@ -291,7 +291,8 @@ impl Agent {
         let call_id = request.first("Call-ID")?.to_string();
         if request.tag("To").is_some() {
             // Inside a dialog: only its target is refreshed (section 12.2.1.2).
-            let found = self.dialogs.iter().position(|d| d.call_id == call_id)?;
+            let same = |d: &Dialog| d.call_id == call_id && d.remote_tag == tag;
+            let found = self.dialogs.iter().position(same)?;
             if let Some(contact) = response.values("Contact").first() {
                 self.dialogs[found].target = uri_of(contact).into();
             }

@@ -191,6 +191,31 @@ impl Agent {
         self.dialog
     }
 
+    /// The number of the last request that it numbered.
+    pub fn last_cseq(&self) -> u32 {
+        self.cseq
+    }
+
+    /// The Call-ID of the INVITE of that name that came to it, if it is one that begins a call.
+    pub fn call_begun_by(&self, name: &str) -> Option<String> {
+        let server = self.servers.iter().rfind(|s| s.name.as_deref() == Some(name))?;
+        let begins = server.text.method() == "INVITE" && server.text.tag("To").is_none();
+        server.text.first("Call-ID").filter(|_| begins).map(Into::into)
+    }
+
+    /// The first final response to its request of that name, its retry after a challenge included.
+    pub fn final_of(&self, name: &str) -> Option<u16> {
+        let client = self.clients.iter().rfind(|c| c.name.as_deref() == Some(name))?;
+        client.answered
+    }
+
+    /// The requests that have no final response and are not given up: the name of each and its
+    /// message.
+    pub fn waiting(&self) -> impl Iterator<Item = (Option<&str>, &Text)> {
+        let waits = |c: &&Client| !c.superseded && c.finals() == 0 && !c.timed_out;
+        self.clients.iter().filter(waits).map(|c| (c.name.as_deref(), &c.text))
+    }
+
     /// Turns to a dialog.
     pub fn enter(&mut self, dialog: usize) {
         self.dialog = Some(dialog);

@@ -3,7 +3,7 @@
 use towel_core::io::{CloseReason, Flow, Input, Machine, Outbox, Output};
 
 use super::queue::{Due, Happening};
-use super::{Body, Network, NodeId, Sent};
+use super::{Body, Came, Handled, Network, Node, NodeId, Sent};
 use crate::ladder::Fate;
 
 /// How long a stopped clock is given before it is asked again: a deadline that stays in the past
@@ -12,8 +12,9 @@ const STALE: u64 = 1_000;
 
 impl<A: Machine> Network<A> {
     pub(super) fn later(&mut self, after: u64, node: NodeId, what: Happening) {
-        let life = self.nodes[node.0].life;
-        self.queue.push(Due { at: self.now + after, node, life, what });
+        let Node { life, asleep_until, .. } = self.nodes[node.0];
+        let at = (self.now + after).max(asleep_until);
+        self.queue.push(Due { at, node, life, what });
     }
 
     pub(super) fn happen(&mut self, due: Due) {
@@ -24,7 +25,7 @@ impl<A: Machine> Network<A> {
         }
         match due.what {
             Happening::Tick => {
-                if node.wake == Some(due.at) {
+                if node.wake.is_some_and(|wake| wake <= due.at) {
                     node.wake = None;
                     if self.deadline(id).is_some_and(|at| at <= self.now) {
                         self.hand(id, Input::Tick);
@@ -63,12 +64,33 @@ impl<A: Machine> Network<A> {
     pub(super) fn hand(&mut self, id: NodeId, input: Input<'_>) {
         let now = self.now_at(id);
         let mut out = std::mem::take(&mut self.out);
+        let watched = self.watched && matches!(self.nodes[id.0].body, Body::Element { .. });
+        let came = watched.then(|| match &input {
+            Input::Datagram { bytes, .. } => (Came::Datagram, bytes.to_vec()),
+            Input::Stream { connection, bytes } => (Came::Stream(*connection), bytes.to_vec()),
+            Input::Tick => (Came::Tick, Vec::new()),
+            _ => (Came::Other, Vec::new()),
+        });
         match &mut self.nodes[id.0].body {
             Body::Element { machine, .. } => machine.handle(now, input, &mut out),
             Body::Agent(agent) => agent.handle(now, input, &mut out),
         }
+        let (outputs, sent) = (out.outputs.len(), self.trace.len());
         self.carry_out(id, &mut out);
         self.out = out;
+        if let Some((came, bytes)) = came {
+            let late = self.deadline(id).is_some_and(|at| at <= self.now);
+            self.handled.push(Handled {
+                at: self.now,
+                node: id,
+                life: self.nodes[id.0].life,
+                came,
+                bytes,
+                sent: sent..self.trace.len(),
+                outputs,
+                late,
+            });
+        }
     }
 
     pub(super) fn carry_out(&mut self, id: NodeId, out: &mut Outbox) {
@@ -124,11 +146,11 @@ impl<A: Machine> Network<A> {
     }
 
     fn transmit(&mut self, id: NodeId, flow: Flow, bytes: Vec<u8>) {
-        let (to, fate) = match flow.connection {
+        let (to, fate, copies) = match flow.connection {
             Some(connection) => {
                 let peer = self.peer(id, connection).map(|(_, _, peer)| peer);
                 let sent = self.stream(id, connection, &bytes);
-                (peer, if sent { Fate::Arrived } else { Fate::Unreachable })
+                (peer, if sent { Fate::Arrived } else { Fate::Unreachable }, u8::from(sent))
             }
             None => self.datagram(id, flow, &bytes),
         };
@@ -147,10 +169,11 @@ impl<A: Machine> Network<A> {
             bytes,
             fate,
             by_element,
+            copies,
         });
     }
 
-    fn datagram(&mut self, id: NodeId, flow: Flow, bytes: &[u8]) -> (Option<NodeId>, Fate) {
+    fn datagram(&mut self, id: NodeId, flow: Flow, bytes: &[u8]) -> (Option<NodeId>, Fate, u8) {
         let Some((to, listener)) = self.find(flow.transport, flow.remote) else {
             let host = self.host(flow.remote.ip());
             // A host without that port says so; a host that is off, or none, says nothing.
@@ -159,10 +182,10 @@ impl<A: Machine> Network<A> {
                 let remote = flow.remote;
                 self.later(time, id, Happening::Unreachable { listener: flow.listener, remote });
             }
-            return (host, Fate::Unreachable);
+            return (host, Fate::Unreachable, 0);
         };
         if self.links.loses(&mut self.rng, id, to, bytes) {
-            return (Some(to), Fate::Lost);
+            return (Some(to), Fate::Lost, 0);
         }
         let copies = if self.links.doubles(&mut self.rng, id, to) { 2 } else { 1 };
         for _ in 0..copies {
@@ -170,6 +193,6 @@ impl<A: Machine> Network<A> {
             let what = Happening::Datagram { listener, remote: flow.local, bytes: bytes.to_vec() };
             self.later(time, to, what);
         }
-        (Some(to), Fate::Arrived)
+        (Some(to), Fate::Arrived, copies)
     }
 }

@@ -63,6 +63,12 @@ impl Default for Links {
     }
 }
 
+fn remove_one<T: PartialEq>(from: &mut Vec<T>, what: &T) {
+    if let Some(at) = from.iter().position(|one| one == what) {
+        from.swap_remove(at);
+    }
+}
+
 fn pair(a: NodeId, b: NodeId) -> (NodeId, NodeId) {
     (a.min(b), a.max(b))
 }
@@ -107,6 +113,18 @@ impl Links {
             Which::All => {}
             Which::One(node) => self.cut_off.push(node),
             Which::Two(a, b) => self.cut.push(pair(a, b)),
+        }
+    }
+
+    /// Links that were cut are whole again, these alone.
+    pub fn mend(&mut self, which: Which) {
+        match which {
+            Which::All => {
+                self.cut.clear();
+                self.cut_off.clear();
+            }
+            Which::One(node) => remove_one(&mut self.cut_off, &node),
+            Which::Two(a, b) => remove_one(&mut self.cut, &pair(a, b)),
         }
     }
 

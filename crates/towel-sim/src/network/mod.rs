@@ -59,6 +59,7 @@ struct Node<A> {
     accepted: u64,
     wake: Option<u64>,
     stored_until: u64,
+    asleep_until: u64,
 }
 
 enum Body<A> {
@@ -85,6 +86,42 @@ pub struct Sent {
     pub fate: Fate,
     /// Whether one of our elements sent it (as opposed to a scripted agent).
     pub by_element: bool,
+    /// How often it arrives: the network may double a datagram.
+    pub copies: u8,
+}
+
+/// What an element was handed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// A datagram.
+    Datagram,
+    /// Bytes of a stream.
+    Stream(ConnectionId),
+    /// The passing of time.
+    Tick,
+    /// Anything else: an answer of DNS, a record made safe, a connection that came or went.
+    Other,
+}
+
+/// One input of an element, and what came of it.
+#[derive(Clone, Debug)]
+pub struct Handled {
+    /// When, in microseconds.
+    pub at: u64,
+    /// Whose.
+    pub node: NodeId,
+    /// Which of its lives.
+    pub life: u32,
+    /// What it was handed.
+    pub came: Came,
+    /// The bytes of a datagram or a piece of a stream.
+    pub bytes: Vec<u8>,
+    /// What it sent for it, by place in the trace.
+    pub sent: std::ops::Range<usize>,
+    /// How many outputs there were in all.
+    pub outputs: usize,
+    /// Whether it asks to be called again for a time that is past.
+    pub late: bool,
 }
 
 /// The network. `A` is what a scripted agent is.
@@ -103,6 +140,9 @@ pub struct Network<A> {
     pub store_delay: (u64, u64),
     /// Whether streams are cut into arbitrary pieces.
     pub chop: bool,
+    /// Whether it is kept what every element was handed.
+    pub watched: bool,
+    handled: Vec<Handled>,
     trace: Vec<Sent>,
     ladder: Ladder,
     events: Vec<(u64, NodeId, Event)>,
@@ -125,6 +165,8 @@ impl<A: Machine> Network<A> {
             zone: Zone::default(),
             store_delay: (500, 3_000),
             chop: false,
+            watched: false,
+            handled: Vec::new(),
             trace: Vec::new(),
             ladder: Ladder::default(),
             events: Vec::new(),
@@ -175,6 +217,7 @@ impl<A: Machine> Network<A> {
             accepted: 0,
             wake: None,
             stored_until: 0,
+            asleep_until: 0,
         });
         self.ladder.column(name);
         for record in records.clone() {
@@ -208,6 +251,33 @@ impl<A: Machine> Network<A> {
     /// Everything that was sent so far.
     pub fn trace(&self) -> &[Sent] {
         &self.trace
+    }
+
+    /// What elements were handed since this was last asked; nothing where nobody watches.
+    pub fn take_handled(&mut self) -> Vec<Handled> {
+        std::mem::take(&mut self.handled)
+    }
+
+    /// When the next thing happens.
+    pub fn next_due(&self) -> Option<u64> {
+        self.queue.first()
+    }
+
+    /// How often the element was started anew.
+    pub fn life(&self, id: NodeId) -> u32 {
+        self.nodes[id.0].life
+    }
+
+    /// Whether the node is there.
+    pub fn is_up(&self, id: NodeId) -> bool {
+        self.nodes[id.0].up
+    }
+
+    /// The node does nothing for so long, as a process that its machine has put to sleep: what is
+    /// for it waits, and comes all at once.
+    pub fn stall(&mut self, id: NodeId, time: u64) {
+        self.queue.hold_back(id, self.now + time);
+        self.nodes[id.0].asleep_until = self.now + time;
     }
 
     /// The ladder so far.
@@ -359,6 +429,7 @@ impl<A: Machine> Network<A> {
         node.up = false;
         node.life += 1;
         node.wake = None;
+        node.asleep_until = 0;
         node.connections.clear();
     }
 

@@ -47,6 +47,26 @@ impl Queue {
         (first.key().0 <= until).then(|| first.remove())
     }
 
+    /// When the first is due.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.due.keys().next().map(|(at, _)| *at)
+    }
+
+    /// Puts off what is due for a node before `until`, in its order.
+    pub(super) fn hold_back(&mut self, node: NodeId, until: u64) {
+        let keys: Vec<_> = self
+            .due
+            .iter()
+            .filter(|((at, _), d)| d.node == node && *at < until)
+            .map(|(k, _)| *k)
+            .collect();
+        for key in keys {
+            if let Some(due) = self.due.remove(&key) {
+                self.push(Due { at: until, ..due });
+            }
+        }
+    }
+
     /// Takes out what was meant for a node, in the order in which it would have happened.
     pub(super) fn take_for(&mut self, node: NodeId) -> Vec<Happening> {
         let keys: Vec<_> =

@@ -45,6 +45,16 @@ impl Zone {
         }
     }
 
+    /// From now on there is no answer about that name but that there is none, after so long.
+    pub fn fail(&mut self, name: &str, after: u64) {
+        self.failing.insert(name.into(), after);
+    }
+
+    /// Every name is answered about again.
+    pub fn recover(&mut self) {
+        self.failing.clear();
+    }
+
     /// Everything that was asked so far.
     pub fn asked(&self) -> &[Question] {
         &self.asked

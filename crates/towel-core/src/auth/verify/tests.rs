@@ -290,6 +290,23 @@ fn another_size_of_the_window_forgets_the_nonces_with_it() {
     assert_eq!(bench.try_one(&value, 1_000), STALE);
 }
 
+#[test]
+fn a_wall_clock_that_is_set_makes_no_nonce_stale() {
+    for unix in [0, 1_000_000] {
+        let mut bench = Bench::new();
+        bench.challenges(10_000);
+        let now = Now { unix, ..at(10_001) };
+        let mut made = Vec::new();
+        bench.authenticator.challenge(REALM, b"", false, now, |value| made.push(value.to_vec()));
+        let mut session = Session::new(&made[0], "bob", "zanzibar").unwrap();
+        let value = session.answer(b"REGISTER", URI, b"", "c");
+        assert_eq!(bench.try_one(&value, 10_002), bob());
+        let late = Now { unix: 10_001, ..at(10_700) };
+        let bytes = sent("REGISTER", "Authorization", &value);
+        assert_eq!(verify_at(&mut bench, Kind::Server, &bytes, late), STALE);
+    }
+}
+
 /// A whole request with one header field more.
 fn sent(method: &str, field: &str, value: &[u8]) -> Vec<u8> {
     let value = String::from_utf8(value.to_vec()).unwrap();
@@ -304,10 +321,14 @@ fn sent(method: &str, field: &str, value: &[u8]) -> Vec<u8> {
 }
 
 fn verify(bench: &mut Bench, kind: Kind, bytes: &[u8]) -> Outcome {
+    verify_at(bench, kind, bytes, at(1_000))
+}
+
+fn verify_at(bench: &mut Bench, kind: Kind, bytes: &[u8], now: Now) -> Outcome {
     let mut index = towel_message::Index::new();
     let limits = towel_message::Limits::default();
     let message = Message::parse(bytes, &mut index, &limits).unwrap();
-    bench.authenticator.verify(&message, kind, REALM, &bench.users, at(1_000), |_| false)
+    bench.authenticator.verify(&message, kind, REALM, &bench.users, now, |_| false)
 }
 
 #[test]

@@ -276,8 +276,9 @@ impl<A: Machine> Network<A> {
     /// The node does nothing for so long, as a process that its machine has put to sleep: what is
     /// for it waits, and comes all at once.
     pub fn stall(&mut self, id: NodeId, time: u64) {
-        self.queue.hold_back(id, self.now + time);
-        self.nodes[id.0].asleep_until = self.now + time;
+        let until = (self.now + time).max(self.nodes[id.0].asleep_until);
+        self.queue.hold_back(id, until);
+        self.nodes[id.0].asleep_until = until;
     }
 
     /// The ladder so far.

@@ -143,16 +143,17 @@ impl World<'_> {
                 continue;
             };
             let known = answer.values("Contact").iter().any(|value| value.starts_with(&contact));
+            let durable = self.durable(home);
             match self.claims[phone] {
-                Claim::There(until) if begun + forward + 60 * SECOND < until && !known => {
-                    if self.durable(home) {
-                        self.complaints.push(format!("the registration of {name} is lost"));
-                    }
+                Claim::There(until)
+                    if durable && !known && begun + forward + 60 * SECOND < until =>
+                {
+                    self.complaints.push(format!("the registration of {name} is lost"));
                 }
-                Claim::There(until) if until + back + 60 * SECOND < begun && known => {
+                Claim::There(until) if known && until + back + 60 * SECOND < begun => {
                     self.complaints.push(format!("the registration of {name} outlives its time"));
                 }
-                Claim::Gone(_) if known && self.durable(home) => {
+                Claim::Gone(_) if known && durable => {
                     self.complaints
                         .push(format!("the registration of {name} is back though it was removed"));
                 }
@@ -240,7 +241,9 @@ impl World<'_> {
                 }
             }
             for (id, method, first, second) in contradictions {
-                let again = method != "INVITE" && matches!(first, 404 | 480) && second != 407;
+                // What was answered without a transaction, or forwarded so before.
+                let again = matches!(first, 404 | 480)
+                    && (method != "INVITE" && second != 407 || self.passed_statelessly(&id));
                 let excused = again || self.died_on(&id) || self.is_stubborn(&id);
                 if !excused && !self.scenario.attacked {
                     self.complaints

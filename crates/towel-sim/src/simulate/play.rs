@@ -221,7 +221,7 @@ impl World<'_> {
         let act_dice = self.scenario.acts[act].dice;
         let What::Call(call) = &self.scenario.acts[act].what else { return };
         if method != "INVITE" || arrived.text.tag("To").is_some() {
-            let refused = method == "INVITE" && act_dice % 7 == 0;
+            let refused = method == "INVITE" && act_dice.is_multiple_of(7);
             self.plan(now, reply(if refused { 488 } else { 200 }, act));
             return;
         }

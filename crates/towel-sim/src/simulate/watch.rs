@@ -291,7 +291,7 @@ impl Watch {
             let again = again && came.copies > 1;
             if status < 200 {
                 wrong.push(format!("a {last} went before it"));
-            } else if status != last && !(came.invite && both_2xx) && !late_2xx && !again {
+            } else if !(status == last || late_2xx || again || came.invite && both_2xx) {
                 wrong.push(format!("a {last} went before it, and there is one final response"));
             }
         }

@@ -102,7 +102,7 @@ impl<'s> World<'s> {
         scenario: &'s Scenario,
         factory: &dyn Factory,
     ) -> Result<World<'s>, FlowError> {
-        let mut rng = SimRng::new(scenario.seed ^ 0x776f_726c_64);
+        let mut rng = SimRng::new(scenario.seed ^ 0x0077_6f72_6c64);
         let mut net = Network::new(rng.next());
         net.watched = true;
         net.chop = !scenario.cut.calm;

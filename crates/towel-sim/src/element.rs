@@ -11,7 +11,7 @@ use towel_core::proxy::Forking;
 use towel_core::registrar::Durability;
 use towel_core::server::{Endpoint, Mode, Network, Relay};
 use towel_core::settings::Settings;
-use towel_message::{Index, Limits, Message};
+use towel_message::{Fault, Index, Limits, Message, Name};
 
 use crate::flow::{FlowError, ServerSpec};
 use crate::phone::{Phone, Plan};
@@ -90,13 +90,26 @@ impl Factory for Elements {
         let mut index = Index::new();
         match Message::parse(bytes, &mut index, &Limits::default()) {
             Ok(message) => {
-                audit::audit(&registry, &message, stream).iter().map(ToString::to_string).collect()
+                let tables = audit::audit(&registry, &message, stream);
+                // A response repeats the fields of its request as they came (RFC 3261 section
+                // 8.2.6.2), well formed or not.
+                let repeated = |fault: &Fault| {
+                    !message.is_request()
+                        && fault.field.is_some_and(|name| REPEATED.contains(&name))
+                };
+                let fault = towel_message::check(&message).err().filter(|fault| !repeated(fault));
+                let fault = fault.or_else(|| towel_message::check_contacts(&message).err());
+                let malformed = fault.map(|fault| format!("cannot be understood: {fault}"));
+                tables.iter().map(ToString::to_string).chain(malformed).collect()
             }
             Err(_) if bytes.iter().all(|b| b"\r\n".contains(b)) => Vec::new(),
             Err(error) => vec![format!("cannot be parsed: {error:?}")],
         }
     }
 }
+
+/// What a response has of its request.
+const REPEATED: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
 
 /// Every combination of address and transport that a server listens on.
 fn listeners(spec: &ServerSpec, transports: &[Transport]) -> Vec<Listener> {

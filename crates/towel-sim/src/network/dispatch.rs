@@ -9,6 +9,9 @@ use crate::ladder::Fate;
 /// How long a stopped clock is given before it is asked again: a deadline that stays in the past
 /// must not stop the others' time.
 const STALE: u64 = 1_000;
+/// How often in a row an element may want to be woken for a time that is past: a driver would do
+/// nothing else but wake it.
+const RESTLESS: u32 = 1_000;
 
 impl<A: Machine> Network<A> {
     pub(super) fn later(&mut self, after: u64, node: NodeId, what: Happening) {
@@ -29,6 +32,15 @@ impl<A: Machine> Network<A> {
                     node.wake = None;
                     if self.deadline(id).is_some_and(|at| at <= self.now) {
                         self.hand(id, Input::Tick);
+                        let past = self.deadline(id).is_some_and(|at| at <= self.now);
+                        let node = &mut self.nodes[id.0];
+                        node.stale = if past { node.stale + 1 } else { 0 };
+                        if node.stale > RESTLESS {
+                            self.stuck = Some(format!(
+                                "{} is woken for a time that is past, without end",
+                                node.name
+                            ));
+                        }
                     } else {
                         self.schedule(id);
                     }

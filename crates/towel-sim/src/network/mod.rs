@@ -58,6 +58,8 @@ struct Node<A> {
     connections: BTreeMap<ConnectionId, u64>,
     accepted: u64,
     wake: Option<u64>,
+    /// How often in a row it was woken and its deadline stayed in the past.
+    stale: u32,
     stored_until: u64,
     asleep_until: u64,
 }
@@ -216,6 +218,7 @@ impl<A: Machine> Network<A> {
             connections: BTreeMap::new(),
             accepted: 0,
             wake: None,
+            stale: 0,
             stored_until: 0,
             asleep_until: 0,
         });

@@ -67,10 +67,20 @@ impl Users {
         self.all.get(&(realm.to_owned(), name.to_owned()))
     }
 
-    /// Sets one user.
-    pub fn set(&mut self, source: Source, user: User) {
+    /// Sets one user; gives what was known of that one.
+    pub fn set(&mut self, source: Source, user: User) -> Option<Entry> {
         let key = (user.realm().to_owned(), user.name().to_owned());
-        self.all.insert(key, Entry { source, user });
+        self.all.insert(key, Entry { source, user })
+    }
+
+    /// Sets one user of the configuration, or says why it cannot be meant.
+    fn configured(&mut self, user: User) -> Result<(), &'static str> {
+        match self.set(Source::Configuration, user.clone()) {
+            Some(before) if before.source == Source::Configuration && before.user != user => {
+                Err("this user has another password above")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Removes one user.
@@ -103,11 +113,15 @@ impl Users {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Vec<Problem> {
         let primary = primary_domain(config);
+        let mut problems = Vec::new();
         for user in &config.users {
             let realm = realm_of(config, user.domain.as_ref().unwrap_or(&primary));
-            self.set(Source::Configuration, User::new(&user.name, &realm, &user.password));
+            let same = self.configured(User::new(&user.name, &realm, &user.password));
+            if let Err(why) = same {
+                let why = format!("{} in realm {realm}: {why}", user.name);
+                problems.push(Problem::whole("configuration", "user", why));
+            }
         }
-        let mut problems = Vec::new();
         for path in &config.user_files {
             problems.extend(self.file(path, config, progress));
         }
@@ -150,13 +164,16 @@ impl Users {
             if number & 0xFFF == 0 {
                 progress(number as u64, total);
             }
-            match line_of(line, number == 0) {
-                Ok(None) => {}
-                Ok(Some((user, domain, password))) => {
-                    let domain = if domain.is_empty() { primary_domain(config) } else { domain };
-                    let realm = realm_of(config, &domain);
-                    self.set(Source::Configuration, User::new(&user, &realm, &password));
+            let taken = line_of(line, number == 0).and_then(|read| {
+                let Some((user, domain, password)) = read else { return Ok(()) };
+                let domain = if domain.is_empty() { primary_domain(config) } else { domain };
+                if !config.domains.is_empty() && !config.domains.contains(&domain) {
+                    return Err("the domain is not among `domains` of the configuration");
                 }
+                self.configured(User::new(&user, &realm_of(config, &domain), &password))
+            });
+            match taken {
+                Ok(()) => {}
                 Err(why) => {
                     let mut problem = Problem::whole(&name, "", why);
                     // The line itself is not shown: there is a password in it.
@@ -288,6 +305,24 @@ mod tests {
         assert!(line_of("u 0,bench.test,x", false).is_err());
         assert!(line_of("u0,bench.test,", false).is_err());
         assert!(line_of("u0,bench.test,\"x", false).is_err());
+    }
+
+    #[test]
+    fn a_file_that_contradicts_itself_or_the_configuration_is_told_by_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("users");
+        std::fs::write(&path, "a,a.test,x\na,a.test,x\nb,,y\nb,a.test,z\nc,c.test,x\n").unwrap();
+        let config = crate::config::parse("t", "domains=[\"a.test\"]\n").unwrap();
+        let mut users = Users::default();
+        let problems = users.file(&path, &config, &mut |_, _| {});
+        let told: Vec<_> = problems.iter().map(|p| (p.line, p.message.as_str())).collect();
+        assert_eq!(
+            told,
+            [
+                (4, "this user has another password above"),
+                (5, "the domain is not among `domains` of the configuration"),
+            ]
+        );
     }
 
     #[test]

@@ -103,7 +103,8 @@ impl Guide {
             }
             let built = towel_guide::extensions().len();
             let verdict = if broken { "faults in" } else { "sound:" };
-            say!("{verdict} the declarations of {built} entries");
+            let played = flows.known.borrow().len();
+            say!("{verdict} the declarations of {built} entries, with {played} flows");
         }
         if broken { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS }
     }

@@ -2,12 +2,7 @@
 
 /// `println!` for a reader that may have gone.
 macro_rules! say {
-    ($($arg:tt)*) => { $crate::options::write_out(format_args!($($arg)*), true) };
-}
-
-/// `print!` for a reader that may have gone.
-macro_rules! say_text {
-    ($($arg:tt)*) => { $crate::options::write_out(format_args!($($arg)*), false) };
+    ($($arg:tt)*) => { $crate::options::write_line(format_args!($($arg)*)) };
 }
 
 mod check;
@@ -79,7 +74,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("towel: {error:#}");
-            ExitCode::from(options::FAILED)
+            let misused = error.downcast_ref::<options::Usage>().is_some();
+            ExitCode::from(if misused { options::USAGE } else { options::FAILED })
         }
     }
 }

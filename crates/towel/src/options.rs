@@ -12,6 +12,24 @@ use crate::http::Port;
 pub(crate) const REFUSED: u8 = 1;
 /// Exit code: what was asked for does not exist. (Clap's own, too.)
 pub(crate) const USAGE: u8 = 2;
+/// What was asked for cannot be meant: the command line is wrong, and [`USAGE`] the exit code.
+#[derive(Debug)]
+pub(crate) struct Usage(pub(crate) String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Ends a command with [`USAGE`].
+macro_rules! misused {
+    ($($arg:tt)*) => { return Err($crate::options::Usage(format!($($arg)*)).into()) };
+}
+pub(crate) use misused;
+
 /// Exit code: it could not be done; the message says why.
 pub(crate) const FAILED: u8 = 3;
 /// Exit code: nobody answered in time.
@@ -72,15 +90,12 @@ pub(crate) fn password_of(path: &Path) -> Result<String> {
     }
 }
 
-/// Writes to the standard output. Whoever reads it may have gone (`towel guide | head`): then there
+/// Writes a line to the standard output. Whoever reads it may have gone (`towel guide | head`): then there
 /// is nobody left to work for.
-pub(crate) fn write_out(text: std::fmt::Arguments<'_>, line: bool) {
+pub(crate) fn write_line(text: std::fmt::Arguments<'_>) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
-    let mut done = out.write_fmt(text);
-    if line {
-        done = done.and_then(|()| out.write_all(b"\n"));
-    }
+    let done = out.write_fmt(text).and_then(|()| out.write_all(b"\n"));
     if done.and_then(|()| out.flush()).is_err() {
         std::process::exit(0);
     }

@@ -38,8 +38,13 @@ impl Store {
                 (records, damage, None)
             }
             What::Repair => {
-                let done = towel_store::repair(&dir)?;
-                (done.saved, done.damage, Some(done.kept))
+                let (records, damage) = towel_store::inspect(&dir)?;
+                if damage.is_empty() {
+                    (records, damage, None)
+                } else {
+                    let done = towel_store::repair(&dir)?;
+                    (done.saved, done.damage, Some(done.kept))
+                }
             }
         };
         if self.json {
@@ -59,8 +64,10 @@ impl Store {
                 );
             }
             say!("{records} records can be read; {} damaged places", damage.len());
-            if let Some(kept) = &kept {
-                say!("the old files are kept in {}", kept.display());
+            match (&kept, &self.what) {
+                (Some(kept), _) => say!("the old files are kept in {}", kept.display()),
+                (None, What::Repair) => say!("there is nothing to repair"),
+                (None, What::Check) => {}
             }
         }
         let sound = damage.is_empty() || kept.is_some();

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::http::{Port, escape};
-use crate::options::Place;
+use crate::options::{Place, REFUSED};
 
 /// Show a call of the running server as a ladder.
 #[derive(Debug, Args)]
@@ -48,8 +48,15 @@ impl Trace {
             (None, None) => return self.calls(&port),
         };
         let path = format!("/api/trace?{query}&messages={}&json={}", self.messages, self.json);
-        say_text!("{}", port.text("GET", &path, None)?);
-        Ok(ExitCode::SUCCESS)
+        let text = port.text("GET", &path, None)?;
+        // A ladder without an arrow has a heading and no second line.
+        let empty = text.trim() == "[]" || (!self.json && text.trim_end().lines().count() < 2);
+        if empty && !self.json {
+            eprintln!("towel: no message of that is kept; `towel trace` lists what is");
+        } else {
+            say!("{}", text.trim_end());
+        }
+        Ok(if empty { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
     }
 
     fn calls(&self, port: &Port) -> Result<ExitCode> {

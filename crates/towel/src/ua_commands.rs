@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 use towel_core::ua::Request;
 use towel_sim::text::Text;
 
-use crate::options::{FAILED, REFUSED, TIMED_OUT, password_of};
+use crate::options::{REFUSED, TIMED_OUT, misused, password_of};
 use crate::uac::{self, Account, Outcome, Party, Told, Transport, Trust, local_address, token};
 
 /// What the three have in common.
@@ -38,7 +38,7 @@ struct Way {
     #[arg(long, value_name = "FILE", conflicts_with = "password")]
     password_file: Option<PathBuf>,
     /// Seconds to wait for the answer
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
     /// Print every message as a ladder
     #[arg(long)]
@@ -58,7 +58,7 @@ impl Way {
             server: place.trim_start_matches("sip:").to_owned(),
             local: local_address(&server.host, server.port.unwrap_or(5060))?,
             account: self.account(user)?,
-            timeout: Duration::from_secs(self.timeout.clamp(1, 600)),
+            timeout: Duration::from_secs(self.timeout),
             trust: Trust { authorities: self.tls_ca.clone(), anyone: self.insecure },
         })
     }
@@ -107,7 +107,13 @@ impl Way {
                     "result": more,
                 });
                 let code = if status < 300 { 0 } else { REFUSED };
-                let line = format!("{status} {}", response.reason());
+                let mut line = format!("{status} {}", response.reason());
+                if matches!(status, 401 | 407) {
+                    line.push_str(match way.account {
+                        Some(_) => "\nthe password is wrong, or there is no such user there",
+                        None => "\na password is wanted: --password, and --from or --username",
+                    });
+                }
                 let text =
                     if text.is_empty() || status >= 300 { line } else { format!("{line}\n{text}") };
                 (code, value, text)
@@ -151,7 +157,7 @@ pub(crate) struct Register {
     #[arg(long, default_value_t = 3600)]
     expires: u32,
     /// Preference of the contact, 0 to 1
-    #[arg(long)]
+    #[arg(long, value_parser = preference)]
     q: Option<f32>,
     /// Remove the contact
     #[arg(long, conflicts_with = "expires")]
@@ -169,14 +175,14 @@ pub(crate) struct Register {
 impl Register {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let party = Party::parse(&self.user)?;
-        let Some(user) = party.user.clone() else { bail!("`{}` names no user", self.user) };
+        let Some(user) = party.user.clone() else { misused!("`{}` names no user", self.user) };
         let way = self.way.prepare(&party, &user, Some(&user))?;
         let aor = party.uri(false);
         // Section 10.2: the Request-URI names the domain, without a user.
         let domain = Party { user: None, ..party.clone() }.uri(true);
         let expires = if self.remove { 0 } else { self.expires };
         let mut request = Request::register(&aor, &domain, &user, expires);
-        let q = self.q.map(|q| format!(";q={:.3}", q.clamp(0.0, 1.0))).unwrap_or_default();
+        let q = self.q.map(|q| format!(";q={q:.3}")).unwrap_or_default();
         if self.query {
             request.contact = None;
             request.fields.clear();
@@ -234,7 +240,7 @@ impl Options {
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let party = Party::parse(&self.target)?;
         let mut way = self.way.prepare(&party, "options", None)?;
-        let from = from_of(self.from.as_deref(), &way)?;
+        let from = from_of(self.from.as_deref())?;
         way.account = self.way.account(from.0.user.as_deref())?;
         let mut request = Request::options(&from.0.uri(false), &party.uri(true));
         self.way.direct(&mut request, &party)?;
@@ -317,11 +323,10 @@ impl Message {
         // RFC 3428 section 8: more than 1300 bytes need a path with congestion control.
         let reliable = matches!(self.way.transport, Some(Transport::Tcp | Transport::Tls));
         if text.len() > 1100 && !reliable && !party.secure {
-            eprintln!("towel: the text is too long for UDP; use --transport tcp or tls");
-            return Ok(ExitCode::from(FAILED));
+            misused!("the text is too long for UDP; use --transport tcp or tls");
         }
         let mut way = self.way.prepare(&party, "message", None)?;
-        let from = from_of(self.from.as_deref(), &way)?;
+        let from = from_of(self.from.as_deref())?;
         way.account = self.way.account(from.0.user.as_deref())?;
         let mut request = Request::message(&from.0.uri(false), &party.uri(true), &text);
         self.way.direct(&mut request, &party)?;
@@ -331,16 +336,16 @@ impl Message {
     }
 }
 
+/// A q of RFC 3261 section 25.1.
+fn preference(text: &str) -> Result<f32, String> {
+    let q = text.parse::<f32>().ok().filter(|q| (0.0..=1.0).contains(q));
+    q.ok_or_else(|| "write a number from 0 to 1".to_owned())
+}
+
 struct From(Party);
 
-/// Who asks; somebody without a name (RFC 3261 section 8.1.1.3) where nobody is named.
-fn from_of(named: Option<&str>, way: &uac::Way) -> Result<From> {
-    Ok(From(match named {
-        Some(text) => Party::parse(text)?,
-        None => {
-            let address = way.local;
-            let host = if address.is_ipv6() { format!("[{address}]") } else { address.to_string() };
-            Party::parse(&format!("anonymous@{host}"))?
-        }
-    }))
+/// Who asks; where nobody is named, somebody with no name and of no domain, least of all of that of
+/// the server that is asked (RFC 3261 section 8.1.1.3).
+fn from_of(named: Option<&str>) -> Result<From> {
+    Party::parse(named.unwrap_or("anonymous@anonymous.invalid")).map(From)
 }

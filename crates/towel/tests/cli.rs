@@ -351,20 +351,102 @@ fn a_call_of_the_running_server_is_drawn() {
     assert!(drawn.contains("REGISTER") && drawn.contains("401 Unauthorized"), "{drawn}");
     let by_user = text(&towel(&["trace", "--data", &data, "--user", "alice", "--messages"]));
     assert!(by_user.contains("Call-ID: ") && by_user.contains("200 OK"), "{by_user}");
+    let nobody = towel(&["trace", "--data", &data, "--user", "zaphod"]);
+    assert_eq!(nobody.status.code(), Some(1));
+    assert!(text(&nobody).contains("no message of that is kept"), "{}", text(&nobody));
     assert!(towel(&["trace", "--data", &data, "--off"]).status.success());
     let nothing = text(&towel(&["trace", "--data", &data]));
     assert!(nothing.contains("no messages are kept"), "{nothing}");
 }
 
 #[test]
+fn each_way_of_going_wrong_has_its_exit_code_and_says_what_to_do() {
+    let folder = Folder::new();
+    let data = folder.path("data");
+    let server = Server::start(&["--data", &data]);
+    let (at, password) = (server.at("udp"), server.password("alice"));
+    let alice = format!("alice@{at}");
+    let wrong_usage: [&[&str]; 7] = [
+        &["register", &at],
+        &["register", &alice, "--q", "7"],
+        &["register", &alice, "--timeout", "0"],
+        &["register", "alice@"],
+        &["options", "a b"],
+        &["message", &alice, &"x".repeat(2000)],
+        &["guide", "nonsense"],
+    ];
+    for arguments in wrong_usage {
+        assert_eq!(towel(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+    for (arguments, said) in [
+        (&["register", &alice][..], "401 Unauthorized\na password is wanted: --password"),
+        (&["register", &alice, "-p", "x"], "401 Unauthorized\nthe password is wrong"),
+        (&["message", &alice, "Hi", "--from", &alice], "407 Proxy Authentication Required\na pass"),
+        (&["register", &alice, "-p", &password, "--contact", "sip:*"], "400 "),
+    ] {
+        let done = towel(arguments);
+        assert!(text(&done).starts_with(said), "{arguments:?}: {}", text(&done));
+        assert_eq!(done.status.code(), Some(1));
+    }
+    let kept = towel(&["trace", "--data", &folder.path("elsewhere")]);
+    assert_eq!(kept.status.code(), Some(3), "{}", text(&kept));
+    let deaf = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let deaf = deaf.local_addr().unwrap().to_string();
+    let silent = ["options", "sip:x@example.org", "-s", &deaf, "--timeout", "1"];
+    // Whether the socket still stands or not, nobody answers there.
+    assert!(matches!(towel(&silent).status.code(), Some(3 | 4)));
+}
+
+#[test]
+fn hops_are_walked_one_by_one() {
+    let folder = Folder::new();
+    let (far, near) = (folder.path("far"), folder.path("near"));
+    // Two servers in a row: one whose domain it is, and one that passes requests on to it.
+    let home = Server::start(&["--data", &far]);
+    let way = Server::start(&["--data", &near, "--set", "proxy.relay=\"anybody\""]);
+    let target = format!("sip:{}", home.at("udp"));
+    let (at, ask) = (way.at("udp"), |more: &[&str]| {
+        let at = way.at("udp");
+        towel(&[&["options", &target, "--hops", "--server", &at][..], more].concat())
+    });
+    let walked = ask(&[]);
+    let lines = text(&walked);
+    let lines: Vec<&str> = lines.lines().collect();
+    assert!(walked.status.success(), "{lines:?}");
+    let starts = [" 0  483 Too Many Hops", "      set out from 127.0.0.1:"];
+    assert!(starts.iter().zip(&lines).all(|(start, line)| line.starts_with(start)), "{lines:?}");
+    assert!(lines.last().is_some_and(|line| line.starts_with(" 1  200 OK")), "{lines:?}");
+    let rows: Vec<Value> = String::from_utf8_lossy(&ask(&["--json"]).stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let walked: Vec<_> =
+        rows.iter().map(|row| (row["hops"].as_u64(), row["status"].as_u64())).collect();
+    assert_eq!(walked, [(Some(0), Some(483)), (Some(1), Some(200))]);
+    // Somebody refuses for another reason than hops: the walk ends there.
+    let nobody = format!("sip:zaphod@{}", home.at("udp"));
+    let ended = towel(&["options", &nobody, "--hops", "--server", &at]);
+    assert_eq!(ended.status.code(), Some(1), "{}", text(&ended));
+    assert!(!text(&ended).contains("200 OK"));
+}
+
+#[test]
 fn the_guide_is_whole_json_and_pages() {
     let guide = json(&["guide", "--json"]);
     let guide = guide.as_array().unwrap();
-    assert!(guide.len() > 70, "{}", guide.len());
+    assert_eq!(guide.len(), 76);
+    let statuses = ["works", "partial", "not yet"];
+    let mut section = 0;
     for entry in guide {
-        for key in ["id", "section", "title", "documents", "roles", "status", "flows"] {
-            assert!(entry.get(key).is_some(), "{key} is missing: {entry}");
-        }
+        let keys: Vec<&str> = entry.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["documents", "flows", "id", "roles", "section", "status", "title"]);
+        assert!(statuses.contains(&entry["status"].as_str().unwrap()), "{entry}");
+        // In the Guide's order, which is that of its sections.
+        assert!(entry["section"].as_u64().unwrap() >= section, "{entry}");
+        section = entry["section"].as_u64().unwrap();
+        let works = entry["roles"].as_object().unwrap().values().all(|role| role == "works");
+        let flows = entry["flows"].as_array().unwrap();
+        assert_eq!(entry["status"] == "works", works && !flows.is_empty(), "{entry}");
     }
     let page = text(&towel(&["guide", "symmetric-response"]));
     assert!(page.contains("RFC 3581") && page.contains("run just now"), "{page}");
@@ -412,6 +494,8 @@ fn a_damaged_store_starts_nothing_until_it_is_repaired() {
 
     let repaired = towel(&["store", "--data", &data, "repair"]);
     assert!(repaired.status.success(), "{}", text(&repaired));
+    let again = text(&towel(&["store", "--data", &data, "repair"]));
+    assert!(again.contains("there is nothing to repair"), "{again}");
     let list = text(&towel(&["user", "--data", &data, "list"]));
     assert!(!list.contains("carol") && list.contains("dave") && list.contains("erin"), "{list}");
     Server::start(&["--data", &data]).kill();

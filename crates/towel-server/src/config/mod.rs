@@ -172,28 +172,34 @@ fn check(reading: &mut Reading<'_>, config: &mut Config) {
         }
     }
     for (i, a) in config.listen.iter().enumerate() {
-        if a.port != 0 && config.listen[..i].iter().any(|b| clash(a, b)) {
-            reading.problem(
-                "listen",
-                format!("{} {} is listed twice", a.transport.word(), a.socket()),
-            );
+        let name = |l: &Listen| format!("{} {}", l.transport.word(), l.socket());
+        match config.listen[..i].iter().find(|b| a.port != 0 && clash(a, b)) {
+            Some(b) if name(a) == name(b) => {
+                reading.problem_of("listen", i, format!("{} is listed twice", name(a)));
+            }
+            Some(b) => {
+                let what = format!("{} wants the port that {} has", name(a), name(b));
+                reading.problem_of("listen", i, what).help =
+                    Some("TCP and TLS share their ports, and 0.0.0.0 is every address".into());
+            }
+            None => {}
         }
     }
-    for user in &config.users {
+    for (i, user) in config.users.iter().enumerate() {
         if let Some(domain) = &user.domain
             && !config.domains.is_empty()
             && !config.domains.contains(domain)
         {
             let near = did_you_mean(domain, config.domains.iter().map(String::as_str));
-            reading
-                .problem("user", format!("{}: `{domain}` is not among `domains`", user.name))
-                .help = near.map(|near| format!("did you mean `{near}`?"));
+            let what = format!("{}: `{domain}` is not among `domains`", user.name);
+            reading.problem_of("user", i, what).help =
+                near.map(|near| format!("did you mean `{near}`?"));
         }
     }
     for (i, a) in config.users.iter().enumerate() {
         let same = |b: &&ConfiguredUser| b.name == a.name && b.domain == a.domain;
         if i < 10_000 && config.users[..i].iter().any(|b| same(&b)) {
-            reading.problem("user", format!("{} is listed twice", a.name));
+            reading.problem_of("user", i, format!("{} is listed twice", a.name));
         }
     }
     if !config.aliases.is_empty() && config.domains.is_empty() {
@@ -211,7 +217,10 @@ fn check(reading: &mut Reading<'_>, config: &mut Config) {
 /// Whether two listeners want the same socket; TCP and TLS share their ports.
 fn clash(a: &Listen, b: &Listen) -> bool {
     let stream = |l: &Listen| l.transport != ListenTransport::Udp;
-    stream(a) == stream(b) && a.port == b.port && a.address == b.address
+    // One that listens on every address has the port of each; IPv6 listeners take no IPv4.
+    let every = a.address.is_ipv4() == b.address.is_ipv4()
+        && (a.address.is_unspecified() || b.address.is_unspecified());
+    stream(a) == stream(b) && a.port == b.port && (a.address == b.address || every)
 }
 
 /// A listener of the command line: `udp:192.0.2.1:5060`, `tls:5061`, `tcp:[::]:0`.

@@ -17,6 +17,8 @@ pub(crate) struct Reading<'s> {
     problems: Vec<Problem>,
     /// Where each key that was present stands.
     places: BTreeMap<String, Range<usize>>,
+    /// Where each table of an array of tables begins.
+    rows: BTreeMap<String, Vec<Range<usize>>>,
     /// Every key that the reader asked for, present or not: what the documentation must name.
     known: BTreeSet<String>,
     /// Reading a table that is not there, only to learn its keys.
@@ -45,6 +47,7 @@ impl<'s> Reading<'s> {
             source,
             problems: Vec::new(),
             places: BTreeMap::new(),
+            rows: BTreeMap::new(),
             known: BTreeSet::new(),
             absent: false,
         };
@@ -52,7 +55,10 @@ impl<'s> Reading<'s> {
         for error in errors {
             let span = error.span().unwrap_or(0..0);
             let message = error.message().trim().to_owned();
-            reading.problems.push(Problem::at(file, source, span, "", message));
+            // The key is named where the fault is one of a key.
+            let here = source.get(span.clone()).unwrap_or("");
+            let key = if message == "duplicate key" { here } else { "" };
+            reading.problems.push(Problem::at(file, source, span, key, message));
         }
         let whole_text_is_toml = reading.problems.is_empty();
         let mut root = Section {
@@ -75,6 +81,17 @@ impl<'s> Reading<'s> {
             None => Problem::whole(self.file, key, message),
         };
         self.push(problem)
+    }
+
+    /// A problem of the table that is number `row` of the array of tables `key`.
+    pub(crate) fn problem_of(&mut self, key: &str, row: usize, message: String) -> &mut Problem {
+        match self.rows.get(key).and_then(|rows| rows.get(row)) {
+            Some(span) => {
+                let problem = Problem::at(self.file, self.source, span.clone(), key, message);
+                self.push(problem)
+            }
+            None => self.problem(key, message),
+        }
     }
 
     fn push(&mut self, problem: Problem) -> &mut Problem {
@@ -333,6 +350,7 @@ impl<'r, 's> Section<'r, 's> {
         match value.map(|v| (v, v.get_ref())) {
             Some((_, DeValue::Array(items))) => {
                 for item in items.iter() {
+                    self.reading.rows.entry(path.clone()).or_default().push(item.span());
                     match item.get_ref() {
                         DeValue::Table(table) => self.inner(table, path.clone(), false, &mut read),
                         _ => self.wrong_type(key, item, "a table"),

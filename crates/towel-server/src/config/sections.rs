@@ -332,41 +332,43 @@ fn extensions(section: &mut Section<'_, '_>, all: &mut Vec<ExtensionTable>) {
         let Some(extension) = settable().find(|one| one.id == id.value) else {
             let near = did_you_mean(&id.value, settable().map(|one| one.id));
             let problem = section.wrong(
-                "extensions",
+                &format!("extensions.{}", id.value),
                 id.span,
-                format!("`{}` is no entry of the Guide that has settings", id.value),
+                "there is no entry of the Guide with this name that has settings",
             );
             problem.help = near.map(|near| format!("did you mean `{near}`?"));
             continue;
         };
         let mut entries = Vec::new();
-        let mut sound = true;
         for (key, values) in &pairs {
             if extension.settings.iter().any(|setting| setting.key == key.value) {
                 entries.extend(values.iter().map(|v| (key.value.clone(), v.value.clone())));
                 continue;
             }
-            sound = false;
             let keys = || extension.settings.iter().map(|setting| setting.key);
             let help = match did_you_mean(&key.value, keys()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("known here: {}", keys().collect::<Vec<_>>().join(", ")),
             };
             section
-                .wrong("extensions", key.span.clone(), format!("`{}`: unknown key", key.value))
+                .wrong(
+                    &format!("extensions.{}.{}", id.value, key.value),
+                    key.span.clone(),
+                    "unknown key",
+                )
                 .help = Some(help);
         }
         let lent: Vec<(&str, &str)> =
             entries.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        if sound
-            && let Some(configure) = extension.configure
+        if let Some(configure) = extension.configure
             && let Err(fault) = configure(&lent)
         {
             let place = pairs.iter().find(|(key, _)| key.value == fault.key);
             let span = place.map_or(id.span.clone(), |(key, values)| {
                 values.first().map_or(key.span.clone(), |v| v.span.clone())
             });
-            section.wrong("extensions", span, format!("{}: {}", fault.key, fault.about));
+            let key = format!("extensions.{}.{}", id.value, fault.key);
+            section.wrong(&key, span, fault.about);
         }
         all.push(ExtensionTable { id: id.value, entries });
     }

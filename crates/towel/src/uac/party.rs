@@ -1,6 +1,8 @@
 //! Who is meant, in words of the command line.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
+
+use crate::options::misused;
 
 /// Who is meant: `alice@example.org:5070`, with or without `sip:`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +24,7 @@ impl Party {
         if rest.is_empty()
             || rest.contains(|c: char| c.is_whitespace() || c.is_control() || "<>\"".contains(c))
         {
-            bail!("`{text}` is not user@host");
+            misused!("`{text}` is not user@host");
         }
         let rest = rest.split([';', '?']).next().unwrap_or(rest);
         let (user, place) = match rest.rsplit_once('@') {
@@ -31,13 +33,13 @@ impl Party {
         };
         let (host, port) = match place.rsplit_once(':') {
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-                let port = port.parse().with_context(|| format!("`{port}` is not a port"))?;
+                let Ok(port) = port.parse() else { misused!("`{port}` is not a port") };
                 (host, Some(port))
             }
             _ => (place, None),
         };
         if host.is_empty() {
-            bail!("`{text}` has no host");
+            misused!("`{text}` has no host");
         }
         Ok(Party { user, host: host.to_owned(), port, secure })
     }
@@ -59,6 +61,14 @@ pub(crate) fn token() -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_names_nobody_is_wrong_usage() {
+        for text in ["a b@c", "a@", "a@b:x", ""] {
+            let error = Party::parse(text).unwrap_err();
+            assert!(error.downcast_ref::<crate::options::Usage>().is_some(), "{text}: {error}");
+        }
+    }
 
     #[test]
     fn parties() {

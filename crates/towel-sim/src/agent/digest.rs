@@ -60,7 +60,7 @@ pub(super) fn answer(
             if request.lines(credentials).any(of_realm) && !stale {
                 continue;
             }
-            let Some(line) = credentials_for(&params, request, user, password, rng) else {
+            let Some(line) = credentials_for(&params, 1, request, user, password, rng) else {
                 continue;
             };
             request.fields.retain(|(name, value)| {
@@ -81,11 +81,32 @@ pub(super) fn answer(
             answered.push(realm);
         }
     }
-    !answered.is_empty()
+    if answered.is_empty() {
+        return false;
+    }
+    // Those for other realms go along once more, and are counted on (RFC 7616 section 3.4).
+    for at in 0..request.fields.len() {
+        let (name, value) = &request.fields[at];
+        let credentials = ["Authorization", "Proxy-Authorization"];
+        let Some(old) = params(value)
+            .filter(|_| credentials.iter().any(|known| name.eq_ignore_ascii_case(known)))
+            .filter(|old| !answered.iter().any(|realm| get(old, "realm") == Some(realm)))
+        else {
+            continue;
+        };
+        let count = get(&old, "nc").and_then(|count| u32::from_str_radix(count, 16).ok());
+        let count = count.unwrap_or(0) + 1;
+        if let Some(line) = credentials_for(&old, count, request, user, password, rng) {
+            request.fields[at].1 = line;
+        }
+    }
+    true
 }
 
+/// `challenge` may be credentials given before, which tell all that it told.
 fn credentials_for(
     challenge: &[(String, String)],
+    count: u32,
     request: &Text,
     user: &str,
     password: &str,
@@ -112,9 +133,9 @@ fn credentials_for(
     match qop {
         Some(qop) => {
             let cnonce = rng.token(8);
-            let response = h(&format!("{ha1}:{nonce}:00000001:{cnonce}:{qop}:{ha2}"))?;
+            let response = h(&format!("{ha1}:{nonce}:{count:08x}:{cnonce}:{qop}:{ha2}"))?;
             line.push_str(&format!(
-                ", response=\"{response}\", qop={qop}, nc=00000001, cnonce=\"{cnonce}\""
+                ", response=\"{response}\", qop={qop}, nc={count:08x}, cnonce=\"{cnonce}\""
             ));
         }
         None => {

@@ -28,6 +28,9 @@ pub(super) const FLOWS: &[FlowReference] = &[
     failure("register-fetch-unknown", Roles::REGISTRAR),
     common("register-refresh", Roles::REGISTRAR),
     failure("register-order", Roles::REGISTRAR),
+    failure("register-merged", Roles::REGISTRAR),
+    common("register-find", Roles::REGISTRAR),
+    failure("register-find-another", Roles::REGISTRAR),
     failure("register-all-or-nothing", Roles::REGISTRAR),
     common("register-equal-contacts", Roles::REGISTRAR),
     failure("register-demand", Roles::REGISTRAR),
@@ -42,6 +45,7 @@ pub(super) const FLOWS: &[FlowReference] = &[
     common("call-one-proxy", Roles::PROXY),
     common("call-two-proxies", Roles::PROXY),
     common("call-proxy-authentication", Roles::PROXY),
+    common("call-two-challenges", Roles::PROXY),
     failure("call-proxy-authentication-refused", Roles::PROXY),
     failure("call-busy", Roles::PROXY),
     common("call-no-answer", Roles::PROXY),
@@ -107,6 +111,12 @@ pub(super) const RULES: &[Rule] = &[
         "cancel-too-late",
     ),
     rule(
+        "3261 8.2.2.2",
+        Roles::REGISTRAR,
+        "a request that comes a second time by another way is not carried out again",
+        "register-merged",
+    ),
+    rule(
         "3261 10.2",
         Roles::REGISTRAR,
         "a Request-URI of an unknown scheme is refused with 416",
@@ -159,6 +169,12 @@ pub(super) const RULES: &[Rule] = &[
         Roles::REGISTRAR,
         "a clock that is set does not take bindings away",
         "register-clock",
+    ),
+    rule(
+        "3261 10.2.6",
+        Roles::REGISTRAR,
+        "a registrar is found by the host of the address of record",
+        "register-find",
     ),
     rule(
         "3261 10.2.7",

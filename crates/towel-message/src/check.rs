@@ -37,8 +37,14 @@ pub fn check(message: &Message<'_>) -> Result<(), Fault> {
     }
     vias(message)?;
     for name in [Name::From, Name::To] {
-        let address = message.name_addr(name)?;
-        address.check().map_err(|fault| fault.of(name))?;
+        let (address, uri) = match name {
+            Name::From => (message.from()?, message.from_uri()),
+            _ => (message.to()?, message.to_uri()),
+        };
+        address.check_params().map_err(|fault| fault.of(name))?;
+        if !address.is_star() {
+            uri.map_err(|fault| fault.of(name))?;
+        }
         if address.is_star() {
             return Err(Fault::malformed(name, address.span.start as usize));
         }
@@ -132,7 +138,12 @@ fn each_value<'a>(
 }
 
 fn vias(message: &Message<'_>) -> Result<(), Fault> {
-    each_value(message, Name::Via, |bytes, span| Via::parse_at(bytes, span)?.check())
+    let mut first = true;
+    each_value(message, Name::Via, |bytes, span| {
+        let top = std::mem::take(&mut first);
+        let via = if top { message.top_via() } else { Via::parse_at(bytes, span) };
+        via?.check()
+    })
 }
 
 fn call_id(message: &Message<'_>) -> Result<(), Fault> {
@@ -148,7 +159,7 @@ fn call_id(message: &Message<'_>) -> Result<(), Fault> {
 fn request_uri(message: &Message<'_>) -> Result<(), Fault> {
     let at = message.request_uri_span().start as usize;
     let fault = |reason| Fault::new(400, reason, at);
-    match Uri::parse(message.request_uri()) {
+    match message.uri() {
         Err(_) => Err(fault("Malformed Request-URI")),
         // Section 19.1.1: no headers in a Request-URI (RFC 4475 section 3.1.2.11).
         Ok(Uri::Sip(uri)) if !uri.headers.is_empty() => Err(fault("Headers in the Request-URI")),

@@ -10,6 +10,8 @@ pub struct CSeq<'a> {
     pub number: u32,
     /// The method.
     pub method: Method<'a>,
+    /// The method as it was written.
+    pub(crate) written: &'a [u8],
 }
 
 impl<'a> CSeq<'a> {
@@ -22,6 +24,6 @@ impl<'a> CSeq<'a> {
         if method.len() == rest.len() || !is_token(method) {
             return Err(fault(digits.len()));
         }
-        Ok(Self { number: sequence, method: Method::from_bytes(method) })
+        Ok(Self { number: sequence, method: Method::from_bytes(method), written: method })
     }
 }

@@ -1,6 +1,7 @@
 //! The index of a message: where its lines are, found in one pass.
 
-use crate::scan::{after, is_token, is_token_char, number, run, split, trim};
+use crate::kept::Kept;
+use crate::scan::{Class, after, between, is_token, is_token_char, number, run, skip, split, trim};
 use crate::{Fault, Limits, Name, ParseError, Span};
 use memchr::{memchr, memchr_iter, memrchr};
 
@@ -67,6 +68,9 @@ pub struct Index {
     pub(crate) content_length: Option<u32>,
     pub(crate) fault: Option<Fault>,
     pub(crate) max_values: usize,
+    pub(crate) kept: Kept,
+    /// Every line is of the usual form.
+    plain: bool,
 }
 
 impl Default for Index {
@@ -90,6 +94,8 @@ impl Index {
             content_length: None,
             fault: None,
             max_values: 0,
+            kept: Kept::default(),
+            plain: true,
         }
     }
 
@@ -103,6 +109,8 @@ impl Index {
         self.content_length = None;
         self.fault = None;
         self.max_values = limits.max_values;
+        self.kept.forget();
+        self.plain = true;
         self.line = StartLine::default();
         self.body = Span::default();
         if bytes.is_empty() {
@@ -124,6 +132,7 @@ impl Index {
     /// field, replaced by `len` others that hold no line end: what a Via stamped with `received`
     /// needs, without a second pass.
     pub fn splice(&mut self, span: Span, len: usize) {
+        self.kept.forget();
         let moved = |at: u32| (at + len as u32).saturating_sub(span.len);
         let slots = self.fixed.iter_mut().take(self.len).chain(&mut self.spill);
         for slot in slots {
@@ -144,9 +153,81 @@ impl Index {
 
     /// Reads the lines, and returns where the body starts.
     fn lines(&mut self, bytes: &[u8], limits: &Limits) -> Result<usize, ParseError> {
-        let mut ends = memchr_iter(b'\n', bytes);
-        let mut start = 0;
-        let mut first = true;
+        let mut at = 0;
+        if let Some(newline) = memchr(b'\n', bytes)
+            && newline < limits.max_head
+            && bytes.get(..newline).is_some_and(|line| line.ends_with(b"\r"))
+        {
+            at = newline + 1;
+            self.start_line(bytes, split(bytes, at).0, limits)?;
+            self.line.end = at as u32;
+            // Line after line of the usual form; the first that is of another is read with care,
+            // and all after it.
+            while let Some(end) = self.plain_line(bytes, at, limits) {
+                at = end;
+            }
+            if bytes.get(at..at + 2) == Some(b"\r\n") {
+                return Ok(at + 2);
+            }
+        }
+        self.lines_with_care(bytes, at, limits)
+    }
+
+    /// Reads one line of the form `Name: value` CRLF that no line continues, within all limits.
+    /// Returns where the next one starts.
+    #[inline]
+    fn plain_line(&mut self, bytes: &[u8], start: usize, limits: &Limits) -> Option<usize> {
+        let colon = skip(bytes, start, Class::TOKEN);
+        if colon == start || bytes.get(colon) != Some(&b':') {
+            return None;
+        }
+        let after_colon = after(bytes, colon);
+        let newline = colon + memchr(b'\n', after_colon)?;
+        let mut end = newline - 1;
+        if bytes.get(end) != Some(&b'\r')
+            || matches!(bytes.get(newline + 1), None | Some(b' ' | b'\t'))
+            || newline >= limits.max_head
+            || newline - start >= limits.max_field_len
+            || self.len >= limits.max_fields
+        {
+            return None;
+        }
+        let mut value = colon + 1;
+        while value < end && matches!(bytes.get(value), Some(b' ' | b'\t')) {
+            value += 1;
+        }
+        while value < end && matches!(bytes.get(end - 1), Some(b' ' | b'\t' | b'\r')) {
+            end -= 1;
+        }
+        // An empty value stands at the colon.
+        if value >= end {
+            (value, end) = (colon + 1, colon + 1);
+        }
+        let name = between(bytes, start, colon);
+        let id = Name::from_bytes(name).map_or(Slot::UNKNOWN, |name| name as u8);
+        let slot = Slot {
+            start: start as u32,
+            end: newline as u32 + 1,
+            value: Span { start: value as u32, len: (end - value) as u32 },
+            name_len: name.len() as u16,
+            id,
+        };
+        self.add(slot, between(bytes, value, end));
+        Some(newline + 1)
+    }
+
+    /// Reads the lines from `start` on, whatever they are like.
+    fn lines_with_care(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        limits: &Limits,
+    ) -> Result<usize, ParseError> {
+        self.plain = false;
+        let mut first = start == 0;
+        let mut start = start;
+        let begun = start;
+        let mut ends = memchr_iter(b'\n', after(bytes, begun)).map(|at| begun + at);
         loop {
             // The end of this line, continuation lines included.
             let mut complete = false;
@@ -308,8 +389,15 @@ impl Index {
             name_len: u16::try_from(name.len()).unwrap_or(u16::MAX),
             id,
         };
+        self.add(slot, value);
+    }
+
+    /// Takes in a header field.
+    #[inline]
+    fn add(&mut self, slot: Slot, value: &[u8]) {
+        let id = slot.id;
         if id != Slot::UNKNOWN {
-            let bit = 1u128 << id;
+            let bit = 1u128 << (id & 127);
             if self.present & bit == 0 {
                 self.present |= bit;
                 if let Some(first) = self.first.get_mut(usize::from(id)) {
@@ -319,14 +407,7 @@ impl Index {
                 self.repeated |= bit;
             }
             if id == Name::ContentLength as u8 {
-                match number::<u32>(value) {
-                    Some(length) if self.repeated & bit == 0 => self.content_length = Some(length),
-                    Some(_) => {
-                        self.content_length = None;
-                        self.note(Fault::repeated(Name::ContentLength, start));
-                    }
-                    None => self.note(Fault::malformed(Name::ContentLength, at)),
-                }
+                self.add_length(slot, value, self.repeated & bit != 0);
             }
         }
         match self.fixed.get_mut(self.len) {
@@ -336,13 +417,29 @@ impl Index {
         self.len += 1;
     }
 
+    fn add_length(&mut self, slot: Slot, value: &[u8], again: bool) {
+        match number::<u32>(value) {
+            Some(length) if !again => self.content_length = Some(length),
+            Some(_) => {
+                self.content_length = None;
+                self.note(Fault::repeated(Name::ContentLength, slot.start as usize));
+            }
+            None => self.note(Fault::malformed(Name::ContentLength, slot.value.start as usize)),
+        }
+    }
+
     /// Bytes that may stand nowhere before the body: a CR that ends no line, and NUL outside a
     /// quoted pair. Passed on, either could read as something else at the next element.
     fn hygiene(&mut self, bytes: &[u8], head: usize) {
         let head = split(bytes, head).0;
         // Every LF has its CR, or is noted already; so there is a CR alone if there are more of them.
-        // Counting is many times faster than looking at each.
-        if memchr_iter(b'\r', head).count() != memchr_iter(b'\n', head).count() {
+        // Counting is many times faster than looking at each. Where all lines are plain, there are
+        // as many LF as lines: the first, the last, and one a header field.
+        let newlines = match self.plain {
+            true => self.len + 2,
+            false => memchr_iter(b'\n', head).count(),
+        };
+        if memchr_iter(b'\r', head).count() != newlines {
             for at in memchr_iter(b'\r', head) {
                 if head.get(at + 1) != Some(&b'\n') {
                     self.note(Fault::new(400, "CR without LF", at));
@@ -445,6 +542,43 @@ mod splice_tests {
             }
             assert_eq!(spliced.body(), b"hi");
             assert_eq!(spliced.value(Name::ContentLength), Some(&b"2"[..]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod plain_tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Lines of the usual form are read as whoever reads with care would read them.
+        #[test]
+        fn both_readers_agree(
+            lines in proptest::collection::vec(
+                r"(Via|v|To|X-Y|Content-Length|l|a b|)( ?:|)( ?|  )(1|a, b|\x22x\x22||\x00)( |\r|)(\r\n|\n|\r|\r\n |)",
+                0..8,
+            ),
+            end in r"(\r\n|\n|)(body)?",
+        ) {
+            let text = format!("OPTIONS sip:a SIP/2.0\r\n{}{end}", lines.concat());
+            let bytes = text.as_bytes();
+            for limits in [
+                Limits::default(),
+                Limits { max_fields: 3, max_field_len: 12, max_head: 60, ..Limits::default() },
+            ] {
+                let mut quick = Index::new();
+                let first = quick.parse(bytes, &limits);
+                let mut careful = Index::new();
+                careful.max_values = limits.max_values;
+                let second = careful.lines_with_care(bytes, 0, &limits).map(|head| {
+                    careful.hygiene(bytes, head);
+                    careful.find_body(bytes, head, &limits);
+                });
+                quick.plain = careful.plain;
+                prop_assert_eq!(first, second);
+                prop_assert_eq!(format!("{quick:?}"), format!("{careful:?}"));
+            }
         }
     }
 }

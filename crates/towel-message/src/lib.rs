@@ -38,6 +38,7 @@ pub mod fields;
 pub mod frame;
 mod host;
 mod index;
+mod kept;
 mod limits;
 mod message;
 mod method;

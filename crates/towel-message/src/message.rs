@@ -1,8 +1,9 @@
 //! A message as it came: its bytes and their index.
 
 use crate::index::Slot;
+use crate::kept::keep;
 use crate::scan::{self, cut_at, trim};
-use crate::{CSeq, Fault, Index, Limits, Method, Name, NameAddr, ParseError, Span, Via};
+use crate::{CSeq, Fault, Index, Limits, Method, Name, NameAddr, ParseError, Span, Uri, Via};
 
 /// A received message: the caller's bytes and where things stand in them. `Copy`, and every view
 /// made from it borrows the bytes.
@@ -238,8 +239,10 @@ impl<'a> Message<'a> {
 
     /// The first Via value.
     pub fn top_via(&self) -> Result<Via<'a>, Fault> {
-        let value = self.values(Name::Via).next().ok_or(Fault::missing(Name::Via))?;
-        Via::parse_at(value.bytes, value.span)
+        keep(&self.index.kept.via, self.bytes, || {
+            let value = self.values(Name::Via).next().ok_or(Fault::missing(Name::Via))?;
+            Via::parse_at(value.bytes, value.span)
+        })
     }
 
     /// All Via values.
@@ -249,12 +252,35 @@ impl<'a> Message<'a> {
 
     /// From.
     pub fn from(&self) -> Result<NameAddr<'a>, Fault> {
-        self.name_addr(Name::From)
+        keep(&self.index.kept.from, self.bytes, || self.name_addr(Name::From))
     }
 
     /// To.
     pub fn to(&self) -> Result<NameAddr<'a>, Fault> {
-        self.name_addr(Name::To)
+        keep(&self.index.kept.to, self.bytes, || self.name_addr(Name::To))
+    }
+
+    /// The Request-URI, read. Of a response there is none, which reads as a malformed one.
+    pub fn uri(&self) -> Result<Uri<'a>, Fault> {
+        keep(&self.index.kept.uri, self.bytes, || Uri::parse(self.request_uri()))
+    }
+
+    /// A URI, read: at once where it is the very text of the Request-URI.
+    pub fn read_uri<'u>(&self, uri: &'u [u8]) -> Result<Uri<'u>, Fault>
+    where
+        'a: 'u,
+    {
+        if uri == self.request_uri() { self.uri() } else { Uri::parse(uri) }
+    }
+
+    /// The URI in From, read.
+    pub fn from_uri(&self) -> Result<Uri<'a>, Fault> {
+        keep(&self.index.kept.from_uri, self.bytes, || self.from()?.parse_uri())
+    }
+
+    /// The URI in To, read.
+    pub fn to_uri(&self) -> Result<Uri<'a>, Fault> {
+        keep(&self.index.kept.to_uri, self.bytes, || self.to()?.parse_uri())
     }
 
     /// A header field that is one name-addr or addr-spec.
@@ -300,8 +326,10 @@ impl<'a> Message<'a> {
 
     /// CSeq.
     pub fn cseq(&self) -> Result<CSeq<'a>, Fault> {
-        let field = self.first(Name::CSeq).ok_or(Fault::missing(Name::CSeq))?;
-        CSeq::parse(field.value).map_err(|fault| fault.shifted(field.span.start as usize))
+        keep(&self.index.kept.cseq, self.bytes, || {
+            let field = self.first(Name::CSeq).ok_or(Fault::missing(Name::CSeq))?;
+            CSeq::parse(field.value).map_err(|fault| fault.shifted(field.span.start as usize))
+        })
     }
 
     /// Call-ID.
@@ -378,13 +406,24 @@ impl<'a> Iterator for Values<'a> {
 
     fn next(&mut self) -> Option<Value<'a>> {
         loop {
-            let Some(rest) = self.rest else {
-                let field = self.fields.next()?;
-                self.rest = Some(field.value);
-                self.field = field.position;
-                self.start = field.span.start as usize;
-                self.position = 0;
-                continue;
+            let rest = match self.rest.take() {
+                Some(rest) => rest,
+                None => {
+                    let field = self.fields.next()?;
+                    self.field = field.position;
+                    self.start = field.span.start as usize;
+                    self.position = 0;
+                    // Of most lists a line has one value.
+                    if memchr::memchr(b',', field.value).is_none() {
+                        if field.value.is_empty() {
+                            continue;
+                        }
+                        self.left = self.left.checked_sub(1)?;
+                        let Field { value, span, position, .. } = field;
+                        return Some(Value { bytes: value, span, field: position, position: 0 });
+                    }
+                    field.value
+                }
             };
             let (element, more) = cut_at(rest, b',');
             let bytes = trim(element);

@@ -23,10 +23,10 @@ pub struct NameAddr<'a> {
     pub bytes: &'a [u8],
     /// Where it stands in its message.
     pub span: Span,
-    tag: Option<&'a [u8]>,
+    pub(crate) tag: Option<&'a [u8]>,
     /// The parameters are generic-params, none is there twice, and a tag has a value; else
     /// [`NameAddr::check`] looks closer.
-    sound: bool,
+    pub(crate) sound: bool,
 }
 
 impl<'a> NameAddr<'a> {
@@ -150,15 +150,21 @@ impl<'a> NameAddr<'a> {
 
     /// Whether the parameters are well formed, and the URI where its scheme is known here.
     pub fn check(&self) -> Result<(), Fault> {
+        self.check_params()?;
+        if !self.is_star() {
+            self.parse_uri()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the parameters are well formed.
+    pub(crate) fn check_params(&self) -> Result<(), Fault> {
         let at = self.span.start as usize;
         if !self.sound {
             self.params.check().map_err(|f| f.shifted(at))?;
             if self.params.get("tag").is_some_and(|tag| tag.value.is_none_or(<[u8]>::is_empty)) {
                 return Err(Fault::new(400, "Malformed Tag", at));
             }
-        }
-        if !self.is_star() {
-            self.parse_uri()?;
         }
         Ok(())
     }

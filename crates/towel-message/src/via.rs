@@ -29,18 +29,31 @@ pub struct Via<'a> {
     pub bytes: &'a [u8],
     /// Where it stands in its message.
     pub span: Span,
-    known: Known<'a>,
+    pub(crate) known: Known<'a>,
 }
 
 /// The parameters that every element reads, found in one pass over them all.
 #[derive(Clone, Copy, Debug, Default)]
-struct Known<'a> {
+pub(crate) struct Known<'a> {
     branch: Option<Param<'a>>,
     received: Option<Param<'a>>,
     rport: Option<Param<'a>>,
     maddr: Option<Param<'a>>,
     ttl: Option<Param<'a>>,
     /// All of them are generic-params, and none is there twice; else [`Via::check`] looks closer.
+    sound: bool,
+}
+
+type ParamAt = (Span, Option<Span>);
+
+/// Where those stand.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownAt {
+    branch: Option<ParamAt>,
+    received: Option<ParamAt>,
+    rport: Option<ParamAt>,
+    maddr: Option<ParamAt>,
+    ttl: Option<ParamAt>,
     sound: bool,
 }
 
@@ -84,6 +97,35 @@ impl<'a> Known<'a> {
             maddr: params.get("maddr"),
             ttl: params.get("ttl"),
             sound: false,
+        }
+    }
+
+    pub(crate) fn places(&self, span: impl Fn(&[u8]) -> Span) -> KnownAt {
+        let at = |param: Option<Param<'a>>| param.map(|p| (span(p.name), p.value.map(&span)));
+        KnownAt {
+            branch: at(self.branch),
+            received: at(self.received),
+            rport: at(self.rport),
+            maddr: at(self.maddr),
+            ttl: at(self.ttl),
+            sound: self.sound,
+        }
+    }
+
+    pub(crate) fn at(at: &KnownAt, bytes: &'a [u8]) -> Self {
+        let param = |at: Option<ParamAt>| {
+            at.map(|(name, value)| Param {
+                name: name.of(bytes),
+                value: value.map(|v| v.of(bytes)),
+            })
+        };
+        Self {
+            branch: param(at.branch),
+            received: param(at.received),
+            rport: param(at.rport),
+            maddr: param(at.maddr),
+            ttl: param(at.ttl),
+            sound: at.sound,
         }
     }
 

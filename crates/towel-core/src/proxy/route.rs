@@ -73,7 +73,7 @@ pub fn preprocess(
 ) {
     prepared.reset(message.request_uri());
     undo_strict_router(message, domains, marks, prepared);
-    strip_maddr(source, domains, prepared);
+    strip_maddr(message, source, domains, prepared);
     if !message.has(Name::Route) {
         return;
     }
@@ -138,7 +138,7 @@ fn undo_strict_router(
     if !message.has(Name::Route) {
         return;
     }
-    let Ok(Uri::Sip(uri)) = Uri::parse(message.request_uri()) else { return };
+    let Ok(Uri::Sip(uri)) = message.uri() else { return };
     if !domains.owns_uri(&uri) {
         return;
     }
@@ -163,11 +163,11 @@ pub(super) fn may_have_maddr(uri: &[u8]) -> bool {
 
 /// A maddr that means us, on the port and transport that the request came by, is taken off with
 /// the port and transport that only served to get here.
-fn strip_maddr(source: &Flow, domains: &Domains, prepared: &mut Prepared) {
+fn strip_maddr(message: &Message<'_>, source: &Flow, domains: &Domains, prepared: &mut Prepared) {
     if !may_have_maddr(&prepared.uri) {
         return;
     }
-    let Ok(Uri::Sip(uri)) = Uri::parse(&prepared.uri) else { return };
+    let Ok(Uri::Sip(uri)) = message.read_uri(&prepared.uri) else { return };
     let Some(maddr) = uri.maddr() else { return };
     if !domains.owns(&maddr, uri.port) {
         return;

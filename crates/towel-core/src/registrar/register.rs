@@ -11,7 +11,7 @@ use crate::hash::{Hasher, Key};
 use crate::io::{Flow, Instant, Level, Now, Outbox, Output, Record, StoreFault, Ticket};
 use core::cmp::Ordering;
 use core::time::Duration;
-use towel_message::{Fault, Message, Name, NameAddr, Params, SipUri, date, uri};
+use towel_message::{Fault, Message, Name, NameAddr, Params, SipUri, Uri, date, uri};
 
 /// The store's table of bindings.
 pub const TABLE: u8 = 1;
@@ -209,7 +209,7 @@ impl Registrar {
     ) -> Result<Option<bool>, Refusal> {
         let message = &request.message;
         // Step 1.
-        let target = SipUri::parse(message.request_uri()).map_err(Refusal::fault)?;
+        let target = sip(message.uri()).map_err(Refusal::fault)?;
         let Some(domain) = served.canonical(&target.host, target.port) else { return Ok(None) };
         self.address(message, request.user, served, domain)?;
 
@@ -275,10 +275,10 @@ impl Registrar {
         served: &(impl Served + ?Sized),
         domain: &str,
     ) -> Result<(), Refusal> {
-        let to = message.to().map_err(Refusal::fault)?;
+        message.to().map_err(Refusal::fault)?;
         let unknown = Refusal::new(404, "Not Found");
         // Section 10.3, RFC 4475 section 3.3.4: an address of record is a sip or sips URI.
-        let to = SipUri::parse(to.uri).map_err(|fault| match fault.status {
+        let to = sip(message.to_uri()).map_err(|fault| match fault.status {
             416 => Refusal::new(400, "To Is No SIP URI"),
             _ => Refusal::fault(fault.of(Name::To)),
         })?;
@@ -297,7 +297,7 @@ impl Registrar {
                     let from = message.from().map_err(Refusal::fault)?.uri;
                     // Mostly the same to the octet.
                     from == to.bytes
-                        || SipUri::parse(from)
+                        || sip(message.from_uri())
                             .ok()
                             .and_then(|from| address_of_record(&from, served))
                             .is_some_and(|from| from == aor)
@@ -597,4 +597,12 @@ fn update<'a>(
         changed = true;
     }
     Ok(changed)
+}
+
+/// A URI that has to be a sip or sips one.
+fn sip<'a>(uri: Result<Uri<'a>, Fault>) -> Result<SipUri<'a>, Fault> {
+    match uri? {
+        Uri::Sip(uri) => Ok(uri),
+        _ => Err(Fault::new(416, "Unsupported URI Scheme", 0)),
+    }
 }

@@ -51,8 +51,10 @@ pub(super) fn proof(
 
 /// Whether From names one of our domains.
 pub(super) fn claims_us(message: &Message<'_>, domains: &Domains) -> bool {
-    let Ok(from) = message.from() else { return false };
-    match Uri::parse(from.uri) {
+    if message.from().is_err() {
+        return false;
+    }
+    match message.from_uri() {
         // On a screen a name is a name, whatever the port behind it.
         Ok(Uri::Sip(uri)) => {
             domains.owns_uri(&uri)
@@ -66,11 +68,7 @@ pub(super) fn claims_us(message: &Message<'_>, domains: &Domains) -> bool {
 
 /// Whether From names this user of a domain of ours: what proved credentials allow.
 pub(super) fn is_sender(message: &Message<'_>, user: &[u8], domains: &Domains) -> bool {
-    let Ok(Uri::Sip(uri)) =
-        message.from().map_err(|_| ()).and_then(|from| Uri::parse(from.uri).map_err(|_| ()))
-    else {
-        return false;
-    };
+    let Ok(Uri::Sip(uri)) = message.from_uri() else { return false };
     domains.owns_uri(&uri)
         && uri.user.is_some_and(|from| uri::unescaped_eq(from, user, |_| false, false))
 }

@@ -36,7 +36,7 @@ impl Server {
     ) -> Course {
         let message = received.message;
         // 16.3 step 2: a scheme that neither we nor an extension can make anything of.
-        let uri = Uri::parse(message.request_uri());
+        let uri = message.uri();
         match &uri {
             Ok(Uri::Sip(_)) => {}
             Ok(other) if self.registry.knows_scheme(other.scheme()) => {}
@@ -79,7 +79,7 @@ impl Server {
         }
         // 16.3 step 6.
         let foreign = self.prepared.leads_away(&message, &self.domains)
-            || matches!(&Uri::parse(&self.prepared.uri), Ok(Uri::Sip(uri)) if !self.stays(uri));
+            || matches!(&message.read_uri(&self.prepared.uri), Ok(Uri::Sip(uri)) if !self.stays(uri));
         if let Some(course) = self.admit(stack, now, received, visits, foreign) {
             return course;
         }
@@ -97,11 +97,11 @@ impl Server {
         // A URI of ours that names nobody is for the server itself, when it has been where its Route
         // leads: no more of a location service is asked.
         let names_nobody = matches!(
-            Uri::parse(&self.prepared.uri),
+            message.read_uri(&self.prepared.uri),
             Ok(Uri::Sip(uri)) if uri.user.is_none()
         );
         let ours = ours && !names_nobody;
-        if let Some(reply) = self.find_targets(now, stack, ours) {
+        if let Some(reply) = self.find_targets(now, stack, &message, ours) {
             return Course::Reply(reply);
         }
         let (mut directives, mut slots) = (Directives::default(), Slots::new());
@@ -212,10 +212,8 @@ impl Server {
 
     /// The domain of ours that the sender claims, or the first, and its realm.
     pub(super) fn sender_realm(&self, message: &Message<'_>) -> (String, String) {
-        let from = message.from().ok();
-        let uri = from.and_then(|from| Uri::parse(from.uri).ok());
-        let domain = match uri {
-            Some(Uri::Sip(uri)) => self.domains.canonical(&uri.host, uri.port),
+        let domain = match message.from_uri() {
+            Ok(Uri::Sip(uri)) => self.domains.canonical(&uri.host, uri.port),
             _ => None,
         };
         let domain = domain.unwrap_or(self.domains.first()).to_owned();
@@ -262,7 +260,7 @@ impl Server {
                 return Err(Course::Reply(*reply));
             }
         }
-        let (ours, leaves) = match Uri::parse(&self.prepared.uri) {
+        let (ours, leaves) = match received.message.read_uri(&self.prepared.uri) {
             Ok(Uri::Sip(uri)) => (self.is_ours(&uri), !self.stays(&uri)),
             // Nobody made a SIP URI of it, and there is no other way to a next hop.
             _ if self.prepared.routes(&received.message).next().is_none() => {
@@ -288,7 +286,13 @@ impl Server {
     }
 
     /// Section 16.5.
-    pub(super) fn find_targets(&mut self, now: Now, stack: &Stack, ours: bool) -> Option<Reply> {
+    pub(super) fn find_targets(
+        &mut self,
+        now: Now,
+        stack: &Stack,
+        message: &Message<'_>,
+        ours: bool,
+    ) -> Option<Reply> {
         self.targets.clear();
         self.ways.clear();
         if !ours {
@@ -302,7 +306,7 @@ impl Server {
             self.targets.push(target);
             return None;
         }
-        let Ok(Uri::Sip(asked)) = Uri::parse(&self.prepared.uri) else { return None };
+        let Ok(Uri::Sip(asked)) = message.read_uri(&self.prepared.uri) else { return None };
         let inhabited = Inhabited {
             domains: &self.domains,
             users: &self.users,
@@ -367,7 +371,7 @@ impl Server {
 /// Whether a request is for the server itself: a URI of ours that names nobody, with no Route left
 /// to follow.
 pub(super) fn is_for_itself(message: &Message<'_>, prepared: &Prepared, domains: &Domains) -> bool {
-    let Ok(Uri::Sip(uri)) = Uri::parse(&prepared.uri) else { return false };
+    let Ok(Uri::Sip(uri)) = message.read_uri(&prepared.uri) else { return false };
     let register = message.method() == Method::Register;
     (uri.user.is_none() || register)
         && uri.maddr().is_none()

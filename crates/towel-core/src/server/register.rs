@@ -164,7 +164,7 @@ impl Server {
     }
 
     fn register_realm(&self, received: &Received<'_>) -> String {
-        let domain = match Uri::parse(received.message.request_uri()) {
+        let domain = match received.message.uri() {
             Ok(Uri::Sip(uri)) => self.domains.canonical(&uri.host, uri.port),
             _ => None,
         };
@@ -192,8 +192,7 @@ impl Server {
             users: &self.users,
             settings: &self.settings.server,
         };
-        let to = message.to().ok();
-        let uri = to.and_then(|to| Uri::parse(to.uri).ok());
+        let uri = message.to_uri().ok();
         let address = uri.and_then(|uri| {
             uri.sip().and_then(|uri| crate::registrar::address_of_record(uri, &inhabited))
         });

@@ -94,7 +94,7 @@ impl Server {
             return false;
         }
         let ours =
-            matches!(&Uri::parse(&self.prepared.uri), Ok(Uri::Sip(uri)) if self.is_ours(uri));
+            matches!(&message.read_uri(&self.prepared.uri), Ok(Uri::Sip(uri)) if self.is_ours(uri));
         let foreign = !ours || self.prepared.leads_away(&message, &self.domains);
         let proof = admit::proof(
             &message,
@@ -108,7 +108,8 @@ impl Server {
         if foreign && proof != Proof::None && !known {
             return false;
         }
-        let found = self.find_targets(now, stack, ours).is_none() && !self.targets.is_empty();
+        let found =
+            self.find_targets(now, stack, &message, ours).is_none() && !self.targets.is_empty();
         self.follow_paths();
         self.leave_out_unreachable(&message);
         found && !self.targets.is_empty()

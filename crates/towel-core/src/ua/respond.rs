@@ -20,7 +20,7 @@ const ALLOW: &[u8] = b"OPTIONS, MESSAGE, ACK, CANCEL";
 /// The user part by which we were called, with its at-sign: whoever has our Contact reaches the
 /// same user again (RFC 3261 section 8.1.1.8).
 fn called(message: &towel_message::Message<'_>) -> Vec<u8> {
-    match Uri::parse(message.request_uri()) {
+    match message.uri() {
         Ok(Uri::Sip(sip)) => sip.user.map(|user| [user, b"@"].concat()).unwrap_or_default(),
         _ => Vec::new(),
     }
@@ -128,7 +128,7 @@ impl Inner {
             return Some(Reply::new(405, "Method Not Allowed"));
         }
         // Section 8.2.2.1: a scheme that nobody here understands.
-        let known = match Uri::parse(message.request_uri()) {
+        let known = match message.uri() {
             Ok(Uri::Sip(_)) => true,
             Ok(Uri::Tel(_)) => {
                 self.registry.as_ref().is_some_and(|registry| registry.knows_scheme(b"tel"))

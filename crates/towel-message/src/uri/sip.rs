@@ -52,6 +52,27 @@ impl<'a> SipUri<'a> {
         }
     }
 
+    /// A URI of the parts of one that was read before, without password and headers.
+    pub(crate) fn from_parts(
+        secure: bool,
+        user: Option<&'a [u8]>,
+        (host, port, host_port): (Host<'a>, Option<u16>, &'a [u8]),
+        params: &'a [u8],
+        bytes: &'a [u8],
+    ) -> Self {
+        Self {
+            secure,
+            user,
+            password: None,
+            host,
+            port,
+            host_port,
+            params: UriParams { bytes: params },
+            headers: UriHeaders::default(),
+            bytes,
+        }
+    }
+
     pub(crate) fn parse_rest(bytes: &'a [u8], rest: &'a [u8], secure: bool) -> Result<Self, Fault> {
         match Self::read_plain(bytes, rest, secure) {
             Some(uri) => Ok(uri),

@@ -1,0 +1,226 @@
+//! What was read of a message once, and is asked for again: kept as places, not as values, so that
+//! the index borrows nothing. Every element looks many times at the same few header fields.
+
+use core::cell::Cell;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use crate::scan::offset;
+use crate::{CSeq, Host, Method, NameAddr, Params, SipUri, Span, Uri, Via};
+
+/// Where the parts of something stand that was read from the bytes of a message.
+pub(crate) trait Places<'a>: Sized {
+    /// The places.
+    type At: Copy;
+    /// Notes the places in `bytes`; none where they cannot be told by places alone.
+    fn places(&self, bytes: &'a [u8]) -> Option<Self::At>;
+    /// What stands at these places.
+    fn at(at: &Self::At, bytes: &'a [u8]) -> Self;
+}
+
+/// What is kept.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) via: Cell<Option<ViaAt>>,
+    pub(crate) from: Cell<Option<NameAddrAt>>,
+    pub(crate) to: Cell<Option<NameAddrAt>>,
+    pub(crate) uri: Cell<Option<SipUriAt>>,
+    pub(crate) from_uri: Cell<Option<SipUriAt>>,
+    pub(crate) to_uri: Cell<Option<SipUriAt>>,
+    pub(crate) cseq: Cell<Option<CSeqAt>>,
+}
+
+impl Kept {
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// Reads what is kept, or reads it anew and keeps it.
+#[inline]
+pub(crate) fn keep<'a, T: Places<'a>, E>(
+    cell: &Cell<Option<T::At>>,
+    bytes: &'a [u8],
+    read: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    if let Some(at) = cell.get() {
+        return Ok(T::at(&at, bytes));
+    }
+    let value = read()?;
+    cell.set(value.places(bytes));
+    Ok(value)
+}
+
+fn span(bytes: &[u8], part: &[u8]) -> Span {
+    let at = offset(bytes, part);
+    Span::new(at, at + part.len())
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HostAt {
+    Name(Span),
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+}
+
+impl HostAt {
+    fn new(bytes: &[u8], host: &Host<'_>) -> Self {
+        match *host {
+            Host::Name(name) => Self::Name(span(bytes, name)),
+            Host::V4(ip) => Self::V4(ip),
+            Host::V6(ip) => Self::V6(ip),
+        }
+    }
+
+    fn of<'a>(&self, bytes: &'a [u8]) -> Host<'a> {
+        match *self {
+            Self::Name(name) => Host::Name(name.of(bytes)),
+            Self::V4(ip) => Host::V4(ip),
+            Self::V6(ip) => Host::V6(ip),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NameAddrAt {
+    display: Option<Span>,
+    uri: Span,
+    params: Span,
+    tag: Option<Span>,
+    span: Span,
+    bracketed: bool,
+    sound: bool,
+}
+
+impl<'a> Places<'a> for NameAddr<'a> {
+    type At = NameAddrAt;
+
+    fn places(&self, bytes: &'a [u8]) -> Option<NameAddrAt> {
+        Some(NameAddrAt {
+            display: self.display.map(|name| span(bytes, name)),
+            uri: span(bytes, self.uri),
+            params: span(bytes, self.params.bytes()),
+            tag: self.tag.map(|tag| span(bytes, tag)),
+            span: self.span,
+            bracketed: self.bracketed,
+            sound: self.sound,
+        })
+    }
+
+    fn at(at: &NameAddrAt, bytes: &'a [u8]) -> Self {
+        NameAddr {
+            display: at.display.map(|name| name.of(bytes)),
+            uri: at.uri.of(bytes),
+            bracketed: at.bracketed,
+            params: Params::new(at.params.of(bytes)),
+            bytes: at.span.of(bytes),
+            span: at.span,
+            tag: at.tag.map(|tag| tag.of(bytes)),
+            sound: at.sound,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SipUriAt {
+    secure: bool,
+    user: Option<Span>,
+    host: HostAt,
+    port: Option<u16>,
+    host_port: Span,
+    params: Span,
+    all: Span,
+}
+
+impl<'a> Places<'a> for Uri<'a> {
+    type At = SipUriAt;
+
+    fn places(&self, bytes: &'a [u8]) -> Option<SipUriAt> {
+        let Uri::Sip(uri) = self else { return None };
+        (uri.password.is_none() && uri.headers.is_empty()).then(|| SipUriAt {
+            secure: uri.secure,
+            user: uri.user.map(|user| span(bytes, user)),
+            host: HostAt::new(bytes, &uri.host),
+            port: uri.port,
+            host_port: span(bytes, uri.host_port),
+            params: span(bytes, uri.params.bytes()),
+            all: span(bytes, uri.bytes),
+        })
+    }
+
+    fn at(at: &SipUriAt, bytes: &'a [u8]) -> Self {
+        Uri::Sip(SipUri::from_parts(
+            at.secure,
+            at.user.map(|user| user.of(bytes)),
+            (at.host.of(bytes), at.port, at.host_port.of(bytes)),
+            at.params.of(bytes),
+            at.all.of(bytes),
+        ))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CSeqAt {
+    number: u32,
+    method: Span,
+}
+
+impl<'a> Places<'a> for CSeq<'a> {
+    type At = CSeqAt;
+
+    fn places(&self, bytes: &'a [u8]) -> Option<CSeqAt> {
+        // A method that is known is no part of the message.
+        let method = self.written;
+        Some(CSeqAt { number: self.number, method: span(bytes, method) })
+    }
+
+    fn at(at: &CSeqAt, bytes: &'a [u8]) -> Self {
+        let written = at.method.of(bytes);
+        CSeq { number: at.number, method: Method::from_bytes(written), written }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ViaAt {
+    protocol: Span,
+    version: Span,
+    transport: Span,
+    host: HostAt,
+    port: Option<u16>,
+    sent_by: Span,
+    params: Span,
+    span: Span,
+    known: crate::via::KnownAt,
+}
+
+impl<'a> Places<'a> for Via<'a> {
+    type At = ViaAt;
+
+    fn places(&self, bytes: &'a [u8]) -> Option<ViaAt> {
+        Some(ViaAt {
+            protocol: span(bytes, self.protocol),
+            version: span(bytes, self.version),
+            transport: span(bytes, self.transport),
+            host: HostAt::new(bytes, &self.host),
+            port: self.port,
+            sent_by: span(bytes, self.sent_by),
+            params: span(bytes, self.params.bytes()),
+            span: self.span,
+            known: self.known.places(|part| span(bytes, part)),
+        })
+    }
+
+    fn at(at: &ViaAt, bytes: &'a [u8]) -> Self {
+        Via {
+            protocol: at.protocol.of(bytes),
+            version: at.version.of(bytes),
+            transport: at.transport.of(bytes),
+            host: at.host.of(bytes),
+            port: at.port,
+            sent_by: at.sent_by.of(bytes),
+            params: Params::new(at.params.of(bytes)),
+            bytes: at.span.of(bytes),
+            span: at.span,
+            known: crate::via::Known::at(&at.known, bytes),
+        }
+    }
+}

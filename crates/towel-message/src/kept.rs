@@ -91,6 +91,12 @@ pub(crate) struct NameAddrAt {
     sound: bool,
 }
 
+impl NameAddrAt {
+    pub(crate) fn tag<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        self.tag.map(|tag| tag.of(bytes))
+    }
+}
+
 impl<'a> Places<'a> for NameAddr<'a> {
     type At = NameAddrAt;
 
@@ -190,6 +196,20 @@ pub(crate) struct ViaAt {
     params: Span,
     span: Span,
     known: crate::via::KnownAt,
+}
+
+impl ViaAt {
+    /// The same value after it was stamped.
+    pub(crate) fn stamped(self, stamp: &crate::via::Stamp) -> Self {
+        let Span { start, .. } = self.span;
+        let params = Span { len: start + stamp.len as u32 - self.params.start, ..self.params };
+        Self {
+            params,
+            span: Span { start, len: stamp.len as u32 },
+            known: crate::via::Known::stamped(&self.known, self.span, stamp),
+            ..self
+        }
+    }
 }
 
 impl<'a> Places<'a> for Via<'a> {

@@ -316,12 +316,18 @@ impl<'a> Message<'a> {
 
     /// The tag of From.
     pub fn from_tag(&self) -> Option<&'a [u8]> {
-        self.from().ok()?.tag()
+        match self.index.kept.from.get() {
+            Some(from) => from.tag(self.bytes),
+            None => self.from().ok()?.tag(),
+        }
     }
 
     /// The tag of To.
     pub fn to_tag(&self) -> Option<&'a [u8]> {
-        self.to().ok()?.tag()
+        match self.index.kept.to.get() {
+            Some(to) => to.tag(self.bytes),
+            None => self.to().ok()?.tag(),
+        }
     }
 
     /// CSeq.

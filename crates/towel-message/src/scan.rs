@@ -86,8 +86,13 @@ const fn classes() -> [u16; 256] {
 }
 
 #[inline]
+fn class_of(byte: u8) -> u16 {
+    CLASS.get(usize::from(byte)).copied().unwrap_or(0)
+}
+
+#[inline]
 fn is(byte: u8, class: u16) -> bool {
-    CLASS.get(usize::from(byte)).is_some_and(|c| c & class != 0)
+    class_of(byte) & class != 0
 }
 
 #[inline]
@@ -169,8 +174,19 @@ impl Class {
 
 /// Where the bytes from `at` on are no longer in a class.
 #[inline]
-pub(crate) fn skip(bytes: &[u8], mut at: usize, class: Class) -> usize {
-    while let Some(byte) = bytes.get(at) {
+pub(crate) fn skip(bytes: &[u8], at: usize, class: Class) -> usize {
+    let mut rest = after(bytes, at);
+    let mut at = at;
+    // Four at a time: one branch for all of them.
+    while let Some(([a, b, c, d], more)) = rest.split_first_chunk::<4>() {
+        let all = class_of(*a) & class_of(*b) & class_of(*c) & class_of(*d);
+        if all & class.0 == 0 {
+            break;
+        }
+        rest = more;
+        at += 4;
+    }
+    for byte in rest {
         if !is(*byte, class.0) {
             break;
         }

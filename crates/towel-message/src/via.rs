@@ -35,26 +35,57 @@ pub struct Via<'a> {
 /// The parameters that every element reads, found in one pass over them all.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Known<'a> {
-    branch: Option<Param<'a>>,
-    received: Option<Param<'a>>,
-    rport: Option<Param<'a>>,
-    maddr: Option<Param<'a>>,
-    ttl: Option<Param<'a>>,
-    /// All of them are generic-params, and none is there twice; else [`Via::check`] looks closer.
+    branch: Option<&'a [u8]>,
+    received: Option<&'a [u8]>,
+    maddr: Option<&'a [u8]>,
+    ttl: Option<&'a [u8]>,
+    rport: Option<Option<u16>>,
+    /// Where `rport` ends in the parameters.
+    rport_end: usize,
+    /// All of them are generic-params, none is there twice, and those above have values; else
+    /// [`Via::check`] looks closer.
     sound: bool,
 }
 
-type ParamAt = (Span, Option<Span>);
+/// What [`Via::stamp`] did to a message: for [`crate::Index::stamped`].
+#[derive(Clone, Copy, Debug)]
+pub struct Stamped {
+    pub(crate) span: Span,
+    pub(crate) len: usize,
+    pub(crate) stamp: Option<Stamp>,
+}
+
+impl Stamp {
+    /// Where something of the value `value` stands after the port was inserted.
+    pub(crate) fn moved(&self, value: Span, span: Span) -> Span {
+        match self.port {
+            Some((at, by, _)) if span.start >= value.start + at as u32 => span.shifted(by as u32),
+            _ => span,
+        }
+    }
+}
 
 /// Where those stand.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KnownAt {
-    branch: Option<ParamAt>,
-    received: Option<ParamAt>,
-    rport: Option<ParamAt>,
-    maddr: Option<ParamAt>,
-    ttl: Option<ParamAt>,
+    branch: Option<Span>,
+    received: Option<Span>,
+    maddr: Option<Span>,
+    ttl: Option<Span>,
+    rport: Option<Option<u16>>,
+    rport_end: usize,
     sound: bool,
+}
+
+/// What was written into a Via: all places count from the start of the value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamp {
+    /// Where the port was inserted, how many bytes with its `=`, and the port.
+    pub(crate) port: Option<(usize, usize, u16)>,
+    /// From where to where the address stands.
+    pub(crate) received: Option<(usize, usize)>,
+    /// How long the value is now.
+    pub(crate) len: usize,
 }
 
 /// Parameters of other names among which a repeated one is looked for at once.
@@ -71,16 +102,13 @@ impl<'a> Known<'a> {
             match read_one(bytes, at) {
                 One::Param(param, next) => {
                     at = next;
-                    let sound = match known.place(param.name) {
-                        Some(place) => place.replace(param).is_none(),
-                        None => {
-                            let before = others.get(..count).unwrap_or(&[]);
-                            let again = before.iter().any(|n| n.eq_ignore_ascii_case(param.name));
-                            let room = others.get_mut(count).map(|place| *place = param.name);
-                            count += 1;
-                            room.is_some() && !again
-                        }
-                    };
+                    let sound = known.take(param, bytes).unwrap_or_else(|| {
+                        let before = others.get(..count).unwrap_or(&[]);
+                        let again = before.iter().any(|n| n.eq_ignore_ascii_case(param.name));
+                        let room = others.get_mut(count).map(|place| *place = param.name);
+                        count += 1;
+                        room.is_some() && !again
+                    });
                     if !sound {
                         break;
                     }
@@ -91,54 +119,80 @@ impl<'a> Known<'a> {
         }
         // Not as it should be: found as whoever reads one of them would, the first of each name.
         Self {
-            branch: params.get("branch"),
-            received: params.get("received"),
-            rport: params.get("rport"),
-            maddr: params.get("maddr"),
-            ttl: params.get("ttl"),
+            branch: params.value("branch"),
+            received: params.value("received"),
+            maddr: params.value("maddr"),
+            ttl: params.value("ttl"),
+            rport: params.get("rport").map(|p| p.value.and_then(number)),
+            rport_end: 0,
             sound: false,
         }
     }
 
+    /// Takes a parameter in if it is one of these; says whether it is sound.
+    fn take(&mut self, param: Param<'a>, params: &[u8]) -> Option<bool> {
+        let name = param.name;
+        let (place, text): (_, &[u8]) = match (name.len(), name.first()? | 0x20) {
+            (6, b'b') => (&mut self.branch, b"branch"),
+            (8, b'r') => (&mut self.received, b"received"),
+            (5, b'm') => (&mut self.maddr, b"maddr"),
+            (3, b't') => (&mut self.ttl, b"ttl"),
+            (5, b'r') if name.eq_ignore_ascii_case(b"rport") => {
+                let number = param.value.map(number);
+                self.rport_end = offset(params, name) + name.len();
+                let again = self.rport.replace(number.flatten()).is_some();
+                return Some(!again && number != Some(None));
+            }
+            _ => return None,
+        };
+        if name != text && !name.eq_ignore_ascii_case(text) {
+            return None;
+        }
+        let again = place.is_some();
+        *place = param.value;
+        Some(!again && param.value.is_some())
+    }
+
     pub(crate) fn places(&self, span: impl Fn(&[u8]) -> Span) -> KnownAt {
-        let at = |param: Option<Param<'a>>| param.map(|p| (span(p.name), p.value.map(&span)));
         KnownAt {
-            branch: at(self.branch),
-            received: at(self.received),
-            rport: at(self.rport),
-            maddr: at(self.maddr),
-            ttl: at(self.ttl),
+            branch: self.branch.map(&span),
+            received: self.received.map(&span),
+            maddr: self.maddr.map(&span),
+            ttl: self.ttl.map(&span),
+            rport: self.rport,
+            rport_end: self.rport_end,
             sound: self.sound,
         }
     }
 
-    pub(crate) fn at(at: &KnownAt, bytes: &'a [u8]) -> Self {
-        let param = |at: Option<ParamAt>| {
-            at.map(|(name, value)| Param {
-                name: name.of(bytes),
-                value: value.map(|v| v.of(bytes)),
-            })
-        };
-        Self {
-            branch: param(at.branch),
-            received: param(at.received),
-            rport: param(at.rport),
-            maddr: param(at.maddr),
-            ttl: param(at.ttl),
+    /// Those of a value that was stamped: what stands behind the port has moved.
+    pub(crate) fn stamped(at: &KnownAt, value: Span, stamp: &Stamp) -> KnownAt {
+        let moved = |span: Option<Span>| span.map(|span| stamp.moved(value, span));
+        KnownAt {
+            branch: moved(at.branch),
+            maddr: moved(at.maddr),
+            ttl: moved(at.ttl),
+            received: stamp.received.map(|(from, to)| Span {
+                start: value.start + from as u32,
+                len: (to - from) as u32,
+            }),
+            rport: stamp.port.map_or(at.rport, |(.., port)| Some(Some(port))),
+            rport_end: at.rport_end,
             sound: at.sound,
         }
     }
 
-    fn place(&mut self, name: &[u8]) -> Option<&mut Option<Param<'a>>> {
-        let (place, text): (_, &[u8]) = match (name.len(), name.first()? | 0x20) {
-            (6, b'b') => (&mut self.branch, b"branch"),
-            (8, b'r') => (&mut self.received, b"received"),
-            (5, b'r') => (&mut self.rport, b"rport"),
-            (5, b'm') => (&mut self.maddr, b"maddr"),
-            (3, b't') => (&mut self.ttl, b"ttl"),
-            _ => return None,
-        };
-        (name == text || name.eq_ignore_ascii_case(text)).then_some(place)
+    pub(crate) fn at(at: &KnownAt, bytes: &'a [u8]) -> Self {
+        let of = |span: Option<Span>| span.map(|span| span.of(bytes));
+        Self {
+            branch: of(at.branch),
+            received: of(at.received),
+            maddr: of(at.maddr),
+            ttl: of(at.ttl),
+            rport: at.rport,
+            rport_end: at.rport_end,
+            sound: at.sound,
+        }
     }
 }
 
@@ -227,7 +281,7 @@ impl<'a> Via<'a> {
 
     /// The branch.
     pub fn branch(&self) -> Option<&'a [u8]> {
-        self.known.branch?.value
+        self.known.branch
     }
 
     /// The branch, if it is one of RFC 3261: the magic cookie (compared without regard to case, as
@@ -241,22 +295,22 @@ impl<'a> Via<'a> {
 
     /// The address in `received`, with or without brackets.
     pub fn received(&self) -> Option<IpAddr> {
-        lenient_ip(self.known.received?.value?)
+        lenient_ip(self.known.received?)
     }
 
     /// Whether `rport` is there, and its value if it has one (RFC 3581 section 3).
     pub fn rport(&self) -> Option<Option<u16>> {
-        self.known.rport.map(|p| p.value.and_then(number))
+        self.known.rport
     }
 
     /// `maddr`.
     pub fn maddr(&self) -> Option<Host<'a>> {
-        Host::parse(self.known.maddr?.value?)
+        Host::parse(self.known.maddr?)
     }
 
     /// `ttl`.
     pub fn ttl(&self) -> Option<u8> {
-        number(self.known.ttl?.value?)
+        number(self.known.ttl?)
     }
 
     /// Whether the transport is this one, without regard to case.
@@ -267,20 +321,20 @@ impl<'a> Via<'a> {
     /// Whether the parameters are well formed too.
     pub fn check(&self) -> Result<(), Fault> {
         let fault = || Fault::malformed(Name::Via, self.span.start as usize);
-        let Known { branch, received, rport, maddr, ttl, sound } = self.known;
-        if !sound {
+        if !self.known.sound {
             self.params.check().map_err(|_| fault())?;
+            let valueless = ["branch", "received", "maddr", "ttl"]
+                .iter()
+                .any(|name| self.params.get(name).is_some_and(|param| param.value.is_none()));
+            let port = self.params.value("rport");
+            if valueless || port.is_some_and(|port| number::<u16>(port).is_none()) {
+                return Err(fault());
+            }
         }
-        let valued = |param: Option<Param<'a>>, right: fn(&[u8]) -> bool| match param {
-            Some(Param { value: Some(value), .. }) => right(value),
-            Some(Param { value: None, .. }) => false,
-            None => true,
-        };
-        let right = valued(branch, |value| !value.starts_with(b"\""))
-            && valued(received, |_| true)
-            && valued(maddr, |value| Host::parse(value).is_some())
-            && valued(ttl, |value| number::<u8>(value).is_some())
-            && rport.is_none_or(|p| p.value.is_none_or(|value| number::<u16>(value).is_some()));
+        let Known { branch, maddr, ttl, .. } = self.known;
+        let right = branch.is_none_or(|value| !value.starts_with(b"\""))
+            && maddr.is_none_or(|value| Host::parse(value).is_some())
+            && ttl.is_none_or(|value| number::<u8>(value).is_some());
         if right { Ok(()) } else { Err(fault()) }
     }
 
@@ -288,6 +342,51 @@ impl<'a> Via<'a> {
     /// 18.2.1, RFC 3581 section 4): `received` if the source is not what sent-by says or `rport` was
     /// asked for, the port only where it was asked for.
     pub fn write_received(&self, source: core::net::SocketAddr, out: &mut Vec<u8>) {
+        if self.write_received_plain(source, out).is_none() {
+            self.write_received_with_care(source, out);
+        }
+    }
+
+    /// The usual case: nothing stands there yet, at most an `rport` without a value. What was
+    /// written differs from what was there by an insertion and by what stands behind the rest.
+    /// Returns the two places in the value as it is written, and what was inserted.
+    #[inline]
+    fn write_received_plain(
+        &self,
+        source: core::net::SocketAddr,
+        out: &mut Vec<u8>,
+    ) -> Option<Stamp> {
+        let Known { received: None, rport, rport_end, sound: true, .. } = self.known else {
+            return None;
+        };
+        let ip = unmapped(source.ip());
+        let same = self.host.ip().is_some_and(|host| unmapped(host) == ip);
+        let start = out.len();
+        let mut port = None;
+        match rport {
+            None => out.extend_from_slice(trim_end(self.bytes)),
+            Some(None) => {
+                let at = offset(self.bytes, self.params.bytes()) + rport_end;
+                let (before, behind) = split(self.bytes, at);
+                out.extend_from_slice(before);
+                out.push(b'=');
+                crate::scan::push_number(out, u64::from(source.port()));
+                port = Some((at, out.len() - start - at, source.port()));
+                out.extend_from_slice(trim_end(behind));
+            }
+            Some(Some(_)) => return None,
+        }
+        let mut received = None;
+        if rport.is_some() || !same {
+            out.extend_from_slice(b";received=");
+            let at = out.len() - start;
+            crate::host::push_ip(out, ip);
+            received = Some((at, out.len() - start));
+        }
+        Some(Stamp { port, received, len: out.len() - start })
+    }
+
+    fn write_received_with_care(&self, source: core::net::SocketAddr, out: &mut Vec<u8>) {
         let ip = unmapped(source.ip());
         let asked = self.known.rport.is_some();
         let same = self.host.ip().is_some_and(|host| unmapped(host) == ip);
@@ -311,6 +410,25 @@ impl<'a> Via<'a> {
             out.extend_from_slice(b";received=");
             crate::host::push_ip(out, ip);
         }
+    }
+
+    /// Appends the message with its topmost Via, which this is, stamped; and has the index fit it.
+    pub fn stamp(
+        &self,
+        source: core::net::SocketAddr,
+        message: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Stamped {
+        let span = self.span.range();
+        out.extend_from_slice(message.get(..span.start).unwrap_or_default());
+        let start = out.len();
+        let stamp = self.write_received_plain(source, out);
+        if stamp.is_none() {
+            self.write_received_with_care(source, out);
+        }
+        let len = out.len() - start;
+        out.extend_from_slice(message.get(span.end..).unwrap_or_default());
+        Stamped { span: self.span, len, stamp }
     }
 
     /// Whether [`Via::write_received`] would change anything.
@@ -355,6 +473,39 @@ mod tests {
                     prop_assert!(via.params.check().is_ok());
                 }
             }
+        }
+
+        /// A stamped Via is what a careful writer makes of it, and what is kept of it is what a
+        /// reader of the stamped message finds.
+        #[test]
+        fn stamping_is_the_same_by_either_way(
+            host in r"(h|192\.0\.2\.1)(:5060|)",
+            params in r"( ?; ?(branch|received|rport|maddr|ttl|alias)( ?= ?(z9hG4bKa|1|h)|)){0,5} ?",
+        ) {
+            let source: core::net::SocketAddr = "192.0.2.1:5062".parse().unwrap();
+            let text = format!(
+                "OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/UDP {host}{params}\r\nTo: <sip:a>\r\n\r\n"
+            );
+            let mut index = crate::Index::new();
+            let limits = crate::Limits::default();
+            let message = crate::Message::parse(text.as_bytes(), &mut index, &limits).unwrap();
+            let Ok(via) = message.top_via() else { return Ok(()) };
+            let mut careful = Vec::new();
+            via.write_received_with_care(source, &mut careful);
+            let mut quick = Vec::new();
+            if via.write_received_plain(source, &mut quick).is_some() {
+                let plain = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(' ', "");
+                prop_assert_eq!(plain(&quick), plain(&careful));
+            }
+            let mut bytes = Vec::new();
+            let done = via.stamp(source, message.bytes(), &mut bytes);
+            index.stamped(&done);
+            let kept = crate::Message::with_index(&bytes, &index);
+            let mut fresh = crate::Index::new();
+            let read = crate::Message::parse(&bytes, &mut fresh, &limits).unwrap();
+            prop_assert_eq!(kept.value(Name::To), read.value(Name::To));
+            let same = |via: Result<Via<'_>, Fault>| format!("{via:?}").replace("sound: false", "sound: true");
+            prop_assert_eq!(same(kept.top_via()), same(read.top_via()));
         }
     }
 }

@@ -3,9 +3,8 @@
 //! free to put what it needs there), and in its Via branches (section 16.6 step 8 as RFC 5393
 //! section 4.2.1 rewrites it).
 
-use towel_message::{Message, Name};
+use towel_message::{Message, Name, Uri};
 
-use super::route;
 use crate::hash::{Hasher, Key};
 use crate::io::{ConnectionId, Flow};
 
@@ -147,6 +146,9 @@ impl Marks {
     /// the user part of a Record-Route URI of ours that tells it.
     pub fn flow(&self, message: &Message<'_>, user: &[u8]) -> Option<ConnectionId> {
         let (digits, tokens) = user.strip_prefix(ROUTE_LEAD)?.split_at_checked(ROUTE_DIGITS)?;
+        if tokens.is_empty() {
+            return None;
+        }
         let route = read_hex(digits, ROUTE_DIGITS)?;
         let (from, to) = (message.from_tag()?, message.to_tag()?);
         let (opener, side) = if self.route_hash(message, from) == route {
@@ -182,9 +184,8 @@ impl Marks {
     /// the branch of their INVITE where they are forwarded statelessly.
     pub fn branch(&self, message: &Message<'_>, source: &Flow) -> BranchMark {
         let mut text = [BRANCH_LEAD; BRANCH_DIGITS + 1];
-        let origin = Origin::of(message);
-        let (looped, origin) =
-            (self.loop_hash(message, source, &origin), self.origin_hash(&origin));
+        let origin = self.origin_hash(&Origin::of(message));
+        let looped = self.loop_hash(message, source, origin);
         for (at, place) in text.iter_mut().skip(1).enumerate() {
             let (hash, left) = match LOOP_DIGITS.checked_sub(at + 1) {
                 Some(left) => (looped, left),
@@ -195,10 +196,10 @@ impl Marks {
         BranchMark { text }
     }
 
-    fn loop_hash(&self, message: &Message<'_>, source: &Flow, origin: &Origin<'_>) -> u64 {
+    fn loop_hash(&self, message: &Message<'_>, source: &Flow, origin: u64) -> u64 {
         let mut hasher = self.hasher(LOOP);
-        hasher.field(message.request_uri());
-        if route::may_have_maddr(message.request_uri()) {
+        hasher.bytes(&origin.to_le_bytes()).field(message.request_uri());
+        if matches!(message.uri(), Ok(Uri::Sip(uri)) if uri.param("maddr").is_some()) {
             // What becomes of it depends on where it came in (section 16.4).
             hasher.field(source.transport.uri_token().as_bytes());
             hasher.bytes(&source.local.port().to_le_bytes());
@@ -206,7 +207,6 @@ impl Marks {
         for route in message.values(Name::Route) {
             hasher.field(route.bytes);
         }
-        origin.add(&mut hasher);
         hasher.finish()
     }
 
@@ -225,10 +225,8 @@ impl Marks {
                 continue;
             };
             let (looped, origin) = *hashes.get_or_insert_with(|| {
-                (
-                    low(self.loop_hash(message, source, &Origin::of(message)), LOOP_DIGITS),
-                    low(self.origin_hash(&Origin::of(message)), ORIGIN_DIGITS),
-                )
+                let origin = self.origin_hash(&Origin::of(message));
+                (low(self.loop_hash(message, source, origin), LOOP_DIGITS), low(origin, ORIGIN_DIGITS))
             });
             let (theirs, rest) = mark.split_at(LOOP_DIGITS);
             if read_hex(rest, ORIGIN_DIGITS) != Some(origin) {

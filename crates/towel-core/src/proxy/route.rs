@@ -156,17 +156,9 @@ fn undo_strict_router(
     prepared.in_dialog |= marked;
 }
 
-/// Whether a URI can have a maddr. Hardly any has one: no need to read it all to see that.
-pub(super) fn may_have_maddr(uri: &[u8]) -> bool {
-    uri.contains(&b';') && uri.windows(5).any(|part| part.eq_ignore_ascii_case(b"maddr"))
-}
-
 /// A maddr that means us, on the port and transport that the request came by, is taken off with
 /// the port and transport that only served to get here.
 fn strip_maddr(message: &Message<'_>, source: &Flow, domains: &Domains, prepared: &mut Prepared) {
-    if !may_have_maddr(&prepared.uri) {
-        return;
-    }
     let Ok(Uri::Sip(uri)) = message.read_uri(&prepared.uri) else { return };
     let Some(maddr) = uri.maddr() else { return };
     if !domains.owns(&maddr, uri.port) {

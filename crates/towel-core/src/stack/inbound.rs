@@ -146,7 +146,9 @@ impl Stack {
                     if !message.is_request() {
                         self.read_response(now, out, user, received);
                     } else if via.needs_received(flow.remote) {
-                        stamped = Some((via.span, self.stamp(&received)));
+                        let mut bytes = self.buffer();
+                        let done = via.stamp(flow.remote, message.bytes(), &mut bytes);
+                        stamped = Some((done, bytes));
                     } else {
                         self.take_request(now, out, user, received);
                     }
@@ -157,8 +159,10 @@ impl Stack {
                 self.tell_dropped(now, out, &flow, || error.to_string());
             }
         }
-        if let Some((span, (bytes, length))) = stamped {
-            index.splice(span, length);
+        if let Some((done, bytes)) = stamped {
+            // So that everybody above sees it as it has to be sent on and answered (sections 18.2.1
+            // and RFC 3581 section 4).
+            index.stamped(&done);
             let message = Message::with_index(&bytes, &index);
             match message.top_via() {
                 Ok(via) => {
@@ -173,20 +177,6 @@ impl Stack {
             self.give_back(bytes);
         }
         self.give_back_index(index);
-    }
-
-    /// The message with `received` and `rport` in its topmost Via (sections 18.2.1 and RFC 3581
-    /// section 4), so that everybody above sees it as it has to be sent on and answered; and the
-    /// length that the Via has now.
-    fn stamp(&mut self, request: &Received<'_>) -> (Vec<u8>, usize) {
-        let mut stamped = self.buffer();
-        let bytes = request.message.bytes();
-        let span = request.via.span.range();
-        stamped.extend_from_slice(bytes.get(..span.start).unwrap_or_default());
-        request.via.write_received(request.flow.remote, &mut stamped);
-        let length = stamped.len() - span.start;
-        stamped.extend_from_slice(bytes.get(span.end..).unwrap_or_default());
-        (stamped, length)
     }
 
     fn take_request<U: TransactionUser + ?Sized>(
@@ -208,6 +198,7 @@ impl Stack {
         let method = method.as_bytes();
         if method == b"ACK" {
             let found = self.matching(message, via, b"INVITE");
+            self.asked = None;
             let told = match found {
                 Some(id) => self.server_acknowledged(now, out, id),
                 None => true,
@@ -223,6 +214,7 @@ impl Stack {
         }
         if method == b"CANCEL" {
             let found = self.cancelled_by(message, via);
+            self.asked = None;
             if found.is_some_and(|id| !self.may_cancel(id, &request.flow)) {
                 let reason = "Call/Transaction Does Not Exist";
                 let end = |writer: ResponseWriter<'_>| writer.end();
@@ -258,6 +250,7 @@ impl Stack {
             );
         }
         user.request(self, now, out, request);
+        self.asked = None;
     }
 
     fn read_response<U: TransactionUser + ?Sized>(

@@ -277,6 +277,8 @@ pub struct Stack {
     stations: Vec<Station>,
     servers: Slab<Server>,
     matches: HashTable<(u64, ServerId)>,
+    /// The hash of the request that is being handled, under its own method.
+    asked: Option<u64>,
     clients: Slab<Client>,
     lookups: hashbrown::HashMap<LookupId, ClientId>,
     locator: Locator,
@@ -320,6 +322,7 @@ impl Stack {
             stations: Vec::new(),
             servers: Slab::new(),
             matches: HashTable::new(),
+            asked: None,
             clients: Slab::new(),
             lookups: hashbrown::HashMap::new(),
             locator,

@@ -26,7 +26,11 @@ impl Stack {
             return Err(Refusal::Full);
         }
         let method = message.method().as_bytes();
-        let question = Question::new(self.match_key, message, via, method);
+        // What was just looked for and not found is what it is found by later.
+        let hash = match self.asked.take() {
+            Some(hash) => hash,
+            None => Question::new(self.match_key, message, via, method).hash,
+        };
         let machine = if method == b"INVITE" {
             Machine::Invite(invite_server::State::Proceeding)
         } else {
@@ -43,15 +47,16 @@ impl Stack {
             request: bytes,
             compact: false,
             via: via.span,
+            unique: via.unique_branch().is_some(),
             response: self.buffer(),
-            hash: question.hash,
+            hash,
             repeat: TimerId::NONE,
             end: TimerId::NONE,
             round: 0,
             silent: false,
         };
         let id = self.servers.insert(server);
-        self.matches.insert_unique(question.hash, (question.hash, id), |entry| entry.0);
+        self.matches.insert_unique(hash, (hash, id), |entry| entry.0);
         if machine.is_invite() {
             if self.settings.trying_after.is_some() {
                 self.set_server_timer(now, id, Timer::Trying);
@@ -250,6 +255,7 @@ impl Stack {
     ) -> Option<ServerId> {
         let mut index = self.index();
         let question = Question::new(self.match_key, message, via, method);
+        self.asked = Some(question.hash);
         let found = self.find(&question, &mut index);
         self.give_back_index(index);
         found
@@ -444,9 +450,7 @@ impl Stack {
         let Some(server) = self.servers.get_mut(id) else { return };
         let span = server.via;
         // The rules for old peers need the whole request.
-        let by_branch =
-            Via::parse(span.of(&server.request)).is_ok_and(|via| via.unique_branch().is_some());
-        if server.compact || !by_branch {
+        if server.compact || !server.unique {
             return;
         }
         // Only the user sends a 2xx to an INVITE again (RFC 6026).

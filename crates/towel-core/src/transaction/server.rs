@@ -24,6 +24,8 @@ pub struct Server {
     pub(crate) compact: bool,
     /// Where the topmost Via value stands in the request.
     pub(crate) via: Span,
+    /// Its branch is one of RFC 3261, so that the rest of the request says nothing.
+    pub(crate) unique: bool,
     /// The last response.
     pub(crate) response: Vec<u8>,
     pub(crate) hash: u64,

@@ -226,7 +226,10 @@ impl Marks {
             };
             let (looped, origin) = *hashes.get_or_insert_with(|| {
                 let origin = self.origin_hash(&Origin::of(message));
-                (low(self.loop_hash(message, source, origin), LOOP_DIGITS), low(origin, ORIGIN_DIGITS))
+                (
+                    low(self.loop_hash(message, source, origin), LOOP_DIGITS),
+                    low(origin, ORIGIN_DIGITS),
+                )
             });
             let (theirs, rest) = mark.split_at(LOOP_DIGITS);
             if read_hex(rest, ORIGIN_DIGITS) != Some(origin) {

@@ -41,6 +41,10 @@ pub struct Config {
     pub limits: Limits,
     /// How to ask the DNS; none answers every question with failure.
     pub resolver: Option<ResolverConfig>,
+    /// Come back at a machine's deadline to the microsecond and not to the millisecond, where the
+    /// deadline is near. Costs a system call for each such wait; protocol timers do not need it, a
+    /// schedule of sending does.
+    pub precise: bool,
 }
 
 impl Config {
@@ -51,6 +55,7 @@ impl Config {
             tls: None,
             limits: Limits::default(),
             resolver: Some(ResolverConfig::default()),
+            precise: false,
         }
     }
 }

@@ -8,7 +8,9 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::time::TimeSpec;
 use towel_core::io::{
     Command, Event, Input, Instant, Level, Listener, ListenerId, Machine, Now, Outbox, Output,
     QueryId,
@@ -110,6 +112,8 @@ const BATCHES: usize = 32;
 const LOOK: Duration = Duration::from_millis(3);
 /// How often one turn reads from a connection before others have theirs.
 const READS: usize = 4;
+/// How near a deadline must be to be kept to the microsecond.
+const NEAR: Duration = Duration::from_millis(5);
 /// How many events one turn takes from epoll.
 const EVENTS: usize = 256;
 /// How many notices one turn takes before the sockets have theirs.
@@ -203,6 +207,7 @@ impl Driver {
             persist,
             onlooker,
             stop: None,
+            precise: self.config.precise,
         };
         for listener in self.listeners {
             shard.tell(machine, Input::Listening(listener));
@@ -237,6 +242,8 @@ struct Shard<'a> {
     onlooker: &'a mut dyn FnMut(Event),
     /// When to end at the latest, once that was asked for.
     stop: Option<Instant>,
+    /// See [`Config::precise`].
+    precise: bool,
 }
 
 impl Shard<'_> {
@@ -252,7 +259,11 @@ impl Shard<'_> {
         loop {
             self.counts.connections = self.streams.len() as u64;
             counters.publish(&self.counts);
-            let timeout = self.timeout(machine);
+            let timeout = if self.precise && self.wait_precisely(machine)? {
+                EpollTimeout::ZERO
+            } else {
+                self.timeout(machine)
+            };
             let count = match self.epoll.wait(&mut events, timeout) {
                 Ok(count) => count,
                 Err(nix::errno::Errno::EINTR) => 0,
@@ -289,6 +300,25 @@ impl Shard<'_> {
                 }
             }
         }
+    }
+
+    /// Waits until something is ready or the machine's deadline has come, if that is less than
+    /// [`NEAR`] away; says whether it waited.
+    fn wait_precisely<M: Machine + ?Sized>(&mut self, machine: &M) -> Result<bool, DriverFault> {
+        let Some(at) = machine.deadline() else { return Ok(false) };
+        // This turn has taken time itself.
+        let left = at.since(self.clock.now().at);
+        if left > NEAR {
+            return Ok(false);
+        }
+        let mut ready = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
+        if !left.is_zero() {
+            match nix::poll::ppoll(&mut ready, Some(TimeSpec::from_duration(left)), None) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(e) => return Err(io::Error::from(e).into()),
+            }
+        }
+        Ok(true)
     }
 
     fn timeout<M: Machine + ?Sized>(&self, machine: &M) -> EpollTimeout {

@@ -218,8 +218,12 @@ pub fn parse(text: &str, config: &Config) -> Result<(String, String), String> {
     Ok((name.to_owned(), domain))
 }
 
-/// One line of a file of users.
-fn line_of(line: &str, first: bool) -> Result<Option<(String, String, String)>, &'static str> {
+/// One line of a file of users: name, domain and password, or nothing; `first` is a first line,
+/// which may be a heading.
+///
+/// # Errors
+/// What is wrong with it, without what stands in it.
+pub fn line_of(line: &str, first: bool) -> Result<Option<(String, String, String)>, &'static str> {
     let line = line.trim_end_matches('\r');
     if line.trim().is_empty() || line.starts_with('#') {
         return Ok(None);

@@ -8,6 +8,7 @@ macro_rules! say {
 mod check;
 mod guide;
 mod http;
+mod load;
 mod options;
 mod progress;
 mod serve;
@@ -44,6 +45,8 @@ enum Command {
     Options(ua_commands::Options),
     /// Send a text to a user.
     Message(ua_commands::Message),
+    /// Load a server with calls and other work, and say how it bears them.
+    Load(Box<load::Load>),
     /// Show the Guide, and what of it works.
     Guide(guide::Guide),
     /// Show a call of the running server as a ladder.
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Register(it) => it.run(),
         Command::Options(it) => it.run(),
         Command::Message(it) => it.run(),
+        Command::Load(it) => it.run(),
         Command::Guide(it) => it.run(),
         Command::Trace(it) => it.run(),
         Command::Reload(it) => trace::reload(&it),

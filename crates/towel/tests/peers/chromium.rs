@@ -106,3 +106,35 @@ fn the_console_shows_users_bindings_and_calls_and_no_secret() {
         assert!(png.len() > 5_000, "an empty page: {} bytes", png.len());
     }
 }
+
+#[test]
+fn the_report_of_a_load_is_a_page_of_its_own() {
+    let Some(chromium) = program("chromium") else { return };
+    let server = Towel::start(&[], "[auth]\nregister = false\ncalls = false\n");
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (one, many) = (path("one.html"), path("many.html"));
+    let address = server.address();
+    let common = ["load", &address, "--domain", DOMAIN, "--users", "10", "call"];
+    towel(&[&common[..], &["-w", "3", "-n", "50", "--html", &one]].concat());
+    towel(&[&common[..], &["--sweep", "50,100,150", "-n", "30", "--html", &many]].concat());
+    let pages = [
+        (&one, &["Latency by percentile", "call: INVITE to 180", "<polyline", "99.99"][..]),
+        (&many, &["Goodput", "all that is offered", "150/s", "<polyline"]),
+    ];
+    for (file, parts) in pages {
+        let page = browse(&chromium, &["--dump-dom"], &format!("file://{file}"));
+        for part in parts {
+            assert!(page.contains(part), "{part} is not shown:\n{page}");
+        }
+        for (width, height) in [(1100, 1600), (500, 1600)] {
+            let shot = path("shot.png");
+            let (shot_to, size_of) =
+                (format!("--screenshot={shot}"), format!("--window-size={width},{height}"));
+            browse(&chromium, &[&shot_to, &size_of], &format!("file://{file}"));
+            let png = std::fs::read(&shot).unwrap();
+            assert_eq!(size(&png), (width, height));
+            assert!(png.len() > 10_000, "an empty page: {} bytes", png.len());
+        }
+    }
+}

@@ -4,22 +4,38 @@
 /// The value that is added where there is none, and the most that is accepted.
 pub const USUAL: u32 = 60;
 
+/// The most that is kept back for targets that turn up while others are tried.
+const KEPT: u32 = 4;
+
 /// The allowance of one response context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Breadth {
     incoming: u32,
     out: u32,
+    /// What is kept back for targets that turn up later.
+    kept: u32,
 }
 
 impl Breadth {
     /// From the request's Max-Breadth, if it has one, and the most that we accept.
     pub fn new(received: Option<u32>, most: u32) -> Self {
-        Self { incoming: received.unwrap_or(most).min(most), out: 0 }
+        // What we put in ourselves (section 5.3.3) may be a little more than what we give away at
+        // first; of what we were given, nothing is kept back.
+        let kept = if received.is_some() { 0 } else { (most / 8).min(KEPT) };
+        Self { incoming: received.unwrap_or(most).min(most), out: 0, kept }
     }
 
     /// How many branches could be begun now, each with 1.
     pub fn room(&self) -> u32 {
         self.incoming.saturating_sub(self.out)
+    }
+
+    /// A target has turned up: if all is given away it gets some of what was kept back.
+    pub fn make_room(&mut self) {
+        if self.room() == 0 && self.kept > 0 {
+            self.kept -= 1;
+            self.incoming += 1;
+        }
     }
 
     /// Whether not even one branch may ever be made.
@@ -59,6 +75,22 @@ mod tests {
         let mut breadth = Breadth::new(Some(7), USUAL);
         let shares = [breadth.take(2), breadth.take(1), breadth.take(0)];
         assert_eq!(shares, [3, 2, 2]);
+        assert_eq!(breadth.room(), 0);
+    }
+
+    #[test]
+    fn who_comes_late_finds_room_unless_somebody_else_set_the_limit() {
+        let mut breadth = Breadth::new(None, USUAL);
+        breadth.take(0);
+        for _ in 0..KEPT {
+            breadth.make_room();
+            assert_eq!(breadth.take(0), 1);
+        }
+        breadth.make_room();
+        assert_eq!(breadth.room(), 0);
+        let mut breadth = Breadth::new(Some(60), USUAL);
+        breadth.take(0);
+        breadth.make_room();
         assert_eq!(breadth.room(), 0);
     }
 

@@ -12,6 +12,7 @@ use towel_message::Uri;
 use crate::io::{Flow, Instant, Transport};
 use crate::stack::{ClientId, ServerId, Stack};
 use crate::time::TimerId;
+use crate::transaction::slab::Id;
 
 /// How far a branch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,10 +104,10 @@ pub(super) struct Best {
 
 /// What is needed only until the final response has been sent.
 #[derive(Debug, Default)]
-pub(super) struct Work {
-    pub(super) prepared: Prepared,
-    pub(super) targets: Vec<Candidate>,
-    pub(super) ways: Vec<Way>,
+pub(crate) struct Work {
+    pub(crate) prepared: Prepared,
+    pub(crate) targets: Vec<Candidate>,
+    pub(crate) ways: Vec<Way>,
     /// How many targets were begun.
     pub(super) begun: usize,
     pub(super) best: Option<Best>,
@@ -114,9 +115,9 @@ pub(super) struct Work {
     pub(super) redirection: Option<Best>,
     /// The challenges of 401 and 407 responses: of which branch, the name and the value.
     pub(super) challenges: Vec<(usize, &'static str, Vec<u8>)>,
-    pub(super) slots: Slots,
-    pub(super) woken: Woken,
-    pub(super) directives: Directives,
+    pub(crate) slots: Slots,
+    pub(crate) woken: Woken,
+    pub(crate) directives: Directives,
     pub(super) mark: Option<BranchMark>,
     /// Whether the Request-URI is a resource of ours, so that targets may be added.
     pub(super) ours: bool,
@@ -140,7 +141,7 @@ impl Work {
 
 /// A response context.
 #[derive(Debug)]
-pub(super) struct Context {
+pub(crate) struct Context {
     pub(super) server: ServerId,
     /// Whether the server transaction still exists.
     pub(super) served: bool,
@@ -155,6 +156,10 @@ pub(super) struct Context {
     pub(super) work: Option<Box<Work>>,
     /// Timer C, the ring time, or the end of a non-INVITE search: whichever is first.
     pub(super) timer: Option<TimerId>,
+    /// The address of record that is searched for, as a hash, until it is found.
+    pub(super) sought: Option<u64>,
+    /// The search for the same one that was begun before.
+    pub(super) older: Option<Id<Context>>,
     /// When the search ends with the best response that there is: for a non-INVITE request that
     /// forked before its client gives up, for an INVITE when it expires.
     pub(super) give_up: Option<Instant>,
@@ -164,6 +169,11 @@ impl Context {
     /// How many branches have had no final response.
     pub(super) fn pending(&self) -> usize {
         self.branches.iter().filter(|branch| branch.progress != Progress::Done).count()
+    }
+
+    /// Whether no final response was sent.
+    pub(super) fn is_open(&self) -> bool {
+        self.answered.is_none()
     }
 
     /// Whether nothing more can come.
@@ -235,15 +245,20 @@ impl Work {
     }
 }
 
+/// How targets are tried: as the caller asks, or as it is set.
+pub(super) fn asked(forking: Forking, directives: &Directives) -> Forking {
+    match directives.parallel {
+        Some(true) => Forking::Parallel,
+        Some(false) => Forking::Sequential,
+        None => forking,
+    }
+}
+
 /// Puts targets in order and numbers their groups: from the highest q to the lowest, those of one
 /// q together (RFC 3261 section 16.6), unless something else is asked for. Groups that an
 /// extension has numbered stay as they are.
 pub(super) fn arrange(targets: &mut [Candidate], forking: Forking, directives: &Directives) {
-    let forking = match directives.parallel {
-        Some(true) => Forking::Parallel,
-        Some(false) => Forking::Sequential,
-        None => forking,
-    };
+    let forking = asked(forking, directives);
     if targets.iter().any(|target| target.group != 0) {
         targets.sort_by_key(|target| target.group);
         return;

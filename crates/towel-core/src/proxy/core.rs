@@ -1,7 +1,5 @@
 //! The proxy core: response contexts and what happens to them.
 
-use std::time::Duration;
-
 use towel_message::{Edits, Index, Limits, Message, Method, Name};
 
 use super::breadth::Breadth;
@@ -11,11 +9,12 @@ use super::mark::Marks;
 use super::record_route;
 use super::route::{Hop, Prepared, next_hop};
 use super::settings::Settings;
+use super::timing::{gives_up, patience, ring};
 use crate::contract::{
     CancelCause, Candidate, Directives, Env, Fields, ProxyCancel, ProxyReply, Registry, Slots,
     Woken,
 };
-use crate::io::{Flow, Instant, Now, Outbox};
+use crate::io::{Flow, Now, Outbox};
 use crate::server::{Domains, phrase};
 use crate::stack::{ClientId, Destination, Failure, Received, Refusal, ServerId, Stack};
 use crate::transaction::slab::{Id, Slab};
@@ -32,7 +31,7 @@ pub(crate) struct Around<'a> {
 }
 
 impl<'a> Around<'a> {
-    pub(super) fn env(&self) -> Env<'a> {
+    pub(crate) fn env(&self) -> Env<'a> {
         Env::new(self.now, self.domains)
     }
 }
@@ -48,6 +47,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) slots: Slots,
     /// Whether the Request-URI is a resource of ours.
     pub(crate) ours: bool,
+    /// The address of record that it is, as a hash.
+    pub(crate) address: Option<u64>,
 }
 
 /// The stateful proxy.
@@ -56,6 +57,7 @@ pub(crate) struct Proxy {
     pub(super) contexts: Contexts,
     #[expect(clippy::vec_box, reason = "a context holds its work in a box, to be small after it")]
     pub(super) spare: Vec<Box<Work>>,
+    pub(super) seeking: super::seeking::Seeking,
     pub(super) edits: Edits,
     pub(super) hop: Hop,
     pub(super) values: record_route::Values,
@@ -72,7 +74,7 @@ impl Default for Contexts {
     }
 }
 
-pub(super) type ContextId = Id<Context>;
+pub(crate) type ContextId = Id<Context>;
 
 impl Proxy {
     /// How many requests are under way.
@@ -121,12 +123,22 @@ impl Proxy {
             stopped: None,
             work: None,
             timer: None,
+            sought: None,
+            older: None,
             give_up: gives_up(around, stack, &message, invite, work.targets.len()),
         };
         let id = self.contexts.0.insert(context);
         stack.set_server_user(server, id.number());
+        if let Some(address) = plan.address.filter(|_| invite) {
+            self.seek(id, address);
+        }
         self.advance_with(around, stack, out, id, work, &message);
         Ok(())
+    }
+
+    /// The server transaction of a context and where its request came from.
+    pub(crate) fn server_of(&self, id: ContextId) -> Option<(ServerId, Flow)> {
+        self.contexts.0.get(id).map(|context| (context.server, context.source))
     }
 
     pub(super) fn find(&self, number: u64) -> Option<ContextId> {
@@ -134,7 +146,7 @@ impl Proxy {
         self.contexts.0.get(id).map(|_| id)
     }
 
-    pub(super) fn take_work(&mut self, id: ContextId) -> Option<Box<Work>> {
+    pub(crate) fn take_work(&mut self, id: ContextId) -> Option<Box<Work>> {
         self.contexts.0.get_mut(id)?.work.take()
     }
 
@@ -287,93 +299,6 @@ impl Proxy {
         }
     }
 
-    /// Sets the timer of a context, if it has one.
-    pub(super) fn set_timer(&mut self, _around: &Around<'_>, stack: &mut Stack, id: ContextId) {
-        let Some(context) = self.contexts.0.get_mut(id) else { return };
-        // A timer that is set is left to fire early rather than moved: most are never needed.
-        let ring_on = context.answered.is_some_and(|status| status < 300) && context.invite;
-        if context.timer.is_some() || (context.answered.is_some() && !ring_on) {
-            return;
-        }
-        if let Some(at) = context.deadline() {
-            context.timer = Some(stack.set_timer(at, id.number()));
-        }
-    }
-
-    pub(super) fn clear_timer(&mut self, stack: &mut Stack, id: ContextId) {
-        if let Some(timer) = self.contexts.0.get_mut(id).and_then(|context| context.timer.take()) {
-            stack.clear_timer(timer);
-        }
-    }
-
-    /// A timer of ours fired. Says whether the number was one of ours.
-    pub(crate) fn timer(
-        &mut self,
-        around: &Around<'_>,
-        stack: &mut Stack,
-        out: &mut Outbox,
-        number: u64,
-    ) -> bool {
-        let Some(id) = self.find(number) else { return false };
-        let now = around.now.at;
-        let Some(context) = self.contexts.0.get_mut(id) else { return false };
-        context.timer = None;
-        if context.give_up.is_some_and(|at| at <= now) {
-            context.give_up = None;
-            self.give_up(around, stack, out, id);
-            return true;
-        }
-        let invite = context.invite;
-        let mut late: Vec<(usize, ClientId, Progress)> = Vec::new();
-        for (at, branch) in context.branches.iter_mut().enumerate() {
-            if branch.progress == Progress::Done {
-                continue;
-            }
-            if invite && branch.timer_c <= now {
-                late.push((at, branch.client, branch.progress));
-                // Once more as long, for the CANCEL to work (section 16.8 allows any value).
-                branch.timer_c = now + around.settings.timer_c;
-            } else if branch.ring.is_some_and(|ring| ring <= now) {
-                branch.ring = None;
-                late.push((at, branch.client, branch.progress));
-            }
-        }
-        for (at, client, progress) in late {
-            if !invite {
-                // The next is tried. This one cannot be cancelled and may still answer: a 2xx of it
-                // is as good as any other.
-                self.branch_failed(around, stack, out, id, client, 408);
-            } else if progress == Progress::Proceeding {
-                self.cancel_branch(around, stack, out, id, at, CancelCause::TimedOut, None);
-            } else {
-                // Nothing was heard at all: as if 408 had come (section 16.8).
-                stack.withdraw(client);
-            }
-        }
-        self.set_timer(around, stack, id);
-        true
-    }
-
-    /// A search for a non-INVITE request that has lasted nearly as long as its client waits, or for
-    /// an INVITE that has expired (section 20.19): what there is is given.
-    fn give_up(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId) {
-        let Some(context) = self.contexts.0.get_mut(id) else { return };
-        let ringing = |branch: &Branch| context.invite && branch.progress == Progress::Proceeding;
-        let open: Vec<ClientId> = context
-            .branches
-            .iter()
-            .filter(|branch| branch.progress != Progress::Done && !ringing(branch))
-            .map(|branch| branch.client)
-            .collect();
-        context.stopped.get_or_insert(CancelCause::TimedOut);
-        for client in open {
-            // Told as a time-out of each.
-            stack.withdraw(client);
-        }
-        self.cancel_pending(around, stack, out, id, CancelCause::TimedOut, None);
-        self.set_timer(around, stack, id);
-    }
-
     /// A branch came to nothing: as if `status` had come on it.
     pub(super) fn branch_failed(
         &mut self,
@@ -503,7 +428,7 @@ impl Proxy {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the world, the branch and why")]
-    fn cancel_branch(
+    pub(super) fn cancel_branch(
         &mut self,
         around: &Around<'_>,
         stack: &mut Stack,
@@ -578,6 +503,7 @@ impl Proxy {
             return;
         }
         self.clear_timer(stack, id);
+        self.found(id);
         if let Some(context) = self.contexts.0.remove(id)
             && let Some(work) = context.work
         {
@@ -626,44 +552,4 @@ impl Proxy {
             }
         });
     }
-}
-
-/// How long a search for a non-INVITE request lasts at most: not quite as long as its client waits.
-fn patience(stack: &Stack) -> Duration {
-    let patience = stack.patience();
-    patience - patience / 32
-}
-
-/// When a search ends whoever has not answered.
-fn gives_up(
-    around: &Around<'_>,
-    stack: &Stack,
-    message: &Message<'_>,
-    invite: bool,
-    targets: usize,
-) -> Option<Instant> {
-    if !invite {
-        return (targets > 1).then(|| around.now.at + patience(stack));
-    }
-    // Who sent it wants no answer any more after that long, and who is rung has no use for it
-    // (sections 13.2.1 and 13.3.1).
-    let seconds: u32 = message.value(Name::Expires).and_then(towel_message::scan::number)?;
-    (seconds > 0).then(|| around.now.at + Duration::from_secs(seconds.into()))
-}
-
-/// When the search goes on past a target of `group` that has not answered, if there are others.
-fn ring(
-    around: &Around<'_>,
-    stack: &Stack,
-    give_up: Option<Instant>,
-    work: &Work,
-    group: u32,
-) -> Option<Instant> {
-    let now = around.now.at;
-    let ring = around.settings.ring.map(|ring| now + ring);
-    let Some(end) = give_up else { return ring.filter(|_| work.goes_after(group) > 0) };
-    // What a client of a non-INVITE request is ready to wait is shared out.
-    let goes = work.goes_after(group);
-    let share = end.since(now) / (goes + 1);
-    (goes > 0).then(|| now + share.min(stack.patience() / 4))
 }

@@ -13,6 +13,7 @@ const LOOP: u8 = 2;
 const ORIGIN: u8 = 3;
 const STATELESS: u8 = 4;
 const FLOW: u8 = 5;
+const ADDRESS: u8 = 6;
 
 /// How many characters a branch's mark has.
 const BRANCH_DIGITS: usize = 20;
@@ -172,6 +173,11 @@ impl Marks {
         let mut hasher = Hasher::new(self.flows);
         hasher.bytes(&[FLOW, side.letter()]).bytes(&id.0.to_le_bytes());
         hasher.field(message.call_id().unwrap_or_default()).field(tag).finish()
+    }
+
+    /// A number that stands for an address of record.
+    pub(crate) fn address(&self, address_of_record: &[u8]) -> u64 {
+        self.hasher(ADDRESS).field(address_of_record).finish()
     }
 
     fn route_hash(&self, message: &Message<'_>, tag: &[u8]) -> u64 {

@@ -17,8 +17,10 @@ pub mod record_route;
 mod response;
 mod rewrite;
 pub mod route;
+mod seeking;
 mod settings;
 mod stateless;
+mod timing;
 
 pub(crate) use context::Way;
 pub use mark::{BranchMark, Marks, Side, Visits};

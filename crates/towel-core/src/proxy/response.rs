@@ -207,6 +207,7 @@ impl Proxy {
     /// The final response is out: what was kept for finding it is not needed any more.
     fn answered(&mut self, stack: &mut Stack, id: ContextId, status: u16) {
         self.clear_timer(stack, id);
+        self.found(id);
         let work = self.take_work(id);
         if let Some(context) = self.contexts.0.get_mut(id) {
             context.answered = Some(status);

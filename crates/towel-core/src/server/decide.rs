@@ -295,6 +295,7 @@ impl Server {
     ) -> Option<Reply> {
         self.targets.clear();
         self.ways.clear();
+        self.sought = None;
         if !ours {
             let uri = self.prepared.uri.clone();
             let mut target = Candidate { uri, q: 1000, ..Candidate::default() };
@@ -324,6 +325,7 @@ impl Server {
             &mut self.ways,
         );
         if found.usable > 0 {
+            self.sought = Some(self.marks.address(&address));
             return None;
         }
         if found.insecure > 0 {
@@ -345,10 +347,7 @@ impl Server {
     /// What a proxy cannot send a request to, such as a mailto URI, is for a redirection only; where
     /// there is a Route that leads the way, it may be anything.
     pub(super) fn leave_out_unreachable(&mut self, message: &Message<'_>) {
-        let is_sip = |target: &Candidate| {
-            let scheme = target.uri.split(|byte| *byte == b':').next().unwrap_or_default();
-            scheme.eq_ignore_ascii_case(b"sip") || scheme.eq_ignore_ascii_case(b"sips")
-        };
+        let is_sip = |target: &Candidate| targets::is_sip(&target.uri);
         if self.targets.iter().all(is_sip) || self.prepared.routes(message).next().is_some() {
             return;
         }

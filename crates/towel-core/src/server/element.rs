@@ -30,6 +30,8 @@ pub struct Server {
     pub(super) prepared: Prepared,
     pub(super) targets: Vec<Candidate>,
     pub(super) ways: Vec<Way>,
+    /// The address of record whose bindings they are, as a hash.
+    pub(super) sought: Option<u64>,
 }
 
 impl std::fmt::Debug for Server {
@@ -100,6 +102,7 @@ impl Server {
             prepared: Prepared::default(),
             targets: Vec::new(),
             ways: Vec::new(),
+            sought: None,
             settings,
         }
     }

@@ -10,6 +10,7 @@ mod decide;
 mod domains;
 mod element;
 mod endpoint;
+mod late;
 mod merged;
 mod register;
 mod reply;

@@ -22,7 +22,8 @@ pub(super) const TIMER: u64 = u64::MAX;
 /// Answers that wait for the store.
 #[derive(Debug, Default)]
 pub(super) struct Registering {
-    held: HashMap<Ticket, (ServerId, Vec<u8>)>,
+    /// With the address of record, as a hash.
+    held: HashMap<Ticket, (ServerId, Vec<u8>, u64)>,
     last: u64,
     timer: Option<(Instant, TimerId)>,
 }
@@ -104,7 +105,7 @@ impl Server {
         };
         self.registering.last += 1;
         let ticket = Ticket(self.registering.last);
-        let Self { registrar, registry, domains, users, settings, .. } = self;
+        let Self { registrar, registry, domains, users, settings, marks, .. } = self;
         let inhabited = Inhabited { domains, users, settings: &settings.server };
         let request = Request { message, flow: received.flow, user: user.as_deref(), kept: &kept };
         let outcome = registrar.register(&request, &inhabited, now, ticket, out);
@@ -137,6 +138,7 @@ impl Server {
             };
             let _ = registry.registered(woken, crate::contract::Env::new(now, domains), &mut stage);
         }
+        let address = marks.address(registered.aor);
         let tag = stack.to_tag(&message);
         let options = ResponseOptions { to_tag: Some(&tag), record_route: false, source: None };
         let write = |to: &mut Vec<u8>| {
@@ -156,9 +158,10 @@ impl Server {
         if registered.held {
             let mut bytes = Vec::with_capacity(512);
             write(&mut bytes);
-            self.registering.held.insert(ticket, (id, bytes));
+            self.registering.held.insert(ticket, (id, bytes, address));
         } else {
             let _ = stack.respond(now, out, id, write);
+            self.tell_searches(stack, now, out, address);
         }
         self.watch_expiry(stack);
     }
@@ -218,10 +221,11 @@ impl Server {
         result: Result<(), StoreFault>,
     ) {
         let verdict = self.registrar.stored(ticket, result, out);
-        let Some((id, bytes)) = self.registering.held.remove(&ticket) else { return };
+        let Some((id, bytes, address)) = self.registering.held.remove(&ticket) else { return };
         match verdict {
             Some(Stored::Good) => {
                 let _ = stack.respond(now, out, id, |to| to.extend_from_slice(&bytes));
+                self.tell_searches(stack, now, out, address);
             }
             Some(Stored::Failed) | None => {
                 // Section 10.3, step 7. A disk that is full has room again some time.

@@ -131,6 +131,12 @@ fn split_path(path: &[u8]) -> Vec<Vec<u8>> {
     values
 }
 
+/// Whether a URI is one that a request can be sent to.
+pub(super) fn is_sip(uri: &[u8]) -> bool {
+    let scheme = uri.split(|byte| *byte == b':').next().unwrap_or_default();
+    scheme.eq_ignore_ascii_case(b"sip") || scheme.eq_ignore_ascii_case(b"sips")
+}
+
 /// Whether two target URIs are one (section 16.5: a URI is in the set only once).
 pub(crate) fn same_target(a: &[u8], b: &[u8]) -> bool {
     a == b || uri::contacts_equivalent(a, b)

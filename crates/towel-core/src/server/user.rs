@@ -29,6 +29,7 @@ impl Server {
             (std::mem::take(&mut self.prepared), std::mem::take(&mut self.targets));
         let mut ways = std::mem::take(&mut self.ways);
         let stateless = self.settings.server.mode == Mode::Stateless;
+        let sought = self.sought;
         let (proxy, around) = self.parts(now);
         let mut refused = false;
         if stateless {
@@ -48,6 +49,7 @@ impl Server {
                 woken,
                 slots,
                 ours,
+                address: sought,
             };
             refused = proxy.begin(&around, stack, out, received, plan).is_err();
         }

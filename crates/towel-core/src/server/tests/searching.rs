@@ -260,3 +260,79 @@ fn who_ends_the_connection_after_a_request_is_not_waited_for_long() {
         assert_eq!(requests(&sent, method)[0].to, C.parse().unwrap(), "{method}");
     }
 }
+
+#[test]
+fn a_contact_that_registers_while_it_rings_rings_too() {
+    let mut rig = rig(open());
+    register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
+    let sent = to_bob(&mut rig, "INVITE", "");
+    let first = requests(&sent, "INVITE")[0].clone();
+    rig.udp(B, &first.answer(180, ""));
+    let again = |rig: &mut Rig<Endpoint>, number: u32| {
+        let text = request(
+            "REGISTER",
+            "sip:192.0.2.1",
+            "sip:bob@192.0.2.1",
+            "sip:bob@192.0.2.1",
+            "198.51.100.3",
+            "",
+        );
+        let text = text.replace("CSeq: 1", &format!("CSeq: {number}"));
+        let text = text.replace("z9hG4bK", &format!("z9hG4bK{number}"));
+        rig.udp(C, &text.replace("sip:caller@", "sip:bob@"))
+    };
+    let sent = again(&mut rig, 1);
+    assert_eq!(statuses(&sent), [200]);
+    let [second] = requests(&sent, "INVITE")[..] else { panic!("{sent:?}") };
+    let second = second.clone();
+    assert_eq!((second.to, second.uri()), (C.parse().unwrap(), "sip:bob@198.51.100.3"));
+    assert_eq!(second.field("Max-Breadth"), "1");
+    // A refresh is no new location, and a URI is tried once.
+    assert_eq!(requests(&again(&mut rig, 2), "INVITE").len(), 0);
+    let sent = rig.udp(C, &second.answer(200, ""));
+    assert_eq!((statuses(&sent), requests(&sent, "CANCEL").len()), (vec![200], 1));
+    rig.udp(B, &first.answer(487, ""));
+    // Nobody is searched for any more.
+    assert!(rig.element.server().is_searching_nobody());
+    assert_eq!(requests(&again(&mut rig, 3), "INVITE").len(), 0);
+}
+
+#[test]
+fn a_less_preferred_contact_that_registers_while_it_rings_is_tried_later() {
+    let mut rig = rig(open());
+    register(&mut rig, "bob", &["<sip:bob@198.51.100.2>;q=0.8"]);
+    let sent = to_bob(&mut rig, "INVITE", "");
+    let first = requests(&sent, "INVITE")[0].clone();
+    let text = request(
+        "REGISTER",
+        "sip:192.0.2.1",
+        "sip:bob@192.0.2.1",
+        "sip:bob@192.0.2.1",
+        "198.51.100.3",
+        "",
+    );
+    let sent = rig.udp(C, &text.replace("caller@198.51.100.3>", "bob@198.51.100.3>;q=0.1"));
+    assert_eq!((statuses(&sent), requests(&sent, "INVITE").len()), (vec![200], 0));
+    let sent = rig.udp(B, &first.answer(486, ""));
+    assert_eq!(requests(&sent, "INVITE")[0].to, C.parse().unwrap());
+}
+
+#[test]
+fn two_searches_for_one_user_are_both_joined() {
+    let mut rig = rig(open());
+    register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
+    let mut calls = Vec::new();
+    for port in [5080, 5081, 5082] {
+        let via = format!("198.51.100.1:{port}");
+        let uri = "sip:bob@192.0.2.1";
+        let sent = rig.udp(A, &request("INVITE", uri, "sip:alice@example.org", uri, &via, ""));
+        calls.push(requests(&sent, "INVITE")[0].clone());
+    }
+    // The newest is over; the others go on.
+    rig.udp(B, &calls[2].answer(486, ""));
+    register(&mut rig, "carol", &["<sip:bob@198.51.100.3>"]);
+    let text = "REGISTER sip:192.0.2.1 SIP/2.0\nVia: SIP/2.0/UDP 198.51.100.3;branch=z9hG4bKlate\n\
+         From: <sip:bob@192.0.2.1>;tag=1\nTo: <sip:bob@192.0.2.1>\nCall-ID: late\nCSeq: 1 REGISTER\nContact: <sip:bob@198.51.100.3>\n";
+    let sent = rig.udp(C, text);
+    assert_eq!(requests(&sent, "INVITE").len(), 2);
+}

@@ -153,6 +153,11 @@ pub static EXTENSION: Extension = Extension {
             roles: Roles::PROXY,
         },
         FlowReference {
+            name: "caller-preferences-no-cancel",
+            kind: FlowKind::Common,
+            roles: Roles::PROXY,
+        },
+        FlowReference {
             name: "caller-preferences-phone",
             kind: FlowKind::Common,
             roles: Roles::UAC,
@@ -226,6 +231,12 @@ const RULES: &[Rule] = &[
         roles: Roles::PROXY,
         text: "directives are followed, one of each kind",
         proof: Proof::Test("infrastructure::caller_preferences::tests::directives_are_read"),
+    },
+    Rule {
+        section: "3841 9.1",
+        roles: Roles::PROXY,
+        text: "who wants no CANCEL gets none after a 2xx, but the one that Timer C sends",
+        proof: Proof::Flow("caller-preferences-no-cancel"),
     },
     Rule {
         section: "3841 11",

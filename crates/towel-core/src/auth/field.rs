@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use towel_message::scan;
+
 /// More parameters than any value has a use for.
 const MAX_PARAMETERS: usize = 32;
 
@@ -152,9 +154,19 @@ impl<'a> Reader<'a> {
         });
         let (value, rest) = self.bytes.split_at(closed.ok_or(Malformed::Syntax)?);
         self.bytes = rest.get(1..).unwrap_or_default();
-        if !escapes {
+        // A fold within the quotes is a space (RFC 3261 section 7.3.1), for who reads it and for who
+        // makes a digest of it.
+        let folded = value.iter().any(|octet| matches!(octet, b'\r' | b'\n'));
+        if !escapes && !folded {
             return Ok(Cow::Borrowed(value));
         }
+        let mut unfolded = Vec::new();
+        let value = if folded {
+            scan::unfold(value, &mut unfolded);
+            &unfolded
+        } else {
+            value
+        };
         let mut plain = Vec::with_capacity(value.len());
         let mut octets = value.iter();
         while let Some(&octet) = octets.next() {
@@ -238,6 +250,19 @@ mod tests {
         let mut out = b"Digest x=".to_vec();
         quote(b"a\"b\\c", &mut out);
         assert_eq!(DigestParams::parse(&out).unwrap().get("x"), Some(&b"a\"b\\c"[..]));
+    }
+
+    #[test]
+    fn a_fold_within_quotes_is_a_space() {
+        let params = DigestParams::parse(b"Digest realm=\"a \r\n\t b\\\"\r\n c\"").unwrap();
+        assert_eq!(params.get("realm"), Some(&b"a b\" c"[..]));
+        // What is hashed is what is sent.
+        let session = crate::auth::client::Session::new(
+            b"Digest realm=\"a\r\n b\", nonce=\"n\"",
+            "user",
+            "password",
+        );
+        assert_eq!(session.map(|session| session.realm().to_vec()), Some(b"a b".to_vec()));
     }
 
     #[test]

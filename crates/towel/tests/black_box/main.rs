@@ -11,6 +11,7 @@ mod towel;
 
 mod durability;
 mod framing;
+mod history;
 mod peer;
 mod proxy;
 mod registrar;

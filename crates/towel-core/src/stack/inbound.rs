@@ -145,7 +145,8 @@ impl Stack {
                     let received = Received { message, via, flow, identities: names };
                     if !message.is_request() {
                         self.read_response(now, out, user, received);
-                    } else if via.needs_received(flow.remote) {
+                    } else if via.needs_received(flow.remote) && via.check().is_ok() {
+                        // A malformed one stays as it came, and is told to be malformed.
                         let mut bytes = self.buffer();
                         let done = via.stamp(flow.remote, message.bytes(), &mut bytes);
                         stamped = Some((done, bytes));

@@ -557,7 +557,7 @@ impl World<'_> {
                 }
                 Output::Resolve { query, .. } => self.queries.push_back(query),
                 Output::Store { ticket, .. } => self.tickets.extend(ticket),
-                Output::Event(_) => {}
+                Output::Event(_) | Output::Shed(_) => {}
             }
         }
         self.out.arena = arena;

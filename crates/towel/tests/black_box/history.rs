@@ -10,7 +10,8 @@ use std::{sync::LazyLock, time::Duration};
 static SERVER: LazyLock<Towel> = LazyLock::new(|| {
     Towel::start(
         &[],
-        "[auth]\nregister = false\ncalls = false\n[register]\nknown-users-only = false\n",
+        "[auth]\nregister = false\ncalls = false\n[register]\nknown-users-only = false\n\
+         [overload]\nenabled = false\n",
     )
 });
 
@@ -43,7 +44,7 @@ fn options(peer: &Peer, more: &str) -> String {
 #[test]
 fn cseq_of_every_size_with_and_without_a_branch() {
     let peer = Peer::new(&SERVER);
-    for method in ["A".repeat(4_000), "A".repeat(40_000), "%s%n%x".repeat(20)] {
+    for method in ["A".repeat(4_000), "A".repeat(15_000), "%s%n%x".repeat(20)] {
         let text = peer.request(&method, &format!("sip:{DOMAIN}"), "");
         let via = Message::parse(text.as_bytes()).field("Via").to_owned();
         assert_eq!(survives(&peer, text.as_bytes()), 501);
@@ -183,18 +184,15 @@ fn every_field_with_every_odd_value() {
     let uris = [format!("sip:{DOMAIN}"), format!("sip:{user}@{DOMAIN}")];
     for method in ["OPTIONS", "REGISTER"] {
         for name in NAMES {
-            for value in VALUES {
-                for uri in &uris {
-                    // With it, or in the place of what must be there.
-                    let more = format!("{name}: {value}\r\n");
-                    peer.send(&peer.request(method, uri, &more));
-                }
+            for (value, uri) in
+                VALUES.iter().flat_map(|value| uris.iter().map(move |uri| (value, uri)))
+            {
+                // In the place of what must be there, or besides it.
+                peer.send(&peer.request(method, uri, &format!("{name}: {value}\r\n")));
             }
+            survives(&peer, b"");
         }
     }
-    // All that was answered, and what came through to the phone, is left unread.
-    let other = Peer::new(&SERVER);
-    assert_eq!(other.ask(&options(&other, "")).status(), 200);
     let mut stream = Stream::new(&SERVER);
     for name in NAMES.into_iter().filter(|name| !matches!(*name, "Content-Length" | "Via")) {
         for value in VALUES {

@@ -10,8 +10,7 @@ use std::{sync::LazyLock, time::Duration};
 static SERVER: LazyLock<Towel> = LazyLock::new(|| {
     Towel::start(
         &[],
-        "[auth]\nregister = false\ncalls = false\n[register]\nknown-users-only = false\n\
-         [overload]\nenabled = false\n",
+        "[auth]\nregister = false\ncalls = false\n[register]\nknown-users-only = false\n",
     )
 });
 

@@ -139,6 +139,12 @@ impl StreamFramer {
         self.start >= self.buffer.len()
     }
 
+    /// Whether it is as one that has seen nothing: what a connection that says nothing need not
+    /// keep.
+    pub fn is_fresh(&self) -> bool {
+        self.is_idle() && !self.half_ping && !self.broken
+    }
+
     /// How many bytes of an incomplete message are held.
     pub fn held(&self) -> usize {
         self.buffer.len().saturating_sub(self.start)

@@ -7,16 +7,14 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustls::Connection as Session;
 use towel_core::io::{CloseReason, ConnectionId, Flow, Instant};
 
-use crate::tls::identities;
+use crate::tls::{Session, identities};
 
-/// Room for ciphertext on its way through: less than what rustls takes in before it wants to be
-/// emptied.
+/// Room for ciphertext on its way through.
 pub(crate) const CIPHERTEXT: usize = 16 << 10;
 /// Room for what is handed to the machine at once; holds all that one read of ciphertext can
-/// set free.
+/// set free, together with what was kept of a record before.
 pub(crate) const PLAINTEXT: usize = 64 << 10;
 
 /// Where a connection is in its life.
@@ -103,7 +101,13 @@ impl Connection {
         if let Ok(local) = self.stream.local_addr() {
             self.flow.local = local;
         }
-        self.state = if self.session.is_some() { State::Handshaking } else { State::Open };
+        self.state = match &mut self.session {
+            Some(session) => {
+                session.begin(&mut self.queue).map_err(|_| CloseReason::Tls)?;
+                State::Handshaking
+            }
+            None => State::Open,
+        };
         Ok(())
     }
 
@@ -130,12 +134,7 @@ impl Connection {
             self.queue = buffer.pop().unwrap_or_default();
         }
         match &mut self.session {
-            Some(session) => {
-                session.writer().write_all(bytes)?;
-                while self.state == State::Open && session.wants_write() {
-                    session.write_tls(&mut self.queue)?;
-                }
-            }
+            Some(session) => session.put(bytes, &mut self.queue)?,
             None => self.queue.extend_from_slice(bytes),
         }
         Ok(())
@@ -158,13 +157,7 @@ impl Connection {
                 self.queue.clear();
                 self.sent = 0;
                 self.stalled = now;
-                match &mut self.session {
-                    Some(session) if session.wants_write() => {
-                        session.write_tls(&mut self.queue)?;
-                    }
-                    _ => break,
-                }
-                continue;
+                break;
             }
             let rest = self.queue.get(self.sent..).unwrap_or_default();
             let written = write_some(&mut self.stream, rest)?;
@@ -179,14 +172,6 @@ impl Connection {
         if self.sent > self.queue.len() / 2 {
             self.queue.drain(..self.sent);
             self.sent = 0;
-        }
-        // Behind a queue that does not move, rustls must not keep its own.
-        if self.queued() > 0
-            && let Some(session) = &mut self.session
-        {
-            while session.wants_write() {
-                session.write_tls(&mut self.queue)?;
-            }
         }
         Ok(total)
     }
@@ -211,34 +196,16 @@ impl Connection {
         self.spoke = true;
         self.active = now;
         let Some(session) = &mut self.session else { return Taken::Bytes(count) };
-        let mut rest = cipher.get(..count).unwrap_or_default();
-        let mut ready = 0;
-        while !rest.is_empty() {
-            match session.read_tls(&mut rest) {
-                Ok(0) | Err(_) => return Taken::End(CloseReason::Tls),
-                Ok(_) => {}
-            }
-            let Ok(state) = session.process_new_packets() else {
+        let bytes = cipher.get_mut(..count).unwrap_or_default();
+        match session.take(bytes, plain, &mut self.queue) {
+            Ok(taken) if taken.closed && taken.plain == 0 => Taken::End(CloseReason::Peer),
+            Ok(taken) => Taken::Bytes(taken.plain),
+            Err(_) => {
                 // The alert that says why is worth a try.
                 let _ = self.flush(now);
-                return Taken::End(CloseReason::Tls);
-            };
-            let mut due = state.plaintext_bytes_to_read();
-            while due > 0 {
-                let room = plain.get_mut(ready..).unwrap_or_default();
-                match session.reader().read(room) {
-                    Ok(0) | Err(_) => return Taken::End(CloseReason::Tls),
-                    Ok(n) => {
-                        ready += n;
-                        due = due.saturating_sub(n);
-                    }
-                }
-            }
-            if state.peer_has_closed() && ready == 0 {
-                return Taken::End(CloseReason::Peer);
+                Taken::End(CloseReason::Tls)
             }
         }
-        Taken::Bytes(ready)
     }
 
     fn end(&self) -> CloseReason {
@@ -258,8 +225,7 @@ impl Connection {
     pub(crate) fn identities(&self) -> Vec<String> {
         self.session
             .as_ref()
-            .and_then(|s| s.peer_certificates())
-            .and_then(<[_]>::first)
+            .and_then(|s| s.peer_certificate())
             .map(identities)
             .unwrap_or_default()
     }
@@ -267,13 +233,13 @@ impl Connection {
     /// Says that nothing more comes from us.
     pub(crate) fn say_goodbye(&mut self) {
         if let Some(session) = &mut self.session {
-            session.send_close_notify();
+            session.goodbye(&mut self.queue);
         }
     }
 
     /// Whether TLS has something to say of its own.
     pub(crate) fn wants_flush(&self) -> bool {
-        self.session.as_ref().is_some_and(|s| s.wants_write())
+        self.session.is_some() && self.queued() > 0
     }
 
     pub(crate) fn shut(&mut self) {

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use nix::sys::epoll::{Epoll, EpollEvent, EpollFlags};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, Connection as Session, ServerConnection};
 use towel_core::io::{CloseReason, ConnectionId, Flow, Instant, Listener, ListenerId, Transport};
 
 use crate::bind;
@@ -17,7 +16,7 @@ use crate::config::Limits;
 use crate::connection::{CIPHERTEXT, Connection, PLAINTEXT, State, Taken, reason};
 use crate::counters::Counts;
 use crate::driver::token;
-use crate::tls::Tls;
+use crate::tls::{Session, Tls};
 
 /// What the machine has to be told.
 #[derive(Debug)]
@@ -186,11 +185,9 @@ impl Streams {
         let session = match (transport.secure(), self.tls.as_ref().and_then(|t| t.server.clone())) {
             (false, _) => None,
             (true, Some(config)) => {
-                let session = ServerConnection::new(config).map_err(io::Error::other)?;
-                let mut session = Session::from(session);
                 // What waits for the end of the handshake has the same bound as what waits after.
-                session.set_buffer_limit(Some(self.limits.max_queue));
-                Some(session)
+                let session = Session::server(config, self.limits.max_queue);
+                Some(session.map_err(io::Error::other)?)
             }
             (true, None) => return Err(ErrorKind::Unsupported.into()),
         };
@@ -319,10 +316,8 @@ impl Streams {
             Some(name) => ServerName::try_from(name.to_string()).map_err(|_| CloseReason::Tls)?,
             None => ServerName::from(remote.ip()),
         };
-        let session = ClientConnection::new(tls.client.clone(), name);
-        let mut session = Session::from(session.map_err(|_| CloseReason::Tls)?);
-        session.set_buffer_limit(Some(self.limits.max_queue));
-        Ok(session)
+        Session::client(tls.client.clone(), name, self.limits.max_queue)
+            .map_err(|_| CloseReason::Tls)
     }
 
     /// Sends on a connection. One that takes no more is closed.

@@ -2,6 +2,7 @@
 //! (RFC 5922).
 
 mod identity;
+mod session;
 mod verifier;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 pub use identity::identities;
+pub(crate) use session::Session;
 use verifier::DomainVerifier;
 
 /// Our end of every TLS connection. A new one can be given to a running driver: connections that

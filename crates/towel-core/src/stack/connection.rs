@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use towel_message::Via;
-use towel_message::frame::StreamFramer;
 
 use super::{ClientId, Due, Pending, Stack, TransactionUser};
 use crate::io::{
@@ -73,8 +72,7 @@ impl Stack {
         }
         let id = self.connections.next_id();
         flow.connection = Some(id);
-        let framer = StreamFramer::new(self.transport.limits);
-        let mut connection = Connection::new(flow, false, now.at, framer);
+        let mut connection = Connection::new(flow, false, now.at);
         connection.server_name = name.map(Arc::from);
         self.connections.insert(id, connection);
         out.outputs.push(Output::Open {
@@ -162,8 +160,7 @@ impl Stack {
                 return out.outputs.push(Output::Close { connection: id });
             }
             let flow = Flow { connection: Some(id), ..flow };
-            let mut connection =
-                Connection::new(flow, true, now.at, StreamFramer::new(self.transport.limits));
+            let mut connection = Connection::new(flow, true, now.at);
             connection.identities = identities;
             self.connections.insert(id, connection);
         }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use towel_message::build::{ResponseOptions, ResponseWriter};
-use towel_message::frame::Framed;
+use towel_message::frame::{Framed, StreamFramer};
 use towel_message::{Fault, Message, Name, check};
 
 use super::telling::fault as told;
@@ -66,7 +66,9 @@ impl Stack {
             }
             return;
         }
-        let Some(mut framer) = connection.framer.take() else { return };
+        let kept = connection.framer.take().or_else(|| self.framer.take());
+        let mut framer =
+            kept.unwrap_or_else(|| Box::new(StreamFramer::new(self.transport.limits)));
         framer.feed(bytes, |framed| match framed {
             Framed::Message(bytes) => self.read(now, out, user, flow, &names, bytes),
             Framed::Ping => {
@@ -77,11 +79,19 @@ impl Stack {
             Framed::Pong => {}
             Framed::Broken { head, fault } => self.broken(now, out, id, flow, head, &fault),
         });
-        let Some(connection) = self.connections.get_mut(id) else { return };
+        let fresh = framer.is_fresh();
+        let Some(connection) = self.connections.get_mut(id) else {
+            self.framer = fresh.then_some(framer);
+            return;
+        };
         let was = connection.partial;
         connection.partial = if framer.is_idle() { None } else { was.or(Some(now.at)) };
         let begun = was.is_none() && connection.partial.is_some();
-        connection.framer = Some(framer);
+        if fresh {
+            self.framer = Some(framer);
+        } else {
+            connection.framer = Some(framer);
+        }
         if begun {
             self.connection_timers += 1;
             self.wheel.set(now.at + self.transport.partial, Due::Partial(id));

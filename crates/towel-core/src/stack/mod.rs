@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
+use towel_message::frame::StreamFramer;
 use towel_message::{Index, Message, Via};
 
 use crate::hash::Key;
@@ -294,6 +295,8 @@ pub struct Stack {
     buffers: [Vec<Vec<u8>>; ROOM.len()],
     #[expect(clippy::vec_box, reason = "an index is a kilobyte; what is moved is the pointer")]
     indexes: Vec<Box<Index>>,
+    /// For the next connection that says something.
+    framer: Option<Box<StreamFramer>>,
 }
 
 impl std::fmt::Debug for Stack {
@@ -336,6 +339,7 @@ impl Stack {
             overload: overload::Guard::new(&settings.overload),
             buffers: Default::default(),
             indexes: Vec::new(),
+            framer: None,
         }
     }
 
@@ -452,6 +456,9 @@ impl Stack {
     pub fn reload(&mut self, settings: &Settings) {
         self.settings = settings.transaction.clone();
         self.transport = settings.transport.clone();
+        // It has the old limits.
+        self.framer = None;
+        self.count_capabilities();
         self.teller.reload(&settings.telling);
         self.overload.reload(&settings.overload);
         self.locator.set_settings(settings.locating.clone());

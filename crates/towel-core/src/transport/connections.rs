@@ -16,8 +16,8 @@ pub(crate) struct Connection {
     pub(crate) flow: Flow,
     /// Not yet: asked for and not answered.
     pub(crate) opened: bool,
-    /// Taken out while its messages are being handled.
-    pub(crate) framer: Option<StreamFramer>,
+    /// What cuts its stream into messages, while a message is half here.
+    pub(crate) framer: Option<Box<StreamFramer>>,
     /// The names that the peer's certificate was verified for.
     pub(crate) identities: Option<Arc<[String]>>,
     /// The name that we asked it to have.
@@ -26,24 +26,29 @@ pub(crate) struct Connection {
     /// Since when a message is half here.
     pub(crate) partial: Option<Instant>,
     /// The other name that it can be found by: RFC 5923's alias.
-    alias: Option<(Transport, SocketAddr)>,
-    waiters: Vec<Id<Client>>,
+    alias: Option<Box<(Transport, SocketAddr)>>,
+    waiters: Option<Box<Waiters>>,
+}
+
+/// The transactions that send by a connection.
+#[derive(Debug)]
+struct Waiters {
+    ids: Vec<Id<Client>>,
     prune_at: usize,
 }
 
 impl Connection {
-    pub(crate) fn new(flow: Flow, opened: bool, now: Instant, framer: StreamFramer) -> Connection {
+    pub(crate) fn new(flow: Flow, opened: bool, now: Instant) -> Connection {
         Connection {
             flow,
             opened,
-            framer: Some(framer),
+            framer: None,
             identities: None,
             server_name: None,
             used: now,
             partial: None,
             alias: None,
-            waiters: Vec::new(),
-            prune_at: 16,
+            waiters: None,
         }
     }
 
@@ -65,21 +70,26 @@ impl Connection {
 
     /// Remembers a transaction that sends by this connection.
     pub(crate) fn wait(&mut self, id: Id<Client>, live: impl Fn(Id<Client>) -> bool) {
-        if self.waiters.len() >= self.prune_at {
-            self.waiters.retain(|&id| live(id));
-            self.prune_at = (2 * self.waiters.len()).max(16);
+        let waiters = self
+            .waiters
+            .get_or_insert_with(|| Box::new(Waiters { ids: Vec::new(), prune_at: 16 }));
+        if waiters.ids.len() >= waiters.prune_at {
+            waiters.ids.retain(|&id| live(id));
+            waiters.prune_at = (2 * waiters.ids.len()).max(16);
         }
-        self.waiters.push(id);
+        waiters.ids.push(id);
     }
 
     pub(crate) fn take_waiters(&mut self) -> Vec<Id<Client>> {
-        std::mem::take(&mut self.waiters)
+        self.waiters.take().map(|waiters| waiters.ids).unwrap_or_default()
     }
 }
 
+/// An idle connection is what there are most of: its entry is a pointer, so that the table's free
+/// places cost little, and what few connections need is a pointer in it.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    table: HashMap<ConnectionId, Connection>,
+    table: HashMap<ConnectionId, Box<Connection>>,
     by_remote: HashMap<(Transport, SocketAddr), ConnectionId>,
     last: u64,
 }
@@ -95,11 +105,11 @@ impl Connections {
     }
 
     pub(crate) fn get(&self, id: ConnectionId) -> Option<&Connection> {
-        self.table.get(&id)
+        self.table.get(&id).map(AsRef::as_ref)
     }
 
     pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        self.table.get_mut(&id)
+        self.table.get_mut(&id).map(AsMut::as_mut)
     }
 
     pub(crate) fn next_id(&mut self) -> ConnectionId {
@@ -109,13 +119,13 @@ impl Connections {
 
     pub(crate) fn insert(&mut self, id: ConnectionId, connection: Connection) {
         self.by_remote.insert((connection.flow.transport, connection.flow.remote), id);
-        self.table.insert(id, connection);
+        self.table.insert(id, Box::new(connection));
     }
 
-    pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Connection> {
+    pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
         let connection = self.table.remove(&id)?;
         let key = (connection.flow.transport, connection.flow.remote);
-        for key in [Some(key), connection.alias].into_iter().flatten() {
+        for key in [Some(key), connection.alias.as_deref().copied()].into_iter().flatten() {
             if self.by_remote.get(&key) == Some(&id) {
                 self.by_remote.remove(&key);
             }
@@ -146,7 +156,7 @@ impl Connections {
         let mut address = connection.flow.remote;
         address.set_port(port);
         let key = (connection.flow.transport, address);
-        connection.alias = Some(key);
+        connection.alias = Some(Box::new(key));
         self.by_remote.insert(key, id);
     }
 }

@@ -446,4 +446,16 @@ pub trait Machine {
     fn is_drained(&self) -> bool {
         true
     }
+
+    /// Whether nobody waits for anything: every request has its final response, and what is left
+    /// only lingers. It is when an element that was told to drain can be ended.
+    fn is_quiet(&self) -> bool {
+        self.is_drained()
+    }
+
+    /// The ends of a connection that is open, for onlookers.
+    fn flow_of(&self, connection: ConnectionId) -> Option<Flow> {
+        let _ = connection;
+        None
+    }
 }

@@ -223,11 +223,7 @@ impl Connection {
 
     /// The SIP domains that the peer has proved to speak for.
     pub(crate) fn identities(&self) -> Vec<String> {
-        self.session
-            .as_ref()
-            .and_then(|s| s.peer_certificate())
-            .map(identities)
-            .unwrap_or_default()
+        self.session.as_ref().and_then(|s| s.peer_certificate()).map(identities).unwrap_or_default()
     }
 
     /// Says that nothing more comes from us.

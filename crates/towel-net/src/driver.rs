@@ -116,6 +116,8 @@ const READS: usize = 4;
 const NEAR: Duration = Duration::from_millis(5);
 /// How many events one turn takes from epoll.
 const EVENTS: usize = 256;
+/// How often a shard that is to end looks whether it can.
+const STOP_LOOK: Duration = Duration::from_millis(20);
 /// How many notices one turn takes before the sockets have theirs.
 const NOTICES: usize = 1024;
 
@@ -208,6 +210,7 @@ impl Driver {
             onlooker,
             stop: None,
             precise: self.config.precise,
+            stop_look: Instant(0),
         };
         for listener in self.listeners {
             shard.tell(machine, Input::Listening(listener));
@@ -244,6 +247,8 @@ struct Shard<'a> {
     stop: Option<Instant>,
     /// See [`Config::precise`].
     precise: bool,
+    /// When to look again whether that can be now.
+    stop_look: Instant,
 }
 
 impl Shard<'_> {
@@ -291,8 +296,12 @@ impl Shard<'_> {
                 self.settle(machine);
             }
             self.flush(machine);
-            if let Some(at) = self.stop {
-                let quiet = machine.is_drained() && !self.streams.has_queued();
+            if let Some(at) = self.stop
+                && self.now.at >= self.stop_look.min(at)
+            {
+                // Not at every datagram: it takes a look at everything that there is.
+                self.stop_look = self.now.at + STOP_LOOK;
+                let quiet = machine.is_quiet() && !self.streams.has_queued();
                 if quiet || self.now.at >= at {
                     self.counts.connections = 0;
                     counters.publish(&self.counts);
@@ -322,7 +331,7 @@ impl Shard<'_> {
     }
 
     fn timeout<M: Machine + ?Sized>(&self, machine: &M) -> EpollTimeout {
-        let stop = self.stop.map(|at| at.min(self.now.at + Duration::from_millis(20)));
+        let stop = self.stop.map(|at| at.min(self.stop_look));
         let next = [machine.deadline(), self.streams.deadline(), stop];
         match next.into_iter().flatten().min() {
             None => EpollTimeout::NONE,
@@ -351,6 +360,7 @@ impl Shard<'_> {
                 Some(Notice::Unlisten(gone)) => self.unlisten(machine, gone),
                 Some(Notice::Stop(within)) => {
                     self.stop = Some(self.now.at + within);
+                    self.accept_no_more();
                     self.tell(machine, Input::Command(Command::Drain));
                 }
             }
@@ -418,6 +428,16 @@ impl Shard<'_> {
             }
             self.streams.listener_gone(id);
             self.tell(machine, Input::ListenerGone(id));
+        }
+    }
+
+    /// Whoever connects from now on finds nobody, and goes elsewhere; the connections that there
+    /// are serve what is under way.
+    fn accept_no_more(&mut self) {
+        for place in &mut self.sockets {
+            if matches!(place, Listening::Streams(_)) {
+                *place = Listening::Gone;
+            }
         }
     }
 

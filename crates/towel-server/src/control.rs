@@ -74,7 +74,7 @@ impl std::fmt::Debug for Control {
 }
 
 impl Control {
-    fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

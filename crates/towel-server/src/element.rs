@@ -78,8 +78,6 @@ pub struct Element<M> {
     jobs: Receiver<Job<M>>,
     waiting: Arc<AtomicBool>,
     trace: Option<Tracer>,
-    /// Who is at the other end of which connection, for the trace.
-    flows: HashMap<ConnectionId, Flow>,
     /// The transports of the listeners, for the trace.
     listeners: Vec<(towel_core::io::ListenerId, Transport)>,
 }
@@ -107,7 +105,6 @@ impl<M: Machine + 'static> Element<M> {
             jobs,
             waiting: Arc::clone(&waiting),
             trace: None,
-            flows: HashMap::new(),
             listeners: Vec::new(),
         };
         (element, Jobs { sender, waiting, wake: Arc::new(wake) })
@@ -151,7 +148,7 @@ impl<M: Machine + 'static> Element<M> {
                 tracer.ring.push(passed(true, transport, remote, bytes));
             }
             Input::Stream { connection, bytes } => {
-                let Some(flow) = self.flows.get(&connection) else { return };
+                let Some(flow) = self.machine.flow_of(connection) else { return };
                 let buffer = tracer.partial.entry(connection).or_default();
                 buffer.extend_from_slice(bytes);
                 loop {
@@ -198,11 +195,7 @@ impl<M: Machine + 'static> Machine for Element<M> {
             self.run_jobs(now, out);
         }
         match &input {
-            Input::Opened { connection, flow, .. } => {
-                self.flows.insert(*connection, *flow);
-            }
             Input::Closed { connection, .. } => {
-                self.flows.remove(connection);
                 if let Some(tracer) = &mut self.trace {
                     tracer.partial.remove(connection);
                 }
@@ -229,6 +222,14 @@ impl<M: Machine + 'static> Machine for Element<M> {
 
     fn is_drained(&self) -> bool {
         self.machine.is_drained()
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.machine.is_quiet()
+    }
+
+    fn flow_of(&self, connection: ConnectionId) -> Option<Flow> {
+        self.machine.flow_of(connection)
     }
 }
 

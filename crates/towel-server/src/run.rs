@@ -23,9 +23,6 @@ use crate::trace::Ring;
 use crate::users::{Source, Users, primary_domain, realm_of};
 use crate::{persist, secret, settings};
 
-/// How long calls may take to end when the server is stopped.
-const DRAIN: Duration = Duration::from_millis(500);
-
 /// What the person who starts the server wants to see.
 pub trait Watch {
     /// Long work goes on: its name, its unit, how much of how much is done.
@@ -374,6 +371,7 @@ fn more_descriptors() {
 
 fn wait_for_signals(signals: SigSet, control: Arc<Control>) -> std::io::Result<()> {
     std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let mut stopping = false;
         loop {
             match signals.wait() {
                 Ok(Signal::SIGHUP) => {
@@ -381,9 +379,15 @@ fn wait_for_signals(signals: SigSet, control: Arc<Control>) -> std::io::Result<(
                         control.log.event(LogLevel::Error, "reload-refused", refusal.why);
                     }
                 }
-                Ok(_) => {
-                    control.handle.stop(DRAIN);
+                // Once: what is under way has its time. Twice: now.
+                Ok(_) if stopping => {
+                    control.handle.stop(Duration::ZERO);
                     return;
+                }
+                Ok(_) => {
+                    stopping = true;
+                    let within = control.config().transport.drain;
+                    control.handle.stop(within);
                 }
                 Err(nix::errno::Errno::EINTR) => {}
                 Err(_) => return,

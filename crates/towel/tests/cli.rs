@@ -41,10 +41,16 @@ struct Server {
 
 impl Server {
     fn start(arguments: &[&str]) -> Server {
+        Server::start_with_log(arguments, &[], Stdio::inherit())
+    }
+
+    fn start_with_log(arguments: &[&str], more: &[&str], log: Stdio) -> Server {
         let mut child = Command::new(TOWEL)
             .args(["serve", "--log-format", "json", "--listen", "udp:127.0.0.1:0"])
             .args(["--listen", "tcp:127.0.0.1:0", "--set", "http.address=\"127.0.0.1:0\""])
             .args(arguments)
+            .args(more)
+            .stderr(log)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -92,6 +98,128 @@ fn text(output: &Output) -> String {
 fn json(arguments: &[&str]) -> Value {
     let output = towel(arguments);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", text(&output)))
+}
+
+/// A peer on UDP.
+struct Peer(std::net::UdpSocket);
+
+impl Peer {
+    fn new() -> Peer {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+        Peer(socket)
+    }
+
+    fn port(&self) -> u16 {
+        self.0.local_addr().unwrap().port()
+    }
+
+    fn invite(&self, server: &str, callee: &Peer, call: &str) {
+        let (here, there) = (self.port(), callee.port());
+        let text = format!(
+            "INVITE sip:ford@127.0.0.1:{there} SIP/2.0\r\n\
+             Via: SIP/2.0/UDP 127.0.0.1:{here};branch=z9hG4bK{call}\r\nMax-Forwards: 70\r\n\
+             From: <sip:arthur@far.test>;tag=1\r\nTo: <sip:ford@far.test>\r\nCall-ID: {call}\r\n\
+             CSeq: 1 INVITE\r\nContact: <sip:arthur@127.0.0.1:{here}>\r\nContent-Length: 0\r\n\r\n"
+        );
+        self.0.send_to(text.as_bytes(), server).unwrap();
+    }
+
+    /// The next message that begins so.
+    fn wait(&self, start: &str) -> (String, std::net::SocketAddr) {
+        let mut buffer = [0; 4096];
+        loop {
+            let (count, from) = self.0.recv_from(&mut buffer).unwrap();
+            let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
+            if text.starts_with(start) {
+                return (text, from);
+            }
+        }
+    }
+
+    fn answer(&self, (request, from): &(String, std::net::SocketAddr), status: &str) {
+        let mut text = format!("SIP/2.0 {status}\r\n");
+        for line in request.lines().take_while(|line| !line.is_empty()) {
+            let name = line.split(':').next().unwrap();
+            if ["Via", "From", "To", "Call-ID", "CSeq", "Record-Route"].contains(&name) {
+                text += line;
+                text += if name == "To" { ";tag=2\r\n" } else { "\r\n" };
+            }
+        }
+        text += "Contact: <sip:ford@127.0.0.1>\r\nContent-Length: 0\r\n\r\n";
+        self.0.send_to(text.as_bytes(), from).unwrap();
+    }
+}
+
+#[test]
+fn what_rings_when_the_server_is_stopped_is_answered_and_nothing_new_is_taken() {
+    let folder = Folder::new();
+    let data = folder.path("data");
+    let log = std::fs::File::create(folder.0.join("log")).unwrap();
+    let mut server = Server::start_with_log(
+        &["--data", &data, "--set", "auth.calls=false", "--set", "proxy.relay=\"anybody\""],
+        &["--set", "transport.drain=\"300s\""],
+        log.into(),
+    );
+    let at = server.at("udp");
+    let (caller, callee) = (Peer::new(), Peer::new());
+    caller.invite(&at, &callee, "first");
+    let first = callee.wait("INVITE");
+    callee.answer(&first, "180 Ringing");
+    caller.wait("SIP/2.0 180");
+    let pid = server.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    // The listener that takes connections is gone once it has heard.
+    let tcp = server.at("tcp");
+    while std::net::TcpStream::connect(&tcp).is_ok() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    caller.invite(&at, &callee, "second");
+    let (refused, _) = caller.wait("SIP/2.0 503");
+    assert!(refused.contains("Call-ID: second"), "{refused}");
+    assert!(server.child.try_wait().unwrap().is_none());
+    callee.answer(&first, "200 OK");
+    let (answered, _) = caller.wait("SIP/2.0 200");
+    assert!(answered.contains("Call-ID: first"), "{answered}");
+    // Nothing more is waited for.
+    assert!(server.child.wait().unwrap().success());
+    let log = std::fs::read_to_string(folder.0.join("log")).unwrap();
+    let line =
+        log.lines().find(|line| line.contains("call-answered")).unwrap_or_else(|| panic!("{log}"));
+    let place = format!("127.0.0.1:{}", caller.port());
+    let text = format!(
+        "the call of sip:arthur@far.test ({place}) to sip:ford@127.0.0.1:{} was answered",
+        callee.port()
+    );
+    assert!(line.contains(&text), "{line}");
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    let folder = Folder::new();
+    let data = folder.path("data");
+    let mut server = Server::start(&[
+        "--data",
+        &data,
+        "--set",
+        "auth.calls=false",
+        "--set",
+        "proxy.relay=\"anybody\"",
+        "--set",
+        "transport.drain=\"600s\"",
+    ]);
+    let (caller, callee) = (Peer::new(), Peer::new());
+    caller.invite(&server.at("udp"), &callee, "only");
+    callee.wait("INVITE");
+    let pid = server.child.id().to_string();
+    let mut code = None;
+    // Two that come together are one to the system.
+    while code.is_none() {
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        code = server.child.try_wait().unwrap();
+    }
+    assert!(code.unwrap().success());
 }
 
 #[test]

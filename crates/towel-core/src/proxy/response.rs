@@ -60,7 +60,7 @@ impl Proxy {
                     self.forward(around, stack, out, id, response);
                     if answered.is_none() {
                         let ring_on = self.ring_on(id);
-                        self.answered(stack, id, status);
+                        self.answered(around, stack, out, id, status);
                         if ring_on {
                             self.set_timer(around, stack, id);
                         } else {
@@ -123,7 +123,7 @@ impl Proxy {
             // The usual case: one branch, whose response goes straight on.
             self.put_work(id, work);
             self.forward(around, stack, out, id, response);
-            self.answered(stack, id, status);
+            self.answered(around, stack, out, id, status);
             return;
         }
         if add && work.is_better(status) {
@@ -201,11 +201,21 @@ impl Proxy {
             self.put_work(id, work);
             let _ = stack.respond(around.now, out, server, |to| to.extend_from_slice(&best.bytes));
         }
-        self.answered(stack, id, status);
+        self.answered(around, stack, out, id, status);
     }
 
     /// The final response is out: what was kept for finding it is not needed any more.
-    fn answered(&mut self, stack: &mut Stack, id: ContextId, status: u16) {
+    fn answered(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        id: ContextId,
+        status: u16,
+    ) {
+        if let Some(context) = self.contexts.0.get(id).filter(|context| context.invite) {
+            stack.tell_call(around.now, out, context.server, status);
+        }
         self.clear_timer(stack, id);
         self.found(id);
         let work = self.take_work(id);

@@ -2,7 +2,7 @@
 
 use super::Server;
 use crate::contract::Registry;
-use crate::io::{Command, Input, Instant, Machine, Now, Outbox};
+use crate::io::{Command, ConnectionId, Flow, Input, Instant, Machine, Now, Outbox};
 use crate::rng::Rng;
 use crate::settings::Settings;
 use crate::stack::Stack;
@@ -77,5 +77,13 @@ impl Machine for Endpoint {
 
     fn is_drained(&self) -> bool {
         self.stack.is_drained() && self.server.is_drained()
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.stack.is_quiet()
+    }
+
+    fn flow_of(&self, connection: ConnectionId) -> Option<Flow> {
+        self.stack.flow_of(connection)
     }
 }

@@ -473,6 +473,8 @@ impl Stack {
         let Some(client) = self.clients.get(id) else { return };
         self.counters.transport_failures += 1;
         let unanswered = client.machine.is_unanswered();
+        self.tell_lost(now, out, id, "it could not be sent");
+        let Some(client) = self.clients.get(id) else { return };
         if let Some(target) = &client.target
             && unanswered
         {
@@ -533,6 +535,9 @@ impl Stack {
                 }
                 Action::TellTimeout => {
                     self.counters.timed_out += 1;
+                    if unanswered {
+                        self.tell_lost(now, out, id, "there was no answer in time");
+                    }
                     let target = self.clients.get(id).and_then(|client| client.target.as_ref());
                     if let (Some(target), true, Event::Due(Timer::B | Timer::F)) =
                         (target, unanswered, event)

@@ -67,8 +67,7 @@ impl Stack {
             return;
         }
         let kept = connection.framer.take().or_else(|| self.framer.take());
-        let mut framer =
-            kept.unwrap_or_else(|| Box::new(StreamFramer::new(self.transport.limits)));
+        let mut framer = kept.unwrap_or_else(|| Box::new(StreamFramer::new(self.transport.limits)));
         framer.feed(bytes, |framed| match framed {
             Framed::Message(bytes) => self.read(now, out, user, flow, &names, bytes),
             Framed::Ping => {

@@ -478,6 +478,12 @@ impl Stack {
             && !self.connections.are_receiving()
     }
 
+    /// Whether every request that came in has its final response, and nothing waits to be told.
+    pub fn is_quiet(&self) -> bool {
+        let open = |id| self.servers.get(id).is_some_and(|server| server.machine.is_open());
+        self.pending.is_empty() && !self.servers.ids().any(open)
+    }
+
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters

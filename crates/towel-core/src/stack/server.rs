@@ -340,6 +340,7 @@ impl Stack {
         let _ = self.step_server(now, out, id, Event::Due(timer), None);
         if timer == Timer::H {
             self.counters.unacknowledged += 1;
+            self.tell_server(now, out, id, "unacknowledged", "no ACK came for the final response");
             if !silent {
                 user.unacknowledged(self, now, out, id, number);
             }
@@ -357,6 +358,9 @@ impl Stack {
         let Some(server) = self.servers.get(id) else { return };
         let (number, silent) = (server.user, server.silent);
         let told = self.step_server(now, out, id, Event::Transport, None).is_ok();
+        if told {
+            self.tell_server(now, out, id, "response-lost", "a response could not be sent");
+        }
         if told && !silent {
             user.response_undeliverable(self, now, out, id, number);
         }

@@ -1,13 +1,14 @@
 //! What an onlooker is told of what was dropped or refused: made up only where somebody wants it,
 //! and never more lines than a log can take, however much there is to tell.
 //!
-//! Nothing that a stranger wrote stands in a line but the method.
+//! Of what a stranger wrote a line has the method and, for calls, who calls whom: the beginning of
+//! it, without what moves a terminal.
 
 use std::time::Duration;
 
-use towel_message::{Fault, Name};
+use towel_message::{Fault, Index, Message, Name, NameAddr};
 
-use super::{Received, Stack};
+use super::{ClientId, Received, ServerId, Stack};
 use crate::io::{Flow, Instant, Level, Now, Outbox};
 
 /// Lines in one [`WINDOW`], of each kind of gravity.
@@ -74,6 +75,18 @@ impl Teller {
         }
     }
 
+    /// Whether something of this level would be told now. What would not is counted as hidden.
+    fn has_room(&mut self, now: Now, level: Level) -> bool {
+        if level < self.settings.level {
+            return false;
+        }
+        let found = self.windows.iter_mut().find(|(of, _)| *of >= level);
+        let Some((_, window)) = found else { return true };
+        let full = window.told >= MOST && now.at.since(window.began) < WINDOW;
+        window.hidden += u64::from(full);
+        !full
+    }
+
     fn tell(
         &mut self,
         now: Now,
@@ -115,6 +128,64 @@ impl Stack {
         self.teller.tell(now, out, level, kind, text);
     }
 
+    /// Tells how a call began that an INVITE is to set up: the users, as its From and its
+    /// Request-URI name them, and the final response. Within a dialog there is nothing to tell.
+    pub fn tell_call(&mut self, now: Now, out: &mut Outbox, id: ServerId, status: u16) {
+        let Some(server) = self.servers.get(id).filter(|server| !server.compact) else { return };
+        let kind = match status {
+            200..=299 => "call-answered",
+            487 => "call-cancelled",
+            _ => "call-failed",
+        };
+        // Under load few are told, and the others are not even read.
+        if !self.teller.has_room(now, Level::Info) {
+            return;
+        }
+        let mut index = Index::new();
+        let parsed = Message::parse(&server.request, &mut index, &self.transport.limits);
+        let Some(message) = parsed.ok().filter(|message| message.to_tag().is_none()) else {
+            return;
+        };
+        let remote = server.source.remote;
+        self.teller.tell(now, out, Level::Info, kind, || {
+            let from = message.value(Name::From).and_then(|value| NameAddr::parse(value).ok());
+            let caller = shown(from.map_or(b"", |address| address.uri));
+            let called = shown(message.request_uri());
+            let what = match status {
+                200..=299 => "was answered".to_owned(),
+                487 => "was given up".to_owned(),
+                _ => format!("failed with {status}"),
+            };
+            format!("the call of {caller} ({remote}) to {called} {what}")
+        });
+    }
+
+    /// Tells that a request of ours, or one that is passed on, did not get there.
+    pub(super) fn tell_lost(&mut self, now: Now, out: &mut Outbox, id: ClientId, why: &str) {
+        let Some(client) = self.clients.get(id) else { return };
+        let method = client.request.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let way = (client.target.as_ref()).map(|target| (target.addr, target.transport));
+        let Some((addr, transport)) = way else { return };
+        self.teller.tell(now, out, Level::Warn, "transport-failed", || {
+            format!("{} to {addr} over {transport}: {why}", shown(method))
+        });
+    }
+
+    /// Tells of a response that its request's sender did not take.
+    pub(super) fn tell_server(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        id: ServerId,
+        kind: &'static str,
+        what: &str,
+    ) {
+        let Some(server) = self.servers.get(id) else { return };
+        let Flow { remote, transport, .. } = server.reply;
+        let level = Level::Warn;
+        self.teller.tell(now, out, level, kind, || format!("{remote} over {transport}: {what}"));
+    }
+
     /// Tells of a message that goes nowhere.
     pub(super) fn tell_dropped(
         &mut self,
@@ -146,6 +217,13 @@ impl Stack {
             format!("{method} gets {status} {reason}, from {remote} over {transport}")
         });
     }
+}
+
+/// What a peer wrote, as a line can show it: its beginning, without what moves a terminal.
+fn shown(bytes: &[u8]) -> String {
+    const MOST: usize = 80;
+    let text = String::from_utf8_lossy(bytes.get(..MOST).unwrap_or(bytes));
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// A fault with the header field that it is in.

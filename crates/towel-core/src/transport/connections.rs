@@ -70,9 +70,8 @@ impl Connection {
 
     /// Remembers a transaction that sends by this connection.
     pub(crate) fn wait(&mut self, id: Id<Client>, live: impl Fn(Id<Client>) -> bool) {
-        let waiters = self
-            .waiters
-            .get_or_insert_with(|| Box::new(Waiters { ids: Vec::new(), prune_at: 16 }));
+        let waiters =
+            self.waiters.get_or_insert_with(|| Box::new(Waiters { ids: Vec::new(), prune_at: 16 }));
         if waiters.ids.len() >= waiters.prune_at {
             waiters.ids.retain(|&id| live(id));
             waiters.prune_at = (2 * waiters.ids.len()).max(16);

@@ -402,6 +402,8 @@ pub struct TransportSettings {
     pub idle: Duration,
     /// A connection must be made, and its TLS handshake done, within this.
     pub connect: Duration,
+    /// When the server is stopped, requests that are under way may take this long to be answered.
+    pub drain: Duration,
     /// A message that has begun to arrive must be whole within this.
     pub read: Duration,
     /// A request above this many bytes leaves UDP for TCP (RFC 3261 section 18.1.1).
@@ -498,6 +500,7 @@ impl Default for Config {
             transport: TransportSettings {
                 idle: Duration::from_secs(3600),
                 connect: Duration::from_secs(8),
+                drain: Duration::from_secs(10),
                 read: Duration::from_secs(30),
                 mtu_switch: 1300,
             },

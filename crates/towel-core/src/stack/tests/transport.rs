@@ -284,6 +284,59 @@ fn a_large_request_without_a_transaction_goes_by_tcp_and_by_udp_if_nobody_listen
     world.drained();
 }
 
+/// The notices told since this was last asked: kind and text.
+fn notices(world: &mut World) -> Vec<(&'static str, String)> {
+    let (events, rest) = std::mem::take(&mut world.wanted)
+        .into_iter()
+        .partition(|output| matches!(output, Output::Event(_)));
+    world.wanted = rest;
+    let kind_and_text = |output| match output {
+        Output::Event(event) => (event.kind, event.text),
+        other => panic!("{other:?}"),
+    };
+    Vec::into_iter(events).map(kind_and_text).collect()
+}
+
+#[test]
+fn what_does_not_get_there_is_told() {
+    let mut settings = Settings::default();
+    settings.telling.level = Level::Warn;
+    settings.transport.max_connections = 1;
+    let mut world = World::with(&settings);
+    world.pass(ms(2000));
+    let there = |transport| Destination::Target {
+        transport,
+        addr: addr("192.0.2.9:5070"),
+        server_name: None,
+    };
+    world.send_to("OPTIONS", there(Transport::Tcp));
+    let id = world.sent.pop().unwrap().1.connection.unwrap();
+    world.closed(id, CloseReason::Refused);
+    let text = "OPTIONS to 192.0.2.9:5070 over TCP: it could not be sent".to_owned();
+    assert_eq!(notices(&mut world), [("transport-failed", text)]);
+    world.send_to("OPTIONS", there(Transport::Udp));
+    world.pass(ms(33_000));
+    let text = "OPTIONS to 192.0.2.9:5070 over UDP: there was no answer in time".to_owned();
+    assert_eq!(notices(&mut world), [("transport-failed", text)]);
+    // One connection is all that there may be; its peer takes nothing.
+    let slow = world.accept(1, 1, "192.0.2.7:4000");
+    world.accept(2, 1, "192.0.2.8:4000");
+    assert_eq!(
+        notices(&mut world),
+        [("connection-refused", "there are 1 connections: none with 192.0.2.8:4000".to_owned())]
+    );
+    world.closed(slow, CloseReason::Slow);
+    let text = "192.0.2.7:4000 does not take what is sent: its connection is closed".to_owned();
+    assert_eq!(notices(&mut world), [("slow-peer", text)]);
+    // An INVITE whose sender is gone without an ACK.
+    world.user.answer = Some(486);
+    world.datagram("192.0.2.9:5070", &request("INVITE", "z9hG4bKi"));
+    world.pass(ms(33_000));
+    let text = "192.0.2.9:5070 over UDP: no ACK came for the final response".to_owned();
+    assert_eq!(notices(&mut world), [("unacknowledged", text)]);
+    world.drained();
+}
+
 #[test]
 fn keepalives_and_rubbish() {
     let mut world = World::new();

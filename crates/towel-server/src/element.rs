@@ -240,7 +240,7 @@ mod tests {
     use towel_core::io::ListenerId;
 
     /// Sends back what it gets.
-    struct Echo(usize);
+    struct Echo(usize, Option<Flow>);
 
     impl Machine for Echo {
         fn handle(&mut self, _: Now, input: Input<'_>, out: &mut Outbox) {
@@ -254,12 +254,17 @@ mod tests {
                 connection: None,
             };
             match input {
+                Input::Opened { flow, .. } => self.1 = Some(flow),
                 Input::Datagram { bytes, .. } | Input::Stream { bytes, .. } => {
                     out.transmit(flow, bytes);
                 }
                 _ => {}
             }
         }
+        fn flow_of(&self, connection: ConnectionId) -> Option<Flow> {
+            self.1.filter(|flow| flow.connection == Some(connection))
+        }
+
         fn deadline(&self) -> Option<Instant> {
             None
         }
@@ -267,7 +272,7 @@ mod tests {
 
     #[test]
     fn jobs_run_between_inputs() {
-        let (mut element, jobs) = Element::new(Echo(0), || {});
+        let (mut element, jobs) = Element::new(Echo(0, None), || {});
         let asking = std::thread::spawn(move || jobs.ask(|element, _, _| element.machine().0));
         let mut out = Outbox::new();
         while !asking.is_finished() {
@@ -281,14 +286,14 @@ mod tests {
 
     #[test]
     fn a_machine_that_is_gone_is_told() {
-        let (element, jobs) = Element::new(Echo(0), || {});
+        let (element, jobs) = Element::new(Echo(0, None), || {});
         drop(element);
         assert_eq!(jobs.ask(|_, _, _| ()), Err(Gone));
     }
 
     #[test]
     fn streams_are_traced_by_message() {
-        let (mut element, _jobs) = Element::new(Echo(0), || {});
+        let (mut element, _jobs) = Element::new(Echo(0, None), || {});
         assert!(!element.set_trace(Some(Ring::new(10, 1 << 20))));
         let mut out = Outbox::new();
         let remote = "192.0.2.9:4000".parse().unwrap();

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::*;
-use crate::io::{CloseReason, ListenerId, Output};
+use crate::io::{CloseReason, Level, ListenerId, Output};
 
 /// Notes what it is told, and answers as it was asked to.
 #[derive(Default)]

@@ -1,7 +1,6 @@
 //! Server transactions.
 
 use super::*;
-use crate::io::Level;
 
 const PEER: &str = "192.0.2.9:5070";
 

@@ -88,7 +88,7 @@ impl Session {
 
     /// Says the first word, where that is ours.
     pub(crate) fn begin(&mut self, out: &mut Vec<u8>) -> io::Result<()> {
-        self.run(&mut [], out).map(drop).map_err(io::Error::other)
+        self.run(&[], out).map(drop).map_err(io::Error::other)
     }
 
     /// Takes in what came from the peer. `plain` has room for all that it can set free: the bytes

@@ -1,6 +1,6 @@
 //! Inputs to the nodes, and what comes out of them.
 
-use towel_core::io::{CloseReason, Flow, Input, Machine, Outbox, Output};
+use towel_core::io::{CloseReason, Flow, Input, Machine, Outbox, Output, StoreFault};
 
 use super::queue::{Due, Happening};
 use super::{Body, Came, Handled, Network, Node, NodeId, Sent};
@@ -52,6 +52,7 @@ impl<A: Machine> Network<A> {
             Happening::Opened { connection, flow, identities } => {
                 self.hand(id, Input::Opened { connection, flow, identities });
             }
+            Happening::Stream { connection, .. } if node.closed.contains(&connection) => {}
             Happening::Stream { connection, bytes } => {
                 self.hand(id, Input::Stream { connection, bytes: &bytes });
             }
@@ -65,9 +66,13 @@ impl<A: Machine> Network<A> {
                 self.hand(id, Input::Resolved { query, answer });
             }
             Happening::Stored { ticket, record } => {
-                self.keep(id, record);
+                let full = self.nodes[id.0].disk_full;
+                if !full {
+                    self.keep(id, record);
+                }
                 if let Some(ticket) = ticket {
-                    self.hand(id, Input::Stored { ticket, result: Ok(()) });
+                    let result = if full { Err(StoreFault::Full) } else { Ok(()) };
+                    self.hand(id, Input::Stored { ticket, result });
                 }
             }
         }
@@ -115,7 +120,10 @@ impl<A: Machine> Network<A> {
                 Output::Open { connection, transport, listener, remote, server_name } => {
                     self.open(id, connection, transport, listener, remote, server_name);
                 }
-                Output::Close { connection } => self.close(id, connection, CloseReason::Peer),
+                Output::Close { connection } => {
+                    self.nodes[id.0].closed.insert(connection);
+                    self.close(id, connection, CloseReason::Peer);
+                }
                 Output::Resolve { query, question } => {
                     let (answer, after) = self.zone.answer(&question);
                     self.later(after, id, Happening::Resolved { query, answer });

@@ -14,7 +14,7 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use towel_core::io::{
@@ -56,12 +56,15 @@ struct Node<A> {
     skew: i64,
     store: BTreeMap<(u8, Vec<u8>), Vec<u8>>,
     connections: BTreeMap<ConnectionId, u64>,
+    /// Those that it closed itself: what was under way to it is not read any more.
+    closed: BTreeSet<ConnectionId>,
     accepted: u64,
     wake: Option<u64>,
     /// How often in a row it was woken and its deadline stayed in the past.
     stale: u32,
     stored_until: u64,
     asleep_until: u64,
+    disk_full: bool,
 }
 
 enum Body<A> {
@@ -216,11 +219,13 @@ impl<A: Machine> Network<A> {
             skew: 0,
             store: BTreeMap::new(),
             connections: BTreeMap::new(),
+            closed: BTreeSet::new(),
             accepted: 0,
             wake: None,
             stale: 0,
             stored_until: 0,
             asleep_until: 0,
+            disk_full: false,
         });
         self.ladder.column(name);
         for record in records.clone() {
@@ -282,6 +287,11 @@ impl<A: Machine> Network<A> {
         let until = (self.now + time).max(self.nodes[id.0].asleep_until);
         self.queue.hold_back(id, until);
         self.nodes[id.0].asleep_until = until;
+    }
+
+    /// From now on the store of an element takes nothing, or does so again.
+    pub fn set_disk_full(&mut self, id: NodeId, full: bool) {
+        self.nodes[id.0].disk_full = full;
     }
 
     /// The ladder so far.
@@ -435,6 +445,7 @@ impl<A: Machine> Network<A> {
         node.wake = None;
         node.asleep_until = 0;
         node.connections.clear();
+        node.closed.clear();
     }
 
     /// Puts a stopped node back: an element begins anew with what its store kept.

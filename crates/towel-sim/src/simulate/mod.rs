@@ -7,6 +7,8 @@
 
 mod attack;
 mod ending;
+#[cfg(test)]
+mod faults;
 mod play;
 mod scenario;
 mod shrink;

@@ -36,6 +36,18 @@ pub struct ServerPlan {
     pub stateless: bool,
     /// Whether it sends callers on themselves.
     pub redirects: bool,
+    /// Whether it has room for a few transactions only.
+    pub tight: bool,
+}
+
+/// A user agent of our own: it registers and asks things by itself, and rings when it is called.
+#[derive(Clone, Debug)]
+pub struct AgentPlan {
+    /// Which phone's user it belongs to.
+    pub phone: usize,
+    /// What it asks, and when, as a flow would have it: the time, the method, whom (a phone's user
+    /// or, where there is none, the server).
+    pub asks: Vec<(u64, &'static str, Option<usize>)>,
 }
 
 impl ServerPlan {
@@ -110,6 +122,12 @@ pub enum Fault {
     SlowDisk(u64, u64),
     /// The connections between a server and a phone break.
     Reset(usize, usize),
+    /// The disk of a server is full.
+    FullDisk(usize, u64),
+    /// A server is slow to reach: so much each way at most, for so long.
+    Slow(usize, u64, u64),
+    /// A server takes nothing new, and is started anew after so long.
+    Drain(usize, u64),
 }
 
 /// One thing that happens.
@@ -153,6 +171,8 @@ pub struct Scenario {
     pub homes: usize,
     /// The phones.
     pub phones: Vec<PhonePlan>,
+    /// The user agents of our own.
+    pub agents: Vec<AgentPlan>,
     /// Loss in parts of a million.
     pub loss: u32,
     /// Doubling in parts of a million.
@@ -201,6 +221,7 @@ impl Scenario {
             acts.push((at, draw.what()));
         }
         acts.sort_by_key(|(at, _)| *at);
+        let agents = if cut.plain { Vec::new() } else { draw.agents(length) };
         let acts = acts
             .into_iter()
             .enumerate()
@@ -220,6 +241,7 @@ impl Scenario {
             servers,
             homes,
             phones,
+            agents,
             loss: if calm { 0 } else { loss },
             duplicate: if calm { 0 } else { duplicate },
             delay: if calm { 10_000 } else { delay },
@@ -230,10 +252,15 @@ impl Scenario {
         }
     }
 
+    /// Whether a server has room for so little that it refuses what it should take.
+    pub fn is_tight(&self) -> bool {
+        self.servers.iter().any(|server| server.tight) && !self.cut.plain
+    }
+
     /// Whether nothing breaks and nothing is lost: then every answer must come.
     pub fn is_fair(&self) -> bool {
         let breaks = |act: &Act| matches!(act.what, What::Fault(_) | What::Attack(_));
-        self.loss == 0 && !self.acts.iter().any(breaks)
+        !self.is_tight() && self.loss == 0 && !self.acts.iter().any(breaks)
     }
 }
 
@@ -275,7 +302,12 @@ fn server(rng: &mut SimRng, at: usize, home: bool) -> ServerPlan {
     if !home && rng.chance(400_000) {
         set("path.insert", "true");
     }
-    ServerPlan { name, settings, stateless, redirects }
+    let tight = rng.chance(60_000);
+    if tight {
+        settings.push(("max_transactions".into(), "6".into()));
+        settings.push(("max_calls".into(), "3".into()));
+    }
+    ServerPlan { name, settings, stateless, redirects, tight }
 }
 
 fn phone(rng: &mut SimRng, at: usize, homes: usize, servers: usize) -> PhonePlan {
@@ -404,12 +436,30 @@ impl Draw {
         })
     }
 
+    fn agents(&mut self, length: u64) -> Vec<AgentPlan> {
+        let count = self.rng.below(3);
+        let mut agents = Vec::new();
+        for _ in 0..count {
+            let mut asks = vec![(self.rng.below(5 * SECOND), "REGISTER", None)];
+            for _ in 0..self.rng.below(5) {
+                let (method, whom) = (self.one(&["MESSAGE", "OPTIONS"]), self.any_phone());
+                asks.push((6 * SECOND + self.rng.below(length), method, Some(whom)));
+            }
+            asks.sort();
+            agents.push(AgentPlan { phone: self.any_phone(), asks });
+        }
+        agents
+    }
+
     fn fault(&mut self) -> Fault {
         let (server, phone) = (self.any_server(), self.any_phone());
         // Less than 64*T1: whoever is cut off for longer may miss even a final response that is
         // repeated until Timer H.
         let time = SECOND + self.rng.below(14 * SECOND);
-        match self.rng.below(20) {
+        match self.rng.below(25) {
+            20 | 21 => Fault::FullDisk(server, 2 * time),
+            22 | 23 => Fault::Slow(server, self.one(&[400_000, 1_500_000]), 2 * time),
+            24 => Fault::Drain(server, time),
             0..4 => {
                 let soon = self.rng.chance(500_000);
                 Fault::Crash(server, if soon { 0 } else { time })

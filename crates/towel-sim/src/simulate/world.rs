@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use towel_core::io::Transport;
+use towel_core::io::{Command, Transport};
 
 use super::attack::Attacker;
-use super::scenario::{Act, Fault, SECOND, Scenario, What};
+use super::scenario::{Act, AgentPlan, Fault, SECOND, Scenario, What};
 use super::watch::Watch;
 use crate::agent::{Agent, Target};
 use crate::flow::{AgentSpec, DnsLine, FlowError, ServerSpec};
@@ -32,6 +32,9 @@ pub(super) enum Plan {
     Weather(u32),
     Names,
     Disk((u64, u64)),
+    Room(NodeId),
+    Near(NodeId),
+    Renew(usize),
 }
 
 /// A call as its caller knows it.
@@ -75,6 +78,8 @@ pub(super) struct World<'s> {
     pub(super) net: Network<Agent>,
     pub(super) watch: Watch,
     pub(super) servers: Vec<NodeId>,
+    /// The user agents of our own.
+    pub(super) agents: Vec<NodeId>,
     /// Where each phone is, if anything is about it.
     pub(super) phones: Vec<Option<NodeId>>,
     plans: BTreeMap<(u64, u64), Plan>,
@@ -136,6 +141,18 @@ impl<'s> World<'s> {
                 built.maker,
             ));
         }
+        let mut agents = Vec::new();
+        for (at, plan) in scenario.agents.iter().enumerate() {
+            let spec = own_agent(scenario, at, plan);
+            let built = factory.server(&spec)?;
+            agents.push(net.add_element(
+                &spec.name,
+                built.listeners,
+                built.names,
+                built.records,
+                built.maker,
+            ));
+        }
         let mut phones = Vec::new();
         for (at, plan) in scenario.phones.iter().enumerate() {
             let random = rng.fork();
@@ -169,6 +186,7 @@ impl<'s> World<'s> {
             scenario,
             net,
             servers,
+            agents,
             phones,
             plans: BTreeMap::new(),
             planned: 0,
@@ -179,6 +197,9 @@ impl<'s> World<'s> {
             answered: 0,
             complaints: Vec::new(),
         };
+        for agent in &world.agents {
+            world.watch.has_agent(*agent);
+        }
         for (at, act) in scenario.acts.iter().enumerate() {
             world.plan(act.at, Plan::Act(at));
         }
@@ -199,6 +220,9 @@ impl<'s> World<'s> {
             let until = planned.min(moving).min(end);
             self.net.run_until(until);
             self.watch.look(&mut self.net);
+            if self.watch.has_enough() {
+                return;
+            }
             for phone in 0..self.phones.len() {
                 self.look(phone);
             }
@@ -219,7 +243,14 @@ impl<'s> World<'s> {
         for ((at, _), plan) in overdue {
             match plan {
                 Plan::Start(server) => self.net.start(server),
-                Plan::Mend(_)
+                Plan::Room(server) => self.net.set_disk_full(server, false),
+                // One that takes nothing new would do so for ever.
+                Plan::Renew(server) => {
+                    self.break_something(&Fault::Crash(server, 0));
+                    self.net.start(self.servers[server]);
+                }
+                Plan::Near(_)
+                | Plan::Mend(_)
                 | Plan::Weather(_)
                 | Plan::Names
                 | Plan::Disk(_)
@@ -292,6 +323,27 @@ impl<'s> World<'s> {
                 self.net.store_delay = (500, most);
                 self.plan(now + time, Plan::Disk((500, 3_000)));
             }
+            Fault::FullDisk(server, time) => {
+                let (node, who) = (self.servers[server], name(self, server));
+                self.net.note(Some(node), format!("{who}'s disk is full"));
+                self.net.set_disk_full(node, true);
+                self.plan(now + time, Plan::Room(node));
+            }
+            Fault::Slow(server, most, time) => {
+                let (node, who) = (self.servers[server], name(self, server));
+                self.net.note(Some(node), format!("{who} is slow to reach"));
+                self.net.links.delay(Which::One(node), 10_000, most);
+                self.plan(now + time, Plan::Near(node));
+            }
+            Fault::Drain(server, time) => {
+                let (node, who) = (self.servers[server], name(self, server));
+                if !self.net.is_up(node) {
+                    return;
+                }
+                self.net.note(Some(node), format!("{who} takes nothing new"));
+                self.net.command(node, Command::Drain);
+                self.plan(now + time, Plan::Renew(server));
+            }
             Fault::Reset(server, phone) => {
                 if let Some(node) = self.phones[phone] {
                     self.net.reset(self.servers[server], node);
@@ -319,6 +371,12 @@ impl<'s> World<'s> {
             }
             Plan::Weather(loss) => self.net.links.loss(Which::All, loss),
             Plan::Names => self.net.zone.recover(),
+            Plan::Room(server) => self.net.set_disk_full(server, false),
+            Plan::Near(server) => {
+                let (least, most) = (self.scenario.delay.min(10_000), self.scenario.delay);
+                self.net.links.delay(Which::One(server), least, most);
+            }
+            Plan::Renew(server) => self.break_something(&Fault::Crash(server, 0)),
             Plan::Disk(delay) => self.net.store_delay = delay,
             Plan::Attack { times, dice } => {
                 if let Some(attacker) = &mut self.attacker {
@@ -332,6 +390,32 @@ impl<'s> World<'s> {
             _ => {}
         }
     }
+}
+
+/// A user agent of our own, as a flow would declare it.
+fn own_agent(scenario: &Scenario, at: usize, plan: &AgentPlan) -> ServerSpec {
+    let address = |phone: usize| {
+        let plan = &scenario.phones[phone];
+        format!("sip:u{}@{}", plan.user, scenario.servers[plan.home].domain())
+    };
+    let owner = &scenario.phones[plan.phone];
+    let mut settings = vec![
+        (0, "phone".to_string(), address(plan.phone)),
+        (0, "proxy".to_string(), format!("sip:192.0.2.{};lr", owner.via + 1)),
+        (0, "password".to_string(), format!("pw-u{}", owner.user)),
+        (0, "rings".to_string(), "yes".to_string()),
+        (0, "listen".to_string(), "udp, tcp".to_string()),
+    ];
+    for (when, method, whom) in &plan.asks {
+        let whom = match whom {
+            Some(phone) => address(*phone),
+            None => format!("sip:{}", scenario.servers[owner.home].domain()),
+        };
+        settings.push((0, "ask".to_string(), format!("{}ms {method} {whom}", when / 1_000)));
+    }
+    let name = format!("ua{}", at + 1);
+    let address = std::net::IpAddr::from([192, 0, 2, 50 + at as u8]);
+    ServerSpec { line: 0, name, addresses: vec![address], settings }
 }
 
 /// Whether an act has to do with a phone.

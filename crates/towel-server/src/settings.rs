@@ -118,6 +118,7 @@ pub fn core(config: &Config, secret: [u8; 16]) -> Settings {
     all.auth.md5_only.clone_from(&config.auth.md5_only);
     all.auth.nonce_lifetime = seconds(config.auth.nonce_lifetime);
     all.auth.integrity = config.auth.auth_int;
+    all.auth.authentication_info = config.auth.authentication_info;
     all
 }
 

@@ -227,6 +227,9 @@ pub struct Auth {
     pub md5_only: Vec<String>,
     /// Offer `auth-int` besides `auth`.
     pub auth_int: bool,
+    /// Prove in the 200 to a REGISTER that the server knows the password as well (RFC 7616 section
+    /// 3.5).
+    pub authentication_info: bool,
     /// How long a nonce is good.
     pub nonce_lifetime: Duration,
     /// Networks whose requests are never challenged, and from which we relay to anywhere.
@@ -448,6 +451,7 @@ impl Default for Config {
                 ],
                 md5_only: towel_core::auth::Settings::default().md5_only,
                 auth_int: true,
+                authentication_info: false,
                 nonce_lifetime: Duration::from_secs(300),
                 trusted: Vec::new(),
                 third_party: Vec::new(),

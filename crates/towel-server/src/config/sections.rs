@@ -206,6 +206,7 @@ fn auth(s: &mut Section<'_, '_>, auth: &mut Auth) {
         auth.md5_only = texts.into_iter().map(|text| text.value).collect();
     }
     s.set_bool("auth-int", &mut auth.auth_int);
+    s.set_bool("authentication-info", &mut auth.authentication_info);
     s.set_duration("nonce-lifetime", SECOND..=DAY, &mut auth.nonce_lifetime);
     if let Some(texts) = s.texts("trusted") {
         auth.trusted = networks(s, "trusted", texts);

@@ -105,6 +105,11 @@ impl Peer {
         Some(Message::parse(&bytes[..len]))
     }
 
+    /// The next message, if one comes by then.
+    pub(crate) fn heard(&self, patience: Duration) -> Option<Message> {
+        self.receive(patience)
+    }
+
     /// The next message.
     pub(crate) fn next(&self) -> Message {
         self.receive(PATIENCE).expect("no message came")

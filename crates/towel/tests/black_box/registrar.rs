@@ -131,6 +131,21 @@ fn an_older_cseq_of_the_same_call_changes_nothing_10_3_step_7() {
 }
 
 #[test]
+fn what_comes_by_two_ways_is_carried_out_once_8_2_2_2() {
+    let (peer, user) = (peer(), unique("u"));
+    let (call, tag) = (unique("call"), unique("tag"));
+    let ask = |more: &str| {
+        let from = format!("From: <sip:{user}@{DOMAIN}>;tag={tag}\r\n");
+        let fields = format!("{from}Call-ID: {call}\r\nCSeq: 7 REGISTER\r\n{more}");
+        peer.ask(&peer.register(&user, &fields))
+    };
+    assert_eq!(ask("Contact: <sip:a@192.0.2.1>;expires=600\r\n").status(), 200);
+    assert_eq!(ask("Contact: <sip:a@192.0.2.1>;expires=900\r\n").status(), 482);
+    assert_eq!(ask("Contact: *\r\nExpires: 0\r\n").status(), 482);
+    assert!(expires_of(&ask(""), "sip:a@").abs_diff(600) <= 2, "the first one holds");
+}
+
+#[test]
 fn all_or_nothing_10_3_step_7() {
     let (peer, user) = (peer(), unique("u"));
     let bad = "Contact: <sip:good@192.0.2.1>\r\nContact: <sip:bad@192.0.2.1>;expires=5\r\n";

@@ -391,3 +391,60 @@ fn too_little_breadth_gets_440_rfc_5393() {
     let (first, second) = (one.next(), two.next());
     assert_eq!((first.field("Max-Breadth"), second.field("Max-Breadth")), ("1", "1"));
 }
+
+#[test]
+fn a_contact_that_registers_while_it_rings_is_tried_16_5() {
+    let (caller, one, two, user) = (peer(), peer(), peer(), unique("u"));
+    one.bind(&user);
+    caller.send(&caller.request("INVITE", &format!("sip:{user}@{DOMAIN}"), &contact(&caller)));
+    let first = one.next();
+    one.send(&answer(&first, "180 Ringing", "one", ""));
+    two.bind(&user);
+    let second = two.next();
+    assert_eq!(second.method(), "INVITE", "{}", second.text);
+    two.send(&answer(&second, "200 OK", "two", &contact(&two)));
+    assert_eq!(caller.final_response().status(), 200);
+    assert_eq!(one.next_but(&[&first]).method(), "CANCEL");
+}
+
+#[test]
+fn an_invite_that_has_expired_is_cancelled_20_19() {
+    let (caller, callee, aor) = pair();
+    let more = format!("Expires: 1\r\n{}", contact(&caller));
+    caller.send(&caller.request("INVITE", &aor, &more));
+    let invite = callee.next();
+    callee.send(&answer(&invite, "180 Ringing", "t", ""));
+    let cancel = callee.next_but(&[&invite]);
+    assert_eq!(cancel.method(), "CANCEL", "{}", cancel.text);
+    callee.send(&answer(&cancel, "200 OK", "t", ""));
+    callee.send(&answer(&invite, "487 Request Terminated", "t", ""));
+    assert_eq!(caller.final_response().status(), 487);
+}
+
+#[test]
+fn a_response_without_another_via_goes_no_further_16_7_step_3() {
+    let (caller, callee, aor) = pair();
+    caller.send(&caller.request("INVITE", &aor, &contact(&caller)));
+    let invite = callee.next();
+    let whole = answer(&invite, "200 OK", "t", &contact(&callee));
+    let mine = format!("via: {}\r\n", invite.all("Via")[1]);
+    assert!(whole.contains(&mine), "{whole}");
+    callee.send(&whole.replace(&mine, ""));
+    caller.next();
+    caller.hears_nothing();
+    callee.send(&whole);
+    assert_eq!(caller.final_response().status(), 200);
+}
+
+#[test]
+fn nobody_can_be_reached_by_what_is_no_sip_uri() {
+    let (caller, callee, aor) = pair();
+    let user = unique("u");
+    let more = "Contact: <mailto:someone@elsewhere.test>\r\n";
+    assert_eq!(caller.ask(&caller.register(&user, more)).status(), 200);
+    let only = format!("sip:{user}@{DOMAIN}");
+    assert_eq!(caller.ask(&caller.request("MESSAGE", &only, "")).status(), 480);
+    let routed = caller.request("MESSAGE", &aor, "Route: <news:comp.sip>\r\n");
+    assert!((400..500).contains(&caller.ask(&routed).status()));
+    callee.hears_nothing();
+}

@@ -159,3 +159,14 @@ impl Connections {
         self.by_remote.insert(key, id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // There may be a hundred thousand of them. What few need belongs behind a pointer.
+        assert!(size_of::<Connection>() <= 192, "{}", size_of::<Connection>());
+    }
+}

@@ -12,7 +12,7 @@ use super::element::{Inhabited, Server, realm};
 use crate::auth::{Kind, Outcome};
 use crate::contract::{Contacting, Durable, Fields, Register, Registered, Reply, Verdict, Woken};
 use crate::io::{Instant, Level, Now, Outbox, StoreFault, Ticket};
-use crate::registrar::{Outcome as Registration, Request, Stored};
+use crate::registrar::{Durability, Outcome as Registration, Refusal, Request, Stored};
 use crate::stack::{Received, ServerId, Stack};
 use crate::time::TimerId;
 
@@ -98,10 +98,18 @@ impl Server {
         {
             return self.send_reply(stack, now, out, received, *reply, woken);
         }
-        let Ok(id) = stack.server_transaction(now, received, u64::MAX) else {
-            let seconds = self.settings.transaction.retry_after.to_string();
-            let reply = Reply::new(503, "Too Many Transactions").with("Retry-After", seconds);
-            return self.send_reply(stack, now, out, received, reply, woken);
+        // What waits for the disk, or used up a nonce, must not be done twice. All else can be: a
+        // request that comes again finds its own binding and gets the same answer (section 8.2.7).
+        let durable = self.settings.registrar.durability == Durability::BeforeAnswer;
+        let id = if durable || (user.is_some() && !received.flow.transport.reliable()) {
+            let Ok(id) = stack.server_transaction(now, received, u64::MAX) else {
+                let seconds = self.settings.transaction.retry_after.to_string();
+                let reply = Reply::new(503, "Too Many Transactions").with("Retry-After", seconds);
+                return self.send_reply(stack, now, out, received, reply, woken);
+            };
+            Some(id)
+        } else {
+            None
         };
         self.registering.last += 1;
         let ticket = Ticket(self.registering.last);
@@ -111,19 +119,18 @@ impl Server {
         let outcome = registrar.register(&request, &inhabited, now, ticket, out);
         let registered = match outcome {
             Registration::Elsewhere => {
-                let _ = stack.reply(now, out, id, 404, "Not Found", |writer| writer.end());
-                return;
+                return answer(stack, now, out, received, id, 404, "Not Found", |w| w.end());
             }
             Registration::Refused(refusal) => {
                 let level = if refusal.status == 403 { Level::Info } else { Level::Debug };
                 stack.tell_refused(now, out, level, received, refusal.status, refusal.reason);
-                let _ = stack.reply(now, out, id, refusal.status, refusal.reason, |mut writer| {
-                    if let Some(least) = refusal.min_expires {
+                let Refusal { status, reason, min_expires } = refusal;
+                return answer(stack, now, out, received, id, status, reason, |mut writer| {
+                    if let Some(least) = min_expires {
                         writer.field(Name::MinExpires, least.to_string().as_bytes());
                     }
                     writer.end();
                 });
-                return;
             }
             Registration::Registered(registered) => registered,
         };
@@ -139,10 +146,7 @@ impl Server {
             let _ = registry.registered(woken, crate::contract::Env::new(now, domains), &mut stage);
         }
         let address = marks.address(registered.aor);
-        let tag = stack.to_tag(&message);
-        let options = ResponseOptions { to_tag: Some(&tag), record_route: false, source: None };
-        let write = |to: &mut Vec<u8>| {
-            let mut writer = ResponseWriter::start(to, &message, 200, "OK", options);
+        let edit = |mut writer: ResponseWriter<'_>| {
             registered.fields(
                 |kept, to| registry.list_binding(kept, to),
                 |name, value| writer.field(name, value),
@@ -155,13 +159,19 @@ impl Server {
             }
             writer.end();
         };
-        if registered.held {
-            let mut bytes = Vec::with_capacity(512);
-            write(&mut bytes);
-            self.registering.held.insert(ticket, (id, bytes, address));
-        } else {
-            let _ = stack.respond(now, out, id, write);
-            self.tell_searches(stack, now, out, address);
+        match id {
+            Some(id) if registered.held => {
+                let tag = stack.to_tag(&message);
+                let options =
+                    ResponseOptions { to_tag: Some(&tag), record_route: false, source: None };
+                let mut bytes = Vec::with_capacity(512);
+                edit(ResponseWriter::start(&mut bytes, &message, 200, "OK", options));
+                self.registering.held.insert(ticket, (id, bytes, address));
+            }
+            _ => {
+                answer(stack, now, out, received, id, 200, "OK", edit);
+                self.tell_searches(stack, now, out, address);
+            }
         }
         self.watch_expiry(stack);
     }
@@ -259,5 +269,30 @@ impl Server {
             stack.clear_timer(timer);
         }
         self.registering.timer = Some((at, stack.set_timer(at, TIMER)));
+    }
+}
+
+/// Answers in the transaction, or without one.
+#[expect(clippy::too_many_arguments, reason = "the world, the request and its answer")]
+fn answer(
+    stack: &mut Stack,
+    now: Now,
+    out: &mut Outbox,
+    received: &Received<'_>,
+    id: Option<ServerId>,
+    status: u16,
+    reason: &str,
+    edit: impl FnOnce(ResponseWriter<'_>),
+) {
+    match id {
+        Some(id) => {
+            let tag = stack.to_tag(&received.message);
+            let options = ResponseOptions { to_tag: Some(&tag), record_route: false, source: None };
+            // It was made a moment ago, and waits for this.
+            let _ = stack.respond(now, out, id, |to| {
+                edit(ResponseWriter::start(to, &received.message, status, reason, options));
+            });
+        }
+        None => stack.respond_stateless(now, out, received, status, reason, edit),
     }
 }

@@ -433,8 +433,17 @@ impl<'a> Via<'a> {
 
     /// Whether [`Via::write_received`] would change anything.
     pub fn needs_received(&self, source: core::net::SocketAddr) -> bool {
-        let same = self.host.ip().is_some_and(|host| unmapped(host) == unmapped(source.ip()));
-        self.known.rport.is_some() || !same || self.known.received.is_some()
+        let ip = unmapped(source.ip());
+        let same = self.host.ip().is_some_and(|host| unmapped(host) == ip);
+        let Known { rport, received, .. } = self.known;
+        match rport {
+            // It was written before, by ourselves or to the same effect.
+            Some(Some(port)) if port == source.port() => {
+                received.and_then(lenient_ip).map(unmapped) != Some(ip)
+            }
+            Some(_) => true,
+            None => !same || received.is_some(),
+        }
     }
 }
 

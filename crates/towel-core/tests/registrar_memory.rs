@@ -69,7 +69,7 @@ fn register(registrar: &mut Registrar, n: usize, cseq: usize, out: &mut Outbox) 
         remote: "198.51.100.7:5060".parse().unwrap(),
         connection: None,
     };
-    let request = Request { message, flow, user: None, kept: &[] };
+    let request = Request { message, flow, user: None, kept: &[], route: b"" };
     let outcome = registrar.register(&request, &Town, NOW, Ticket(n as u64), out);
     assert!(matches!(outcome, Outcome::Registered(_)));
 }

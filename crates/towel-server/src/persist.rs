@@ -195,7 +195,7 @@ mod tests {
             connection: None::<ConnectionId>,
         };
         let mut out = Outbox::new();
-        let request = Request { message, flow, user: None, kept: &[] };
+        let request = Request { message, flow, user: None, kept: &[], route: b"" };
         let _ = registrar.register(&request, &Town, at(second), Ticket(1), &mut out);
         let stored = out.outputs.drain(..).find_map(|output| match output {
             Output::Store { record, .. } => Some(record),

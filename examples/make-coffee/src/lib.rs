@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use towel_core::contract::{
     Acts, Behaviour, Configured, Env, Extension, FieldDeclaration, FieldParameter, FlowKind,
-    FlowReference, Interactions, OptionTag, Proof, ProxyForward, Reply, Roles, Row, Rule, SUCCESS,
-    Setting, SettingFault, Shape, Stage, UacRequest, UacResponse, UasRequest, UriSchemes, Verdict,
-    Wake, Where,
+    FlowReference, Interactions, OptionTag, Proof, ProxyForward, Reply, Roles, Row, Rule, Setting,
+    SettingFault, Shape, Stage, UacRequest, UacResponse, UasRequest, UriSchemes, Verdict, Wake,
+    Where,
 };
 use towel_message::Params;
 
@@ -37,10 +37,10 @@ fn configure(entries: &[(&str, &str)]) -> Result<Configured, SettingFault> {
         match *key {
             "want" => settings.want = Some((*value).into()),
             "kinds" => settings.kinds.push((*value).into()),
-            _ => {
-                let fault = |_| SettingFault::new(*key, "write a number from 0 to 255");
-                settings.strongest = Some(value.parse().map_err(fault)?);
-            }
+            _ => match value.parse() {
+                Ok(most) => settings.strongest = Some(most),
+                Err(_) => return Err(SettingFault::new(*key, "write a number from 0 to 255")),
+            },
         }
     }
     Ok(Arc::new(settings))
@@ -74,14 +74,11 @@ impl Behaviour for Coffee {
 
     /// It tells its user how it went; after a 420 there is tea.
     fn uac_response(&self, _env: &Env<'_>, at: &mut UacResponse<'_>) -> Verdict {
-        match (at.response.status(), at.response.named(FIELD.as_bytes()).next()) {
-            (200..300, Some(field)) => {
-                at.notes.push(format!("coffee: {}", String::from_utf8_lossy(field.value)));
-            }
-            (420, _) => {
-                let asked = at.slots.get::<String>(TAG).map_or("coffee", String::as_str);
-                at.notes.push(format!("no {asked} there"));
-            }
+        let made = at.response.named(FIELD.as_bytes()).next();
+        let asked = at.slots.get::<String>(TAG).map_or("coffee", String::as_str);
+        match (at.response.status(), made.map(|field| String::from_utf8_lossy(field.value))) {
+            (200..300, Some(made)) => at.notes.push(format!("coffee: {made}")),
+            (420, _) => at.notes.push(format!("no {asked} there")),
             _ => {}
         }
         Verdict::Pass
@@ -147,8 +144,7 @@ pub static EXTENSION: Extension = Extension {
         grammar: "RFC 4485 section 4.9 (coffee *(SEMI generic-param))",
         rows: &[
             Row::new(Where::Request, "mr", "---oo- --------"),
-            Row::new(SUCCESS, "r", "---oo- --------"),
-            Row::new(Where::Codes(&[(406, 406)]), "r", "---oo- --------"),
+            Row::new(Where::Codes(&[(200, 299), (406, 406)]), "r", "---oo- --------"),
         ],
     }],
     field_parameters: &[
@@ -172,12 +168,7 @@ pub static EXTENSION: Extension = Extension {
         FlowReference { name: "make-coffee-weaker", kind: FlowKind::Common, roles: Roles::PROXY },
         FlowReference { name: "make-coffee-phone", kind: FlowKind::Failure, roles: Roles::UAC },
     ],
-    wake: &[
-        Wake::Field(FIELD),
-        Wake::OptionTag(TAG),
-        Wake::Method("OPTIONS"),
-        Wake::Method("INVITE"),
-    ],
+    wake: &[Wake::Field(FIELD), Wake::Method("OPTIONS"), Wake::Method("INVITE")],
     settings: &[
         Setting { key: "want", about: "the coffee that our requests ask for", default: "" },
         Setting { key: "kinds", about: "the coffees that we make", default: "[]" },

@@ -201,6 +201,10 @@ pub struct Register<'a, 'm> {
     pub address_of_record: &'a [u8],
     /// The bindings that the request asks for; none for a query or for `*`.
     pub contacts: &'a mut [Contacting<'m>],
+    /// The way on which these contacts are to be reached: values of Route, the first hop first, with
+    /// commas between them. It is kept with each binding, and goes before the Route of requests that
+    /// are forwarded there.
+    pub route: &'a mut Vec<u8>,
 }
 
 /// A registrar is about to send its 200.

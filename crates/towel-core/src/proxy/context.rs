@@ -30,8 +30,8 @@ pub(super) enum Progress {
 pub(crate) struct Way {
     /// Where its REGISTER came from.
     pub(crate) flow: Flow,
-    /// Its Path, each to be one Route value.
-    pub(crate) path: Vec<Vec<u8>>,
+    /// Its Route values, the first hop first.
+    pub(crate) routes: Vec<Vec<u8>>,
     /// It registered a sips URI, and is asked for by a sip one: TLS it is all the same.
     pub(crate) tls: bool,
     /// Only the flow leads there.

@@ -32,9 +32,9 @@ pub struct Binding<'a> {
     /// half of its From tag, by which it is known where it comes by another way
     /// (RFC 3261 section 8.2.2.2).
     pub mark: u32,
-    /// The values of the Path header field of that request, with commas between them, to become
-    /// the Route of requests to this contact (RFC 3327 section 5.3).
-    pub path: &'a [u8],
+    /// The way to this contact, where an extension knows of one: values of Route, the first hop
+    /// first, with commas between them.
+    pub route: &'a [u8],
     /// What extensions attached to it: a run as [`crate::contract::Durable`] makes it.
     pub kept: &'a [u8],
     /// Where that request came from: the way to reach a client behind a NAT, or one that cannot be
@@ -91,7 +91,7 @@ impl<'a> Binding<'a> {
             u16::try_from(uri_at).ok()?,
             length(self.uri)?,
             length(self.call_id)?,
-            length(self.path)?,
+            length(self.route)?,
             length(self.kept)?,
             self.flow.listener.0,
         ] {
@@ -106,7 +106,7 @@ impl<'a> Binding<'a> {
         }
         out.extend_from_slice(self.contact);
         out.extend_from_slice(self.call_id);
-        out.extend_from_slice(self.path);
+        out.extend_from_slice(self.route);
         out.extend_from_slice(self.kept);
         let total = u16::try_from(out.len() - start).ok()?;
         out.get_mut(start..start + 2)?.copy_from_slice(&total.to_be_bytes());
@@ -123,7 +123,7 @@ impl<'a> Binding<'a> {
         let mark = u32::from_be_bytes(rest.array()?);
         let mut number = || rest.array().map(u16::from_be_bytes);
         let (q, contact, uri_at, uri) = (number()?, number()?, number()?, number()?);
-        let (call_id, path) = (number()?, number()?);
+        let (call_id, route) = (number()?, number()?);
         let (kept, listener) = (number()?, number()?);
         let [transport, flags] = rest.array()?;
         let transport = *Transport::ALL.get(usize::from(transport))?;
@@ -137,10 +137,10 @@ impl<'a> Binding<'a> {
         let contact = rest.take(contact)?;
         let uri_at = usize::from(uri_at);
         let uri = contact.get(uri_at..uri_at + usize::from(uri))?;
-        let (call_id, path) = (rest.take(call_id)?, rest.take(path)?);
+        let (call_id, route) = (rest.take(call_id)?, rest.take(route)?);
         let kept = rest.take(kept)?;
         let flow = Flow { transport, listener: ListenerId(listener), local, remote, connection };
-        let binding = Self { contact, uri, q, expires, call_id, cseq, mark, path, kept, flow };
+        let binding = Self { contact, uri, q, expires, call_id, cseq, mark, route, kept, flow };
         rest.0.is_empty().then_some((binding, whole, after))
     }
 }
@@ -266,7 +266,7 @@ pub(super) mod tests {
             call_id: b"843817637684230@998sdasdh09",
             cseq: 1826,
             mark: 7,
-            path: b"",
+            route: b"",
             kept: b"",
             flow: flow("198.51.100.7:5060", None),
         }
@@ -275,7 +275,7 @@ pub(super) mod tests {
     #[test]
     fn what_is_written_reads_the_same() {
         let mut first = binding("<sip:bob@192.0.2.4>;q=0.5;+sip.instance=\"<urn:x>\"", 500, 77);
-        first.path = b"<sip:p1.example.com;lr>,<sip:p2.example.com;lr>";
+        first.route = b"<sip:p1.example.com;lr>,<sip:p2.example.com;lr>";
         let mut second = binding("\"Bob\" <tel:+1-555-0100>", 1000, 78);
         second.kept = b"\x01a\x00\x01b";
         second.flow = flow("[2001:db8::1]:49152", Some(7));

@@ -109,24 +109,27 @@ fn seconds(text: &[u8]) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-/// The Path values of a request with commas between them (RFC 3327 section 5.3).
-pub(super) fn path(message: &Message<'_>, max_length: usize) -> Result<Vec<u8>, Refusal> {
-    let mut path = Vec::new();
-    for value in message.values(Name::Path) {
-        if !path.is_empty() {
-            path.push(b',');
-        }
-        scan::unfold(value.bytes, &mut path);
-    }
-    if path.len() > max_length {
-        return Err(Refusal::new(400, "Path Too Long"));
-    }
-    Ok(path)
+/// The values of a way to a contact, each to be one Route value.
+pub(crate) fn hops(route: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(route);
+    let values = std::iter::from_fn(move || {
+        let (value, more) = scan::cut_at(rest?, b',');
+        rest = more;
+        Some(value.trim_ascii())
+    });
+    values.filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::seconds;
+    use super::{hops, seconds};
+
+    #[test]
+    fn a_way_has_hops() {
+        let values: Vec<_> = hops(b"<sip:p1;lr>, <sip:a,b@p2;lr>").collect();
+        assert_eq!(values, [&b"<sip:p1;lr>"[..], b"<sip:a,b@p2;lr>"]);
+        assert_eq!(hops(b"").count(), 0);
+    }
 
     #[test]
     fn seconds_of_every_kind() {

@@ -12,6 +12,7 @@ mod register;
 
 pub use aor::{Served, address_of_record};
 pub use binding::{Binding, Bindings};
+pub(crate) use contact::hops;
 pub use location::Location;
 pub use register::{Outcome, Refusal, Registered, Registrar, Request, Stored, TABLE};
 

@@ -2,7 +2,7 @@
 
 use super::aor::{Served, address_of_record};
 use super::binding::{Binding, Bindings, assemble};
-use super::contact::{Asked, Wish, path};
+use super::contact::{Asked, Wish, hops};
 use super::location::Location;
 use super::pending::Pending;
 use super::{Durability, Settings};
@@ -122,6 +122,9 @@ pub struct Request<'a, 'm> {
     /// What extensions attach to its contacts, in the order of the message, without a `*`; those
     /// beyond the end have nothing attached.
     pub kept: &'a [Durable],
+    /// The way to its contacts that an extension knows of: values of Route, the first hop first, with
+    /// commas between them; empty where there is none.
+    pub route: &'a [u8],
 }
 
 /// How a change came out that waited for the store.
@@ -240,8 +243,10 @@ impl Registrar {
                 !core::mem::take(&mut list).is_empty()
             }
             Wish::Update(asked) => {
-                secure_all_the_way(message, &target, asked)?;
-                let path = path(message, longest)?;
+                secure_all_the_way(request.route, &target, asked)?;
+                if request.route.len() > longest {
+                    return Err(Refusal::new(400, "Way To Contact Too Long"));
+                }
                 let template = Binding {
                     contact: b"",
                     uri: b"",
@@ -250,7 +255,7 @@ impl Registrar {
                     call_id,
                     cseq,
                     mark: order.mark,
-                    path: &path,
+                    route: request.route,
                     kept: b"",
                     flow: request.flow,
                 };
@@ -514,11 +519,11 @@ impl<'a> Kept<'a> {
     }
 }
 
-/// A sips contact is bound only where the Request-URI, every contact beside it and every Path value
-/// are sips as well: what is promised to be secure must not be reached over what is not (RFC 5630
+/// A sips contact is bound only where the Request-URI, every contact beside it and every hop on the
+/// way there are sips as well: what is promised to be secure must not be reached over what is not (RFC 5630
 /// section 5.2). One that is removed promises nothing.
 fn secure_all_the_way(
-    message: &Message<'_>,
+    route: &[u8],
     target: &SipUri<'_>,
     asked: &[Asked<'_>],
 ) -> Result<(), Refusal> {
@@ -527,10 +532,10 @@ fn secure_all_the_way(
     if !bound.clone().any(|asked| sips(asked.uri)) {
         return Ok(());
     }
-    let paths = || message.values(Name::Path).map(|value| NameAddr::parse(value.bytes));
+    let mut hops = hops(route).map(NameAddr::parse);
     if target.secure
         && bound.all(|asked| sips(asked.uri))
-        && paths().all(|path| path.is_ok_and(|path| sips(path.uri)))
+        && hops.all(|hop| hop.is_ok_and(|hop| sips(hop.uri)))
     {
         return Ok(());
     }

@@ -114,6 +114,8 @@ impl Bench {
         );
         let mut index = Index::new();
         let message = Message::parse(text.as_bytes(), &mut index, &Limits::default()).unwrap();
+        // As an extension does that knows of ways.
+        let path: Vec<_> = message.values(Name::Path).map(|value| value.bytes).collect();
         let mut kept = Durable::new();
         kept.set("made", b";q=0;made=\"here\"");
         let request = Request {
@@ -121,6 +123,7 @@ impl Bench {
             flow: flow("198.51.100.7:5060", None),
             user: self.user,
             kept: if self.kept { &[kept] } else { &[] },
+            route: &path.join(&b',')[..],
         };
         let ticket = Ticket(self.ticket);
         let outcome = self.registrar.register(&request, &Town, at(self.now), ticket, &mut self.out);
@@ -586,7 +589,7 @@ fn only_so_many_addresses_of_record() {
 }
 
 #[test]
-fn path_and_flow_are_kept_with_the_binding() {
+fn the_way_and_the_flow_are_kept_with_the_binding() {
     let mut bench = Bench::new();
     bench.bob(
         "a",
@@ -597,7 +600,7 @@ fn path_and_flow_are_kept_with_the_binding() {
     );
     let location = bench.registrar.location();
     let binding = location.lookup(b"sip:bob@biloxi.com", bench.now).next().unwrap();
-    assert_eq!(binding.path, b"<sip:p1.example;lr>,<sip:p2.example;lr>,<sip:p3.example;lr>");
+    assert_eq!(binding.route, b"<sip:p1.example;lr>,<sip:p2.example;lr>,<sip:p3.example;lr>");
     assert_eq!(binding.flow, flow("198.51.100.7:5060", None));
     assert_eq!((binding.call_id, binding.cseq), (&b"a"[..], 1));
 }

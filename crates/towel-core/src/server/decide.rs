@@ -116,7 +116,7 @@ impl Server {
         };
         let verdict = self.registry.proxy_targets(woken, self.env(now), &mut stage);
         self.targets = candidates;
-        self.follow_paths();
+        self.follow_routes();
         if let Verdict::Refuse(reply) = verdict {
             return Course::Reply(*reply);
         }
@@ -301,7 +301,7 @@ impl Server {
             let mut target = Candidate { uri, q: 1000, ..Candidate::default() };
             // A dialog's end that came by a connection can be reached by it, whatever its Contact.
             if let Some(flow) = self.prepared.connection.and_then(|id| stack.flow_of(id)) {
-                self.ways.push(Way { flow, path: Vec::new(), tls: false, direct: false });
+                self.ways.push(Way { flow, routes: Vec::new(), tls: false, direct: false });
                 target.handle = 1;
             }
             self.targets.push(target);
@@ -354,14 +354,14 @@ impl Server {
         self.targets.retain(|target| is_sip(target) || !target.routes.is_empty());
     }
 
-    /// The Path of a binding is the Route to it (RFC 3327 section 5.4), where no extension has made
-    /// one already.
-    pub(super) fn follow_paths(&mut self) {
+    /// The way that is kept with a binding becomes the Route to it, where no extension has made one
+    /// already.
+    pub(super) fn follow_routes(&mut self) {
         for target in &mut self.targets {
             if target.routes.is_empty()
                 && let Some(way) = Way::of(&self.ways, target)
             {
-                target.routes.clone_from(&way.path);
+                target.routes.clone_from(&way.routes);
             }
         }
     }

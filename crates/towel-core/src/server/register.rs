@@ -92,9 +92,10 @@ impl Server {
         if let Verdict::Refuse(reply) = self.registry.check_body(&message) {
             return self.send_reply(stack, now, out, received, *reply, woken);
         }
-        let mut kept = Vec::new();
+        let (mut kept, mut route) = (Vec::new(), Vec::new());
         if !woken.is_empty()
-            && let Verdict::Refuse(reply) = self.ask_extensions(now, received, woken, &mut kept)
+            && let Verdict::Refuse(reply) =
+                self.ask_extensions(now, received, woken, &mut kept, &mut route)
         {
             return self.send_reply(stack, now, out, received, *reply, woken);
         }
@@ -115,7 +116,8 @@ impl Server {
         let ticket = Ticket(self.registering.last);
         let Self { registrar, registry, domains, users, settings, marks, .. } = self;
         let inhabited = Inhabited { domains, users, settings: &settings.server };
-        let request = Request { message, flow: received.flow, user: user.as_deref(), kept: &kept };
+        let (flow, user) = (received.flow, user.as_deref());
+        let request = Request { message, flow, user, kept: &kept, route: &route };
         let outcome = registrar.register(&request, &inhabited, now, ticket, out);
         let registered = match outcome {
             Registration::Elsewhere => {
@@ -185,13 +187,14 @@ impl Server {
         realm(&self.settings.server, &self.domains, domain).to_owned()
     }
 
-    /// Asks the extensions; `kept` is what they attach to each contact.
+    /// Asks the extensions; `kept` is what they attach to each contact, `route` the way to all.
     fn ask_extensions(
         &mut self,
         now: Now,
         received: &Received<'_>,
         woken: Woken,
         kept: &mut Vec<Durable>,
+        route: &mut Vec<u8>,
     ) -> Verdict {
         let message = received.message;
         let mut contacts: Vec<Contacting<'_>> = message
@@ -214,6 +217,7 @@ impl Server {
             source: received.flow,
             address_of_record: address.as_deref().unwrap_or_default(),
             contacts: &mut contacts,
+            route,
         };
         let env = crate::contract::Env::new(now, &self.domains);
         let verdict = self.registry.register(woken, env, &mut stage);

@@ -9,7 +9,7 @@ use crate::contract::Candidate;
 use crate::io::{Flow, Transport};
 use crate::proxy::Way;
 use crate::proxy::route::is_sips;
-use crate::registrar::{Binding, Location};
+use crate::registrar::{Binding, Location, hops};
 
 /// What the location service knew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,8 +42,8 @@ pub(super) fn add_bindings(
         }
         let (mut candidate, way) = from_binding(&binding, secure);
         let known = |target: &Candidate| {
-            let path = Way::of(ways, target).map(|way| &way.path);
-            same_target(&target.uri, &candidate.uri) && path == Some(&way.path)
+            let routes = Way::of(ways, target).map(|way| &way.routes);
+            same_target(&target.uri, &candidate.uri) && routes == Some(&way.routes)
         };
         if targets.iter().any(known) {
             continue;
@@ -66,7 +66,8 @@ fn from_binding(binding: &Binding<'_>, secure: bool) -> (Candidate, Way) {
         uri.drain(3..4);
     }
     let direct = is_unreachable(&uri, &binding.flow);
-    let way = Way { flow: binding.flow, path: split_path(binding.path), tls, direct };
+    let routes = hops(binding.route).map(<[u8]>::to_vec).collect();
+    let way = Way { flow: binding.flow, routes, tls, direct };
     let kept = binding.kept.to_vec();
     (Candidate { uri, q: binding.q, registered: true, kept, ..Candidate::default() }, way)
 }
@@ -116,21 +117,6 @@ fn without_headers<'a>(text: &'a [u8], sip: &SipUri<'_>) -> &'a [u8] {
     text.get(..end).unwrap_or(text)
 }
 
-/// The values of a stored Path, each to be one Route value (RFC 3327 section 5.3).
-fn split_path(path: &[u8]) -> Vec<Vec<u8>> {
-    let mut values = Vec::new();
-    let mut rest = Some(path);
-    while let Some(text) = rest {
-        let (value, more) = towel_message::scan::cut_at(text, b',');
-        let value = value.trim_ascii();
-        if !value.is_empty() {
-            values.push(value.to_vec());
-        }
-        rest = more;
-    }
-    values
-}
-
 /// Whether a URI is one that a request can be sent to.
 pub(super) fn is_sip(uri: &[u8]) -> bool {
     let scheme = uri.split(|byte| *byte == b':').next().unwrap_or_default();
@@ -161,12 +147,5 @@ mod tests {
         assert_eq!(request_uri("sip:bob@h;method=BYE;x=1?Subject=a&Route=b"), "sip:bob@h;x=1");
         assert_eq!(request_uri("sip:a;b@h?Subject=a"), "sip:a;b@h");
         assert_eq!(request_uri("tel:+1555"), "tel:+1555");
-    }
-
-    #[test]
-    fn path_becomes_routes() {
-        let values = split_path(b"<sip:p1;lr>, <sip:p2;lr>");
-        assert_eq!(values, [b"<sip:p1;lr>".to_vec(), b"<sip:p2;lr>".to_vec()]);
-        assert!(split_path(b"").is_empty());
     }
 }

@@ -112,7 +112,7 @@ impl Server {
         }
         let found =
             self.find_targets(now, stack, &message, ours).is_none() && !self.targets.is_empty();
-        self.follow_paths();
+        self.follow_routes();
         self.leave_out_unreachable(&message);
         found && !self.targets.is_empty()
     }

@@ -49,8 +49,14 @@ pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config, Vec<Problem>
             }
         }
     }
-    for set in sets {
-        problems.extend(apply("--set", set, &mut config, None));
+    if !sets.is_empty() {
+        // All at once: one may need another. Its number is that of its line. Of two for the same key
+        // the later one counts.
+        let key = |set: &str| set.split('=').next().unwrap_or("").trim().to_owned();
+        let last = |at: usize| !sets[at + 1..].iter().any(|later| key(later) == key(&sets[at]));
+        let lines = sets.iter().enumerate().map(|(at, set)| if last(at) { set } else { "" });
+        let text = lines.collect::<Vec<&str>>().join("\n");
+        problems.extend(apply("--set", &text, &mut config, None));
     }
     if problems.is_empty()
         && !sets.is_empty()

@@ -241,6 +241,11 @@ fn settings_of_the_command_line_go_over_the_file() {
         load(None, &["auth.register = false".into(), "log.level=\"debug\"".into()]).unwrap();
     assert!(!config.auth.register);
     assert_eq!(config.log.level, LogLevel::Debug);
+    // They may need one another, in whatever order they come.
+    let aliased = load(None, &["aliases=[\"a.test\"]".into(), "domains=[\"b.test\"]".into()]);
+    assert_eq!(aliased.unwrap().aliases, ["a.test"]);
+    let twice = load(None, &["realm=\"a\"".into(), "realm = \"b\"".into()]);
+    assert_eq!(twice.unwrap().realm.as_deref(), Some("b"));
     let problems = load(None, &["auth.registr = false".into()]).unwrap_err();
     assert_eq!(problems[0].file, "--set");
 }

@@ -2,6 +2,7 @@
 
 use super::rig::{request, requests, statuses};
 use super::{open, register, rig};
+use crate::contract::{Behaviour, Env, Extension, Register, Registry, Role, Roles, Verdict, Wake};
 use crate::server::{Mode, Relay};
 
 const A: &str = "198.51.100.1:5060";
@@ -94,17 +95,34 @@ fn a_foreign_maddr_is_where_it_goes() {
     assert_eq!(forwarded.uri(), "sip:x@192.0.2.1;maddr=198.51.100.6");
 }
 
+/// An extension that knows the way to whatever is registered.
+struct KnowsTheWay;
+
+impl Behaviour for KnowsTheWay {
+    fn register(&self, _: &Env<'_>, at: &mut Register<'_, '_>) -> Verdict {
+        at.route.extend_from_slice(b"<sip:198.51.100.5;lr>,<sip:198.51.100.6;lr>");
+        Verdict::Pass
+    }
+}
+
+static KNOWS_THE_WAY: Extension = Extension {
+    id: "knows-the-way",
+    wake: &[Wake::Always],
+    behaviour: &KnowsTheWay,
+    ..Extension::EMPTY
+};
+
 #[test]
-fn path_is_the_route_to_a_binding() {
+fn a_way_that_an_extension_knows_is_the_route_to_a_binding() {
     let mut rig = rig(open());
-    let text = "REGISTER sip:192.0.2.1 SIP/2.0\nVia: SIP/2.0/UDP 198.51.100.5;branch=z9hG4bKp\nPath: <sip:198.51.100.5;lr>\nSupported: path\n\
-                From: <sip:bob@192.0.2.1>;tag=1\nTo: <sip:bob@192.0.2.1>\nCall-ID: p\nCSeq: 1 REGISTER\nContact: <sip:bob@10.0.0.2>\n";
-    assert_eq!(statuses(&rig.udp("198.51.100.5:5060", text)), [200]);
+    let roles = Roles::of(&[Role::Proxy, Role::Registrar]);
+    rig.element.server_mut().set_registry(Registry::assemble(&[&KNOWS_THE_WAY], roles));
+    register(&mut rig, "bob", &["<sip:bob@10.0.0.2>"]);
     let sent = rig.udp(A, &ask("MESSAGE", "sip:bob@192.0.2.1", ""));
     let [forwarded] = requests(&sent, "MESSAGE")[..] else { panic!("{sent:?}") };
     assert_eq!(
-        (forwarded.uri(), forwarded.field("Route")),
-        ("sip:bob@10.0.0.2", "<sip:198.51.100.5;lr>")
+        (forwarded.uri(), forwarded.all("Route")),
+        ("sip:bob@10.0.0.2", vec!["<sip:198.51.100.5;lr>", "<sip:198.51.100.6;lr>"])
     );
     assert_eq!(forwarded.to, "198.51.100.5:5060".parse().unwrap());
 }

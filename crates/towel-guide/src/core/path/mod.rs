@@ -22,9 +22,9 @@ use std::sync::Arc;
 
 use towel_core::contract::{
     Acts, Behaviour, Category, Configured, Env, Extension, FieldDeclaration, FlowKind,
-    FlowReference, Interactions, OptionTag, Proof, ProxyForward, ProxyTargets, Register,
-    Registered, Role, Roles, Row, Rule, SUCCESS, Section, Setting, SettingFault, Shape, Stage,
-    UriSchemes, Verdict, Wake, Where,
+    FlowReference, Interactions, OptionTag, Proof, ProxyForward, Register, Registered, Role, Roles,
+    Row, Rule, SUCCESS, Section, Setting, SettingFault, Shape, Stage, UriSchemes, Verdict, Wake,
+    Where,
 };
 
 /// The option tag.
@@ -70,13 +70,10 @@ struct Path;
 
 impl Behaviour for Path {
     fn stages(&self) -> &'static [Stage] {
-        &[Stage::ProxyForward, Stage::ProxyTargets, Stage::Register, Stage::Registered]
+        &[Stage::ProxyForward, Stage::Register, Stage::Registered]
     }
     fn proxy_forward(&self, env: &Env<'_>, at: &mut ProxyForward<'_, '_>) -> Verdict {
         proxy::forward(env, at)
-    }
-    fn proxy_targets(&self, _env: &Env<'_>, at: &mut ProxyTargets<'_>) -> Verdict {
-        proxy::targets(at)
     }
     fn register(&self, env: &Env<'_>, at: &mut Register<'_, '_>) -> Verdict {
         registrar::register(env, at)

@@ -1,9 +1,9 @@
 //! What a registrar does about Path: RFC 3327 section 5.3.
 
 use towel_core::contract::{Env, Register, Registered, Reply, Verdict};
-use towel_message::{Message, Name, NameAddr, Uri};
+use towel_message::{Message, Name, NameAddr, Uri, scan};
 
-use super::{ID, TAG, settings};
+use super::{TAG, settings};
 
 /// The values of Path, each a `name-addr` with a SIP or SIPS URI; `None` if one is not.
 fn values<'a>(request: &Message<'a>) -> Option<Vec<&'a [u8]>> {
@@ -17,7 +17,8 @@ fn values<'a>(request: &Message<'a>) -> Option<Vec<&'a [u8]>> {
         .collect()
 }
 
-/// A REGISTER with a Path: refuse it, or keep the list with each binding.
+/// A REGISTER with a Path: refuse it, or have the list kept with each binding. The home proxy then
+/// follows it (section 5.4), as it follows any way that is kept with a binding.
 pub(super) fn register(env: &Env<'_>, at: &mut Register<'_, '_>) -> Verdict {
     if !at.request.has(Name::Path) {
         return Verdict::Pass;
@@ -30,11 +31,11 @@ pub(super) fn register(env: &Env<'_>, at: &mut Register<'_, '_>) -> Verdict {
     let Some(values) = values(&at.request) else {
         return Verdict::refuse(400, "Malformed Path Header Field");
     };
-    let kept = values.join(&b'\n');
-    for contact in at.contacts.iter_mut() {
-        if !contact.kept.set(ID, &kept) {
-            return Verdict::refuse(400, "Path Header Field Too Long");
+    for value in values {
+        if !at.route.is_empty() {
+            at.route.push(b',');
         }
+        scan::unfold(value, at.route);
     }
     Verdict::Pass
 }

@@ -1,8 +1,7 @@
 //! Path, role by role.
 
 use towel_core::contract::{
-    Candidate, Contacting, Directives, Durable, Env, Fields, ProxyForward, ProxyTargets, Register,
-    Registered, Registry, Roles, Slots, Verdict,
+    Contacting, Durable, Env, Fields, ProxyForward, Register, Registered, Registry, Roles, Verdict,
 };
 use towel_message::{Draft, Message, Name};
 
@@ -74,7 +73,7 @@ fn a_demand_is_made_or_refused() {
     assert!(parse(&out, |message| message.has_token(Name::Require, "path")));
 }
 
-fn register(env: Env<'_>, more: &str) -> (Verdict, Durable, Fields) {
+fn register(env: Env<'_>, more: &str) -> (Verdict, Vec<u8>, Fields) {
     let registry = registry(&[]);
     request("REGISTER", "sip:example.com", more, |message| {
         let contact = message.contacts().next().expect("a contact").expect("well formed");
@@ -82,8 +81,8 @@ fn register(env: Env<'_>, more: &str) -> (Verdict, Durable, Fields) {
         let woken = registry.woken(&message);
         let source = from("198.51.100.7:5060");
         let address_of_record = b"sip:bob@example.com";
-        let mut at =
-            Register { request: message, source, address_of_record, contacts: &mut contacts };
+        let (contacts, route) = (&mut contacts[..], &mut Vec::new());
+        let mut at = Register { request: message, source, address_of_record, contacts, route };
         let verdict = registry.register(woken, env, &mut at);
         let mut fields = Fields::new();
         registry.registered(
@@ -97,50 +96,30 @@ fn register(env: Env<'_>, more: &str) -> (Verdict, Durable, Fields) {
                 fields: &mut fields,
             },
         );
-        let [contacting] = contacts;
-        (verdict, contacting.kept, fields)
+        (verdict, std::mem::take(route), fields)
     })
 }
 
 #[test]
-fn the_list_is_kept_shown_and_used() {
-    let (verdict, kept, fields) = register(
+fn the_list_is_kept_and_shown() {
+    let (verdict, route, fields) = register(
         env(),
         "Supported: path\nContact: <sip:bob@10.0.0.1>\n\
-         Path: <sip:p3.example.com;lr>,<sip:p1.example.net;lr>",
+         Path: <sip:p3.example.com;lr>, <sip:p1.example.net;lr>\nPath: <sip:p0.example.net;lr>",
     );
     assert!(verdict.is_pass());
-    let list = &b"<sip:p3.example.com;lr>, <sip:p1.example.net;lr>"[..];
-    assert_eq!(fields.get("Path"), Some(list));
-    let mut targets = vec![Candidate { kept: kept.as_bytes().to_vec(), ..Candidate::default() }];
-    request("INVITE", "sip:bob@example.com", "", |message| {
-        let registry = registry(&[]);
-        registry.proxy_targets(
-            registry.woken(&message),
-            env(),
-            &mut ProxyTargets {
-                request: message,
-                source: from("198.51.100.7:5060"),
-                user: None,
-                targets: &mut targets,
-                directives: &mut Directives::default(),
-                slots: &mut Slots::new(),
-            },
-        );
-    });
-    assert_eq!(
-        targets[0].routes,
-        [b"<sip:p3.example.com;lr>".to_vec(), b"<sip:p1.example.net;lr>".to_vec()]
-    );
+    let list = "<sip:p3.example.com;lr>, <sip:p1.example.net;lr>, <sip:p0.example.net;lr>";
+    assert_eq!(fields.get("Path"), Some(list.as_bytes()));
+    assert_eq!(String::from_utf8_lossy(&route), list.replace(", ", ","));
 }
 
 #[test]
 fn a_path_without_support_is_refused() {
-    let (verdict, kept, _) =
+    let (verdict, route, _) =
         register(env(), "Contact: <sip:bob@10.0.0.1>\nPath: <sip:p1.example.net;lr>");
     let Verdict::Refuse(reply) = verdict else { panic!("not refused") };
     assert_eq!((reply.status, reply.fields.get("Unsupported")), (420, Some(&b"path"[..])));
-    assert!(kept.is_empty());
+    assert!(route.is_empty());
 }
 
 #[test]

@@ -209,6 +209,7 @@ mod tests {
                 source: from("198.51.100.7:5060"),
                 address_of_record: b"sip:bob@example.com",
                 contacts: &mut contacts,
+                route: &mut Vec::new(),
             };
             assert!(registry.register(registry.woken(&message), env(), &mut at).is_pass());
             let mut listed = Vec::new();

@@ -83,7 +83,7 @@ impl Server {
                 if target.routes.is_empty()
                     && let Some(way) = Way::of(&work.ways, target)
                 {
-                    target.routes.clone_from(&way.path);
+                    target.routes.clone_from(&way.routes);
                 }
             }
             found.retain(|target| targets::is_sip(&target.uri) || !target.routes.is_empty());

@@ -40,7 +40,7 @@ fn record(registrar: &mut Registrar, n: usize, now: Now, out: &mut Outbox) -> Re
         remote: "198.51.100.7:5060".parse().unwrap(),
         connection: None,
     };
-    let request = Request { message, flow, user: None, kept: &[] };
+    let request = Request { message, flow, user: None, kept: &[], route: b"" };
     out.clear();
     let _ = registrar.register(&request, &Town, now, Ticket(n as u64), out);
     let stored = out.outputs.drain(..).find_map(|output| match output {

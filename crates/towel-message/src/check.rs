@@ -89,8 +89,12 @@ fn addresses(message: &Message<'_>, name: Name) -> Result<(), Fault> {
         address.check().map_err(|fault| fault.of(name))?;
         // Route is a name-addr always (section 20.34): without brackets a parameter of the URI would
         // read as one of the header field, and a loose router as a strict one.
-        if name == Name::Route && !address.bracketed {
-            return Err(Fault::malformed(name, span.start as usize));
+        // And a strict router's URI becomes the Request-URI (16.6), where no parameter may be twice.
+        if name == Name::Route {
+            let repeated = |uri: Uri<'_>| uri.sip().is_some_and(|uri| uri.params.has_repeated());
+            if !address.bracketed || repeated(address.parse_uri()?) {
+                return Err(Fault::malformed(name, span.start as usize));
+            }
         }
         star(message, name, &address)
     })

@@ -366,6 +366,7 @@ fn routes_and_contacts_of_a_register() {
             "Route: sip:a.example",
             "Route: <sip:a.example",
             "Route: <sip:a.example>,",
+            "Route: <sip:a.example;transport=udp;transport=tcp>",
             "Route: *",
         ],
     );

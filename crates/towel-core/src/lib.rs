@@ -14,6 +14,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod abuse;
 pub mod auth;
 pub mod contract;
 pub mod hash;

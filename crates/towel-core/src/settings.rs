@@ -11,6 +11,8 @@ pub struct Settings {
     pub transaction: crate::transaction::Settings,
     /// Locating servers (RFC 3263).
     pub locating: crate::locating::Settings,
+    /// Limits of what a source may do, and what becomes of those who overdo it.
+    pub abuse: crate::abuse::Settings,
     /// What is refused where there is too much.
     pub overload: crate::overload::Settings,
     /// The element as a whole.

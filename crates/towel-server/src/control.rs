@@ -1,5 +1,6 @@
 //! What the HTTP port and the signals can do to a running server.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
@@ -13,7 +14,9 @@ use towel_store::Store;
 
 use crate::config::{Config, Problem};
 use crate::element::Jobs;
-use crate::http::{About, Ask, Binding, BindingPage, Gone, Metrics, Refusal, UserPage, UserRow};
+use crate::http::{
+    About, Ask, BanRow, Binding, BindingPage, Gone, Metrics, Refusal, UserPage, UserRow,
+};
 use crate::log::Log;
 use crate::persist::to_store;
 use crate::trace::{Call, Passed, Ring, Wanted};
@@ -160,10 +163,11 @@ impl Ask for Control {
                 value,
             );
         }
-        let (transactions, contexts, pressure) = self.jobs.ask(|element, _, _| {
+        let (transactions, contexts, pressure, bans) = self.jobs.ask(|element, now, _| {
             let machine = element.machine();
+            let bans = machine.stack().abuse().bans(now.at).count() as u64;
             let pressure = (machine.stack().overload().pressure() * 1000.0) as u64;
-            (machine.stack().sizes(), machine.server().contexts(), pressure)
+            (machine.stack().sizes(), machine.server().contexts(), pressure, bans)
         })?;
         metrics
             .gauge("towel_server_transactions", "Server transactions.", transactions.0 as u64)
@@ -173,6 +177,7 @@ impl Ask for Control {
                 "How much is refused for overload: 1000, all new requests.",
                 pressure,
             )
+            .gauge("towel_bans", "Sources that are banned.", bans)
             .gauge("towel_proxied_requests", "Requests under way in the proxy.", contexts as u64);
         for (name, value) in self
             .jobs
@@ -415,6 +420,34 @@ impl Ask for Control {
         let config = self.config();
         let ring = on.then(|| Ring::new(config.trace.messages, config.trace.bytes));
         self.jobs.ask(move |element, _, _| element.set_trace(ring))
+    }
+
+    fn bans(&self) -> Result<Vec<BanRow>, Gone> {
+        self.jobs.ask(|element, now, _| {
+            let bans = element.machine().stack().abuse().bans(now.at);
+            bans.map(|ban| BanRow {
+                address: ban.address,
+                port: ban.port,
+                transport: match ban.port {
+                    None => "",
+                    Some(_) if ban.stream => "TCP",
+                    Some(_) => "UDP",
+                },
+                seconds: ban.until.since(now.at).as_secs(),
+                why: ban.why,
+            })
+            .collect()
+        })
+    }
+
+    fn lift(&self, address: IpAddr) -> Result<usize, Gone> {
+        let lifted =
+            self.jobs.ask(move |element, _, _| element.machine().stack_mut().lift_bans(address))?;
+        if lifted > 0 {
+            let text = address.to_string();
+            self.log.event(crate::config::LogLevel::Info, "ban-lifted", text);
+        }
+        Ok(lifted)
     }
 
     fn about(&self) -> About {

@@ -42,6 +42,8 @@ pub fn core(config: &Config, secret: [u8; 16]) -> Settings {
     all.transaction.t4 = config.timers.t4;
     all.transaction.max = limits.transactions;
 
+    all.abuse = config.abuse.clone();
+    all.abuse.exempt.extend(config.auth.trusted.iter().map(network));
     all.overload = config.overload.clone();
 
     all.server = server::Settings {

@@ -5,6 +5,7 @@ macro_rules! say {
     ($($arg:tt)*) => { $crate::options::write_line(format_args!($($arg)*)) };
 }
 
+mod bans;
 mod check;
 mod guide;
 mod http;
@@ -55,6 +56,8 @@ enum Command {
     Reload(options::Place),
     /// Run servers and phones in a simulated network, and look for what must never be.
     Simulate(simulate::Simulate),
+    /// Show who is banned, or lift a ban.
+    Bans(bans::Bans),
     /// Look at the store, or save what can be read of a damaged one.
     Store(store::Store),
 }
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Trace(it) => it.run(),
         Command::Reload(it) => trace::reload(&it),
         Command::Simulate(it) => it.run(),
+        Command::Bans(it) => it.run(),
         Command::Store(it) => it.run(),
     };
     match done {

@@ -92,7 +92,7 @@ pub(crate) fn reload(place: &Place) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn running(place: &Place) -> Result<Port> {
+pub(crate) fn running(place: &Place) -> Result<Port> {
     let config = place.load()?;
     place.port(&config).with_context(|| {
         format!("no server with its data in {} answers by HTTP", config.data.display())

@@ -47,7 +47,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             enabled: true,
-            target: Duration::from_millis(20),
+            target: Duration::from_millis(50),
             retry_after: 10,
             urgent: 200,
             namespaces: ["esnet", "wps", "ets"].map(Into::into).to_vec(),

@@ -4,13 +4,14 @@ use towel_message::{Message, Method, Name, NameAddr, Uri, uri};
 
 use super::admit::{self, Proof};
 use super::element::{Inhabited, Server, realm};
+use super::login::{Asked, login};
 use super::{Domains, Mode, targets};
 use crate::auth::{Kind, Outcome};
 use crate::contract::{
     Candidate, Directives, ProxyPreprocess, ProxyTargets, ProxyValidate, Reply, Slots, Verdict,
     Woken,
 };
-use crate::io::Now;
+use crate::io::{Now, Outbox};
 use crate::proxy::{Prepared, Visits, Way, route};
 use crate::registrar::address_of_record;
 use crate::stack::{Received, Stack};
@@ -31,6 +32,7 @@ impl Server {
         &mut self,
         stack: &mut Stack,
         now: Now,
+        out: &mut Outbox,
         received: &Received<'_>,
         woken: Woken,
     ) -> Course {
@@ -80,7 +82,7 @@ impl Server {
         // 16.3 step 6.
         let foreign = self.prepared.leads_away(&message, &self.domains)
             || matches!(&message.read_uri(&self.prepared.uri), Ok(Uri::Sip(uri)) if !self.stays(uri));
-        if let Some(course) = self.admit(stack, now, received, visits, foreign) {
+        if let Some(course) = self.admit(stack, now, out, received, visits, foreign) {
             return course;
         }
         let ours = match self.preprocess_by_extensions(now, received, woken, foreign, visits) {
@@ -154,8 +156,9 @@ impl Server {
     /// Asks for proof of who it is where that is needed; `None` lets the request pass.
     fn admit(
         &mut self,
-        _stack: &mut Stack,
+        stack: &mut Stack,
         now: Now,
+        out: &mut Outbox,
         received: &Received<'_>,
         visits: Visits,
         foreign: bool,
@@ -186,7 +189,8 @@ impl Server {
         // somebody else's.
         let ours = |uri: &[u8]| !foreign && admit::is_ours(uri, domains);
         authenticator.set_counting(self.settings.server.mode != Mode::Stateless);
-        let outcome = authenticator.verify(&message, Kind::Proxy, &realm, users, now, ours);
+        let asked = Asked { received, kind: Kind::Proxy, realm: &realm };
+        let outcome = login(stack, now, out, &asked, authenticator, users, ours);
         match outcome {
             Outcome::Accepted(accepted) => {
                 let user = accepted.user.as_bytes();

@@ -38,6 +38,11 @@ impl Endpoint {
         &self.stack
     }
 
+    /// The same, to change.
+    pub fn stack_mut(&mut self) -> &mut Stack {
+        &mut self.stack
+    }
+
     /// The element.
     pub fn server(&self) -> &Server {
         &self.server

@@ -11,6 +11,7 @@ mod domains;
 mod element;
 mod endpoint;
 mod late;
+mod login;
 mod merged;
 mod register;
 mod reply;

@@ -9,6 +9,7 @@ use towel_message::{Name, Uri};
 
 use super::admit;
 use super::element::{Inhabited, Server, realm};
+use super::login::{Asked, login};
 use crate::auth::{Kind, Outcome};
 use crate::contract::{Contacting, Durable, Fields, Register, Registered, Reply, Verdict, Woken};
 use crate::io::{Instant, Level, Now, Outbox, StoreFault, Ticket};
@@ -64,7 +65,8 @@ impl Server {
             let realm = self.register_realm(received);
             let Self { authenticator, users, domains, .. } = self;
             authenticator.set_counting(true);
-            let outcome = authenticator.verify(&message, Kind::Server, &realm, users, now, |uri| {
+            let asked = Asked { received, kind: Kind::Server, realm: &realm };
+            let outcome = login(stack, now, out, &asked, authenticator, users, |uri| {
                 admit::is_ours(uri, domains)
             });
             match outcome {
@@ -288,6 +290,12 @@ fn answer(
     reason: &str,
     edit: impl FnOnce(ResponseWriter<'_>),
 ) {
+    if status >= 400 && stack.is_refused(now, out, received, status) {
+        if let Some(id) = id {
+            stack.drop_server(now, out, id);
+        }
+        return;
+    }
     match id {
         Some(id) => {
             let tag = stack.to_tag(&received.message);

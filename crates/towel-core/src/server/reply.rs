@@ -85,6 +85,9 @@ impl Server {
         mut reply: Reply,
         woken: Woken,
     ) {
+        if stack.is_refused(now, out, received, reply.status) {
+            return;
+        }
         if reply.status >= 400 {
             let level = match reply.status {
                 403 => Level::Info,
@@ -142,6 +145,9 @@ impl Server {
             let (remote, transport) = (flow.remote, flow.transport);
             format!("{status} {reason} ({field}, byte {at}), to {remote} over {transport}")
         });
+        if stack.is_refused(now, out, received, fault.status) {
+            return;
+        }
         // No transaction for what is malformed: it may be no more than noise.
         stack.respond_stateless(now, out, received, fault.status, fault.reason, |writer| {
             writer.end();
@@ -159,6 +165,9 @@ impl Server {
         realm: &str,
         stale: bool,
     ) {
+        if stack.is_refused(now, out, received, kind.status()) {
+            return;
+        }
         // RFC 7616 section 3.4: a login that fails is worth a line in the log. The name is not told:
         // people type passwords there.
         let offered = received.message.fields(kind.credentials()).any(|field| {

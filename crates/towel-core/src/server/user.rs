@@ -147,13 +147,16 @@ impl TransactionUser for Server {
         if message.method() == Method::Register && self.takes_register(&received) {
             return self.register(stack, now, out, &received, woken);
         }
-        match self.decide(stack, now, &received, woken) {
+        match self.decide(stack, now, out, &received, woken) {
             Course::Reply(reply) => self.send_reply(stack, now, out, &received, reply, woken),
             Course::Challenge { kind, stale } => {
                 let (_, realm) = self.sender_realm(&message);
                 self.challenge(stack, now, out, &received, kind, &realm, stale);
             }
             Course::Forward { ours, directives, slots } => {
+                if stack.abuse().has_strikes() {
+                    stack.behaved(now, &received, self.prepared.in_dialog);
+                }
                 self.forward(stack, now, out, &received, woken, ours, directives, slots);
             }
         }

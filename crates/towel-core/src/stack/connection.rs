@@ -159,6 +159,10 @@ impl Stack {
                 self.tell_refused_connection(now, out, flow.remote);
                 return out.outputs.push(Output::Close { connection: id });
             }
+            if self.abuse.has_bans() && self.abuse.is_banned(now.at, &flow) {
+                self.counters.dropped_banned += 1;
+                return out.outputs.push(Output::Close { connection: id });
+            }
             let flow = Flow { connection: Some(id), ..flow };
             let mut connection = Connection::new(flow, true, now.at);
             connection.identities = identities;

@@ -142,6 +142,9 @@ impl Stack {
         names: &[String],
         bytes: &[u8],
     ) {
+        if self.abuse.has_bans() && self.is_banned(now, out, &flow) {
+            return;
+        }
         let mut index = self.index();
         let mut stamped = None;
         match Message::parse(bytes, &mut index, &self.transport.limits) {
@@ -235,6 +238,9 @@ impl Stack {
                 self.accept_cancel(now, out, &request);
             }
             return user.cancelled(self, now, out, request, found.is_some(), invite);
+        }
+        if self.abuse.has_rates() && self.is_too_much(now, out, &request) {
+            return;
         }
         if self.overload.is_pressed() && self.refuses_for_overload(now, &request) {
             return self.refuse_for_overload(now, out, &request);

@@ -2,6 +2,7 @@
 //! value: messages come in and are told upwards to a [`TransactionUser`], which answers and sends
 //! by the methods of [`Stack`].
 
+mod abuse;
 mod client;
 mod connection;
 mod failover;
@@ -291,6 +292,7 @@ pub struct Stack {
     counters: Counters,
     teller: telling::Teller,
     overload: overload::Guard,
+    abuse: crate::abuse::Guard,
     // Reused: buffers that hold at least as much as `ROOM` says, by its index.
     buffers: [Vec<Vec<u8>>; ROOM.len()],
     #[expect(clippy::vec_box, reason = "an index is a kilobyte; what is moved is the pointer")]
@@ -315,12 +317,14 @@ impl Stack {
     pub fn new(settings: &Settings, seed: [u8; 32]) -> Stack {
         let mut rng = Rng::new(seed);
         let locator = Locator::new(settings.locating.clone(), Capabilities::none(), rng.next_u64());
+        let (branch_key, match_key, tag_key) = (rng.key(), rng.key(), rng.key());
+        let abuse = crate::abuse::Guard::new(&settings.abuse, rng.key());
         Stack {
             settings: settings.transaction.clone(),
             transport: settings.transport.clone(),
-            branch_key: rng.key(),
-            match_key: rng.key(),
-            tag_key: rng.key(),
+            branch_key,
+            match_key,
+            tag_key,
             rng,
             stations: Vec::new(),
             servers: Slab::new(),
@@ -337,6 +341,7 @@ impl Stack {
             counters: Counters::default(),
             teller: telling::Teller::new(&settings.telling),
             overload: overload::Guard::new(&settings.overload),
+            abuse,
             buffers: Default::default(),
             indexes: Vec::new(),
             framer: None,
@@ -461,6 +466,7 @@ impl Stack {
         self.count_capabilities();
         self.teller.reload(&settings.telling);
         self.overload.reload(&settings.overload);
+        self.abuse.reload(&settings.abuse);
         self.locator.set_settings(settings.locating.clone());
     }
 

@@ -50,6 +50,18 @@ counters! {
     responses_absorbed;
     /// Requests answered 503 since the table of transactions is full.
     refused_table_full;
+    /// Requests beyond a rate, answered 503.
+    refused_rate;
+    /// Requests beyond a rate, dropped.
+    dropped_rate;
+    /// Dropped: from a banned source.
+    dropped_banned;
+    /// Bans.
+    bans;
+    /// Requests that got no answer since a scanner had sent them.
+    silenced_scanners;
+    /// Credentials that were not looked at since others were wrong just before.
+    logins_delayed;
     /// Requests answered 503 for overload.
     refused_overload;
     /// Times that overload began.

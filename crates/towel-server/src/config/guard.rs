@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use towel_core::overload;
+use towel_core::{abuse, overload, server};
 
 use super::read::Section;
+use super::sections::networks;
 
 /// `[overload]`
 pub(super) fn overload(s: &mut Section<'_, '_>, o: &mut overload::Settings) {
@@ -25,4 +26,42 @@ pub(super) fn overload(s: &mut Section<'_, '_>, o: &mut overload::Settings) {
             }
         }
     }
+}
+
+/// `[abuse]`
+pub(super) fn abuse(s: &mut Section<'_, '_>, a: &mut abuse::Settings) {
+    for (key, slot) in [
+        ("rate-address", &mut a.rate_address),
+        ("rate-network", &mut a.rate_network),
+        ("rate-register", &mut a.rate_register),
+        ("rate-invite", &mut a.rate_invite),
+        ("rate-user", &mut a.rate_user),
+    ] {
+        s.set_number(key, 0..=1_000_000, slot);
+    }
+    s.set_number("burst", 1..=3600, &mut a.burst);
+    s.set_bool("silent", &mut a.silent);
+    if let Some(texts) = s.texts("scanners") {
+        a.scanners.clear();
+        for text in texts {
+            // An empty one would be how every User-Agent begins.
+            if text.value.is_empty() {
+                s.wrong("scanners", text.span, "must not be empty");
+            } else {
+                a.scanners.push(text.value);
+            }
+        }
+    }
+    s.set_number("strikes", 0..=100_000, &mut a.strikes);
+    let (least, most) = (Duration::from_secs(1), Duration::from_secs(86_400));
+    s.set_duration("ban", least..=most, &mut a.ban);
+    s.set_duration("longest-ban", least..=most, &mut a.longest_ban);
+    s.set_number("failures", 0..=100_000, &mut a.failures);
+    if let Some(texts) = s.texts("exempt") {
+        let network =
+            |net: super::Network| server::Network { address: net.address, prefix: net.prefix };
+        a.exempt = networks(s, "exempt", texts).into_iter().map(network).collect();
+    }
+    s.set_number("entries", 1024..=16_777_216, &mut a.entries);
+    s.set_number("bans", 1..=1_000_000, &mut a.bans);
 }

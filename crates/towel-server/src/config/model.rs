@@ -33,6 +33,8 @@ pub struct Config {
     pub timers: Timers,
     /// Bounds.
     pub limits: Limits,
+    /// Limits of what a source may do, and what becomes of those who overdo it.
+    pub abuse: towel_core::abuse::Settings,
     /// What is refused where there is too much.
     pub overload: towel_core::overload::Settings,
     /// How requests are forwarded.
@@ -422,6 +424,12 @@ pub struct ExtensionTable {
     pub entries: Vec<(String, String)>,
 }
 
+fn network(address: IpAddr, prefix: u8) -> towel_core::server::Network {
+    towel_core::server::Network { address, prefix }
+}
+
+const LOCALHOST: std::net::Ipv6Addr = std::net::Ipv6Addr::LOCALHOST;
+
 impl Default for Config {
     fn default() -> Self {
         Config {
@@ -477,6 +485,11 @@ impl Default for Config {
                 bindings: 2_000_000,
                 users: 2_000_000,
                 branches: 16,
+            },
+            abuse: towel_core::abuse::Settings {
+                strikes: 30,
+                exempt: vec![network([127, 0, 0, 0].into(), 8), network(LOCALHOST.into(), 128)],
+                ..towel_core::abuse::Settings::default()
             },
             overload: towel_core::overload::Settings::default(),
             proxy: Proxy {

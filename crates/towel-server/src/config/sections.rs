@@ -48,6 +48,7 @@ pub(super) fn root(section: &mut Section<'_, '_>, config: &mut Config) {
     section.section("auth", |s| auth(s, &mut config.auth));
     section.section("timers", |s| timers(s, &mut config.timers));
     section.section("limits", |s| limits(s, &mut config.limits));
+    section.section("abuse", |s| super::guard::abuse(s, &mut config.abuse));
     section.section("overload", |s| super::guard::overload(s, &mut config.overload));
     section.section("proxy", |s| proxy(s, &mut config.proxy));
     section.section("dns", |s| dns(s, &mut config.dns));
@@ -376,7 +377,11 @@ fn extensions(section: &mut Section<'_, '_>, all: &mut Vec<ExtensionTable>) {
     }
 }
 
-fn networks(s: &mut Section<'_, '_>, key: &'static str, texts: Vec<Text>) -> Vec<Network> {
+pub(super) fn networks(
+    s: &mut Section<'_, '_>,
+    key: &'static str,
+    texts: Vec<Text>,
+) -> Vec<Network> {
     let mut networks = Vec::new();
     for text in texts {
         match Network::parse(&text.value) {

@@ -77,13 +77,15 @@ pub(super) async fn away<T: Send + 'static>(
     tokio::task::spawn_blocking(move || work(&*ask)).await.map_err(|_| Gone)
 }
 
-fn refused(refusal: Refusal) -> Response {
+pub(super) fn refused(refusal: Refusal) -> Response {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
     (status, Json(json!({ "error": refusal.why }))).into_response()
 }
 
 /// The answer to what went as asked, or why not.
-fn answer<T: Serialize, E: Into<Refusal>>(result: Result<Result<T, E>, Gone>) -> Response {
+pub(super) fn answer<T: Serialize, E: Into<Refusal>>(
+    result: Result<Result<T, E>, Gone>,
+) -> Response {
     match result {
         Ok(Ok(value)) => Json(value).into_response(),
         Ok(Err(error)) => refused(error.into()),

@@ -5,6 +5,7 @@
 
 mod access;
 mod api;
+mod bans;
 mod console;
 mod metrics;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use axum::Router;
 use axum::routing::{delete, get, post};
 
 pub use api::{Binding, BindingPage, UserPage, UserRow};
+pub use bans::BanRow;
 pub use metrics::Metrics;
 
 use crate::trace::{Call, Passed, Wanted};
@@ -54,6 +56,10 @@ pub trait Ask: Send + Sync + 'static {
     fn calls(&self, most: usize) -> Result<Vec<Call>, Gone>;
     /// Switches the trace; says whether it was on.
     fn set_trace(&self, on: bool) -> Result<bool, Gone>;
+    /// Who is banned.
+    fn bans(&self) -> Result<Vec<BanRow>, Gone>;
+    /// Lifts the bans of an address; gives how many there were.
+    fn lift(&self, address: std::net::IpAddr) -> Result<usize, Gone>;
     /// What the console shows of the server.
     fn about(&self) -> About;
 }
@@ -121,6 +127,8 @@ pub fn routes(ask: Arc<dyn Ask>, access: Access) -> Router {
         .route("/api/bindings", get(api::bindings))
         .route("/api/users", get(api::users).post(api::add_user))
         .route("/api/users/{user}", delete(api::remove_user).put(api::change_user))
+        .route("/api/bans", get(bans::list))
+        .route("/api/bans/{address}", delete(bans::lift))
         .route("/api/calls", get(api::calls))
         .route("/api/trace", get(api::trace).post(api::set_trace))
         .route("/api/reload", post(api::reload))

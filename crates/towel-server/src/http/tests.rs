@@ -52,6 +52,13 @@ impl Ask for Fake {
     fn set_trace(&self, _: bool) -> Result<bool, Gone> {
         Ok(false)
     }
+    fn bans(&self) -> Result<Vec<BanRow>, Gone> {
+        let address = "198.51.100.7".parse().unwrap();
+        Ok(vec![BanRow { address, port: None, transport: "", seconds: 60, why: "a test" }])
+    }
+    fn lift(&self, address: std::net::IpAddr) -> Result<usize, Gone> {
+        Ok(usize::from(address.is_ipv4()))
+    }
     fn about(&self) -> About {
         About::default()
     }

@@ -9,6 +9,7 @@ mod ports;
 #[path = "../peers/towel.rs"]
 mod towel;
 
+mod abuse;
 mod durability;
 mod framing;
 mod history;

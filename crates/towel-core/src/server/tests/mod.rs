@@ -1,6 +1,7 @@
 //! The whole element, driven with bytes: each section of RFC 3261's chapter 16 with a common case
 //! and a failure.
 
+mod abuse;
 mod admission;
 mod forking;
 mod relay;

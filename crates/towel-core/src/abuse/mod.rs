@@ -1,0 +1,511 @@
+//! Abuse: too many requests from one place, scanners, and guesses at passwords.
+//!
+//! **What a stranger may bring about.** The source address of a datagram is whatever its sender
+//! wrote there, so nothing that comes by UDP may cost somebody else more than a little:
+//!
+//! - What came by TCP or TLS came from where it says: its address is banned as a whole, longer each time.
+//! - What came by UDP bans its address and port alone, for the shortest time, and never where a user
+//!   of ours has proved the password from that address ([`Guard::succeeded`]), or a dialog that was
+//!   set up through us goes on from there ([`Guard::behaved`]): whoever wants to have a registered
+//!   phone banned cannot. A peer that does neither, a trunk say, belongs among those that are exempt.
+//! - An address from which users log in is never banned as a whole, whatever one of the phones
+//!   behind it does: one badly set phone must not take an office down.
+//!
+//! **Passwords.** After some failures for one user from one address, more attempts from there are
+//! not looked at for a while, longer each time, and get a new challenge as if they were wrong. The user's
+//! name is never locked: an address from which the user has come before has ten times the patience, and
+//! other addresses have their own count, which is shorter while the user is being guessed at from
+//! everywhere.
+//!
+//! **Scanners** that say what they are get no answer at all, so that nothing is learned, not even that
+//! there is a server; those that do not are known by what they get: who gathers too many refusals and
+//! too few requests that go through is banned.
+//!
+//! All memory is of fixed size. In good times nothing is looked up but what limits are set for.
+
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hashbrown::HashTable;
+use towel_message::Method;
+
+use crate::hash::{Hasher, Key};
+use crate::io::{Flow, Instant};
+use crate::server::Network;
+use table::Table;
+
+/// What can be set. Rates are requests a second; nought is no limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// From one address (of IPv6: one /64, which is what one subscriber has at least).
+    pub rate_address: u32,
+    /// From one network: /24, of IPv6 /56.
+    pub rate_network: u32,
+    /// REGISTER from one address.
+    pub rate_register: u32,
+    /// INVITE from one address.
+    pub rate_invite: u32,
+    /// Of one user who has proved it.
+    pub rate_user: u32,
+    /// For how many seconds' worth requests may come at once.
+    pub burst: u32,
+    /// Whether what is too much is dropped; it is answered 503 otherwise.
+    pub silent: bool,
+    /// How the User-Agent of scanners begins.
+    pub scanners: Vec<String>,
+    /// After so many refusals within a minute a source is banned; nought: never.
+    pub strikes: u32,
+    /// For how long at first.
+    pub ban: Duration,
+    /// For how long at most.
+    pub longest_ban: Duration,
+    /// After so many wrong passwords for a user from one address the next have to wait; nought: never.
+    pub failures: u32,
+    /// Where none of this holds.
+    pub exempt: Vec<Network>,
+    /// How many sources and users are remembered, in each of the tables.
+    pub entries: usize,
+    /// How many may be banned at a time.
+    pub bans: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            rate_address: 0,
+            rate_network: 0,
+            rate_register: 0,
+            rate_invite: 0,
+            rate_user: 0,
+            burst: 5,
+            silent: false,
+            scanners: SCANNERS.map(Into::into).to_vec(),
+            strikes: 0,
+            ban: Duration::from_secs(60),
+            longest_ban: Duration::from_secs(3600),
+            failures: 5,
+            exempt: Vec::new(),
+            entries: 1 << 16,
+            bans: 10_000,
+        }
+    }
+}
+
+/// What is in use for sweeping the Internet and for nothing else.
+const SCANNERS: [&str; 9] = [
+    "friendly-scanner",
+    "friendly-request",
+    "sipvicious",
+    "sipcli",
+    "sip-scan",
+    "sipsscuser",
+    "sundayddr",
+    "iWar",
+    "pplsip",
+];
+
+/// What a source did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offence {
+    /// It asked for what is not there, or what it may not have.
+    Refused,
+    /// It gave a wrong password.
+    Failed,
+    /// It sent what is not well formed.
+    Malformed,
+    /// It says that it is a scanner.
+    Scanner,
+}
+
+impl Offence {
+    /// How much it counts.
+    fn weight(self) -> u32 {
+        match self {
+            Offence::Refused | Offence::Failed | Offence::Malformed => STRIKE,
+            Offence::Scanner => u32::MAX,
+        }
+    }
+
+    /// A word for a log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Offence::Refused => "requests refused",
+            Offence::Failed => "wrong passwords",
+            Offence::Malformed => "malformed messages",
+            Offence::Scanner => "a scanner's User-Agent",
+        }
+    }
+}
+
+/// The weight of one refusal, so that what is forgotten with time can be told in parts of one.
+const STRIKE: u32 = 1000;
+/// As many refusals as are allowed are forgotten in this time.
+const WINDOW: Duration = Duration::from_secs(60);
+/// For how long an address from which a user came is known.
+const KNOWN: Duration = Duration::from_secs(24 * 3600);
+/// How much more patience there is with such an address.
+const PATIENCE: u32 = 10;
+/// From so many failures on, from wherever, a user is being guessed at.
+const GUESSED: u32 = 50;
+/// The longest wait for the next password.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How often what has ended is swept out.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// Who is banned, until when, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// The address; of IPv6 the first of its /64.
+    pub address: IpAddr,
+    /// The port; `None`: all of them.
+    pub port: Option<u16>,
+    /// Whether it is a port of TCP and not of UDP.
+    pub stream: bool,
+    /// Until when.
+    pub until: Instant,
+    /// What for.
+    pub why: &'static str,
+    hash: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Strikes {
+    weight: u32,
+    /// How often it was banned.
+    bans: u8,
+    /// Microseconds.
+    last: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Failures {
+    count: u32,
+    last: u64,
+    /// Attempts are not looked at before.
+    until: u64,
+}
+
+/// What is remembered of abuse.
+#[derive(Debug)]
+pub struct Guard {
+    settings: Settings,
+    key: Key,
+    /// Theoretical arrival times (the generic cell rate algorithm of ITU-T I.371): one number is a
+    /// whole token bucket.
+    rates: Table<u64>,
+    strikes: Table<Strikes>,
+    failures: Table<Failures>,
+    /// When a user last came from an address, and when any did.
+    known: Table<u64>,
+    bans: HashTable<Ban>,
+    swept: Instant,
+}
+
+impl Guard {
+    /// One that remembers nothing yet.
+    pub fn new(settings: &Settings, key: Key) -> Guard {
+        Guard {
+            rates: Table::new(settings.entries),
+            strikes: Table::new(settings.entries),
+            failures: Table::new(settings.entries),
+            known: Table::new(settings.entries),
+            bans: HashTable::new(),
+            swept: Instant(0),
+            settings: settings.clone(),
+            key,
+        }
+    }
+
+    /// New settings. What is remembered stays, but for where the memory has another size.
+    pub fn reload(&mut self, settings: &Settings) {
+        if settings.entries != self.settings.entries {
+            let bans = std::mem::take(&mut self.bans);
+            *self = Guard { bans, ..Guard::new(settings, self.key) };
+        }
+        self.settings = settings.clone();
+    }
+
+    /// Whether anybody is banned: all that is asked of each message in good times.
+    pub fn has_bans(&self) -> bool {
+        !self.bans.is_empty()
+    }
+
+    /// Whether any limit is set that holds for requests as they come.
+    pub fn has_rates(&self) -> bool {
+        let s = &self.settings;
+        (s.rate_address | s.rate_network | s.rate_register | s.rate_invite) > 0
+    }
+
+    /// Whether any source has given cause for suspicion.
+    pub fn has_strikes(&self) -> bool {
+        !self.strikes.is_empty()
+    }
+
+    /// Whether any password was wrong.
+    pub fn has_failures(&self) -> bool {
+        !self.failures.is_empty()
+    }
+
+    /// Whether what is too much is dropped without an answer.
+    pub fn is_silent(&self) -> bool {
+        self.settings.silent
+    }
+
+    fn hash(&self, kind: u8, host: u128, more: &[u8]) -> u64 {
+        let mut hasher = Hasher::new(self.key);
+        hasher.bytes(&host.to_le_bytes()).bytes(&[kind]).bytes(more);
+        hasher.finish()
+    }
+
+    /// Whether nothing of this holds for an address.
+    pub fn is_exempt(&self, address: IpAddr) -> bool {
+        self.settings.exempt.iter().any(|network| network.holds(address))
+    }
+
+    /// Whether everything from there is dropped.
+    pub fn is_banned(&mut self, now: Instant, flow: &Flow) -> bool {
+        if now.since(self.swept) >= SWEEP {
+            self.swept = now;
+            self.bans.retain(|ban| ban.until > now);
+        }
+        let address = flow.remote.ip().to_canonical();
+        let hash = self.hash(b'b', host(address), b"");
+        let (port, stream) = (flow.remote.port(), flow.transport.reliable());
+        let holds = |ban: &Ban| {
+            host(ban.address) == host(address)
+                && ban.port.is_none_or(|banned| banned == port && ban.stream == stream)
+                && ban.until > now
+        };
+        self.bans.iter_hash(hash).any(holds)
+    }
+
+    /// Whether a request is one too many from where it came.
+    pub fn is_too_much(&mut self, now: Instant, flow: &Flow, method: Method<'_>) -> bool {
+        let address = flow.remote.ip().to_canonical();
+        if self.is_exempt(address) {
+            return false;
+        }
+        let s = &self.settings;
+        let host = host(address);
+        let network = match address {
+            IpAddr::V4(_) => host >> 8,
+            IpAddr::V6(_) => host >> 72,
+        };
+        let by_method = match method {
+            Method::Register => (s.rate_register, b'r', host),
+            Method::Invite => (s.rate_invite, b'i', host),
+            _ => (0, b'-', host),
+        };
+        // Each is asked: what one refuses has come all the same.
+        let limits = [(s.rate_address, b'a', host), (s.rate_network, b'n', network), by_method];
+        limits.into_iter().fold(false, |over, (rate, kind, place)| {
+            (rate > 0 && !self.take(now, self.hash(kind, place, b""), rate)) || over
+        })
+    }
+
+    /// Whether a request is one too many of a user.
+    pub fn is_too_much_of(&mut self, now: Instant, user: &[u8]) -> bool {
+        let rate = self.settings.rate_user;
+        rate > 0 && !self.take(now, self.hash(b'u', 0, user), rate)
+    }
+
+    /// Takes one from a bucket; says whether there was one.
+    fn take(&mut self, now: Instant, key: u64, rate: u32) -> bool {
+        let interval = 1_000_000 / u64::from(rate.clamp(1, 1_000_000));
+        let burst = u64::from(self.settings.burst.max(1)) * 1_000_000;
+        let due = self.rates.at(key, |due| *due);
+        let next = (*due).max(now.0) + interval;
+        let fits = next - now.0 <= burst.max(interval);
+        if fits {
+            *due = next;
+        }
+        fits
+    }
+
+    /// Whether a User-Agent is that of a scanner.
+    pub fn is_scanner(&self, agent: &[u8]) -> bool {
+        self.settings.scanners.iter().any(|name| {
+            agent.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name.as_bytes()))
+        })
+    }
+
+    /// Whether some user of ours has come from there lately.
+    fn is_known(&self, now: Instant, address: IpAddr, user: &[u8]) -> bool {
+        let known = self.known.get(self.hash(b'k', host(address), user));
+        known.is_some_and(|at| now.since(Instant(*at)) < KNOWN)
+    }
+
+    /// Notes what a source did. Gives the ban that it brought about.
+    pub fn offended(&mut self, now: Instant, flow: &Flow, what: Offence) -> Option<Ban> {
+        let address = flow.remote.ip().to_canonical();
+        if self.settings.strikes == 0 || self.is_exempt(address) {
+            return None;
+        }
+        let known = self.is_known(now, address, b"");
+        let proven = flow.transport.reliable();
+        if known && !proven {
+            return None;
+        }
+        let port = (known || !proven).then_some(flow.remote.port());
+        let key = self.hash(b's', host(address), &port.unwrap_or(0).to_le_bytes());
+        let most = self.settings.strikes.saturating_mul(STRIKE);
+        let strikes = self.strikes.at(key, |strikes| strikes.last);
+        let since = now.since(Instant(strikes.last));
+        let forgotten = since.as_micros() * u128::from(most) / WINDOW.as_micros();
+        let forgotten = u32::try_from(forgotten).unwrap_or(u32::MAX);
+        strikes.weight = strikes.weight.saturating_sub(forgotten);
+        if since > self.settings.longest_ban * 4 {
+            strikes.bans = 0;
+        }
+        strikes.last = now.0;
+        strikes.weight = strikes.weight.saturating_add(what.weight());
+        if strikes.weight < most {
+            return None;
+        }
+        strikes.weight = 0;
+        let times = if port.is_some() { 0 } else { u32::from(strikes.bans).min(20) };
+        strikes.bans = strikes.bans.saturating_add(1);
+        let time = (self.settings.ban * 2u32.pow(times)).min(self.settings.longest_ban);
+        self.ban(now, address, port.map(|port| (port, proven)), time, what.word())
+    }
+
+    /// Bans an address, or one port of it; beside the port stands whether it is one of TCP.
+    pub fn ban(
+        &mut self,
+        now: Instant,
+        address: IpAddr,
+        port: Option<(u16, bool)>,
+        time: Duration,
+        why: &'static str,
+    ) -> Option<Ban> {
+        let address = first_of(address.to_canonical());
+        let hash = self.hash(b'b', host(address), b"");
+        let (port, stream) = (port.map(|port| port.0), port.is_some_and(|port| port.1));
+        let ban = Ban { address, port, stream, until: now + time, why, hash };
+        if let Some(old) = self
+            .bans
+            .find_mut(hash, |ban| (ban.address, ban.port, ban.stream) == (address, port, stream))
+        {
+            old.until = old.until.max(ban.until);
+            return Some(ban);
+        }
+        if self.bans.len() >= self.settings.bans {
+            self.bans.retain(|ban| ban.until > now);
+            if self.bans.len() >= self.settings.bans {
+                return None;
+            }
+        }
+        self.bans.insert_unique(hash, ban.clone(), |ban| ban.hash);
+        Some(ban)
+    }
+
+    /// Who is banned.
+    pub fn bans(&self, now: Instant) -> impl Iterator<Item = &Ban> {
+        self.bans.iter().filter(move |ban| ban.until > now)
+    }
+
+    /// Lifts the bans of an address; gives how many there were.
+    pub fn lift(&mut self, address: IpAddr) -> usize {
+        let before = self.bans.len();
+        let of = host(address.to_canonical());
+        self.bans.retain(|ban| host(ban.address) != of);
+        before - self.bans.len()
+    }
+
+    /// A request from there went through: that outweighs one that did not. `proven`: it was within a
+    /// dialog that was set up through us, so that what we send there arrives.
+    pub fn behaved(&mut self, now: Instant, flow: &Flow, proven: bool) {
+        if self.strikes.is_empty() {
+            return;
+        }
+        let address = host(flow.remote.ip().to_canonical());
+        if proven {
+            let key = self.hash(b'k', address, b"");
+            *self.known.at(key, |at| *at) = now.0;
+        }
+        for port in [0, flow.remote.port()] {
+            let key = self.hash(b's', address, &port.to_le_bytes());
+            if self.strikes.get(key).is_some_and(|strikes| strikes.weight > 0) {
+                let strikes = self.strikes.at(key, |strikes| strikes.last);
+                strikes.weight = strikes.weight.saturating_sub(STRIKE);
+            }
+        }
+    }
+
+    /// Whether credentials that name a user, from there, are looked at now.
+    pub fn may_try(&self, now: Instant, flow: &Flow, user: &[u8]) -> bool {
+        if self.settings.failures == 0 {
+            return true;
+        }
+        let key = self.hash(b'f', host(flow.remote.ip().to_canonical()), user);
+        self.failures.get(key).is_none_or(|failures| failures.until <= now.0)
+    }
+
+    /// The password for a user was wrong.
+    pub fn failed(&mut self, now: Instant, flow: &Flow, user: &[u8]) {
+        let address = flow.remote.ip().to_canonical();
+        if self.settings.failures == 0 || self.is_exempt(address) {
+            return;
+        }
+        let known = self.is_known(now, address, user);
+        let everywhere = self.hash(b'f', 0, user);
+        let guessed = self.fail(now, everywhere).count >= GUESSED;
+        let most = match (known, guessed) {
+            (true, _) => self.settings.failures.saturating_mul(PATIENCE),
+            (false, true) => self.settings.failures.min(2),
+            (false, false) => self.settings.failures,
+        };
+        let key = self.hash(b'f', host(address), user);
+        let here = self.fail(now, key);
+        if here.count >= most {
+            let wait = Duration::from_secs(1u64 << (here.count - most).min(6)).min(LONGEST_WAIT);
+            here.until = (now + wait).0;
+        }
+    }
+
+    fn fail(&mut self, now: Instant, key: u64) -> &mut Failures {
+        let failures = self.failures.at(key, |failures| failures.last);
+        if now.since(Instant(failures.last)) > WINDOW * 10 {
+            failures.count = 0;
+        }
+        failures.last = now.0;
+        failures.count = failures.count.saturating_add(1);
+        failures
+    }
+
+    /// A user has proved the password from there.
+    pub fn succeeded(&mut self, now: Instant, flow: &Flow, user: &[u8]) {
+        let address = host(flow.remote.ip().to_canonical());
+        for user in [b"", user] {
+            let key = self.hash(b'k', address, user);
+            *self.known.at(key, |at| *at) = now.0;
+        }
+        if !self.failures.is_empty() {
+            let key = self.hash(b'f', address, user);
+            if self.failures.get(key).is_some() {
+                *self.failures.at(key, |failures| failures.last) = Failures::default();
+            }
+        }
+        self.behaved(now, flow, false);
+    }
+}
+
+/// What stands for one host: its address, of IPv6 its /64.
+fn host(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits() >> 64 << 64,
+    }
+}
+
+/// The first address of a host.
+fn first_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(_) => IpAddr::V6(host(address).into()),
+    }
+}

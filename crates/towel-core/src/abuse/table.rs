@@ -86,7 +86,7 @@ mod tests {
             *table.at(*key, |v| *v) = 10 + worth as u64;
         }
         assert_eq!(table.get(keys[0]), Some(&10));
-        *table.at(5 * 4 << 20, |v| *v) = 99;
+        *table.at((5 * 4) << 20, |v| *v) = 99;
         assert_eq!(table.get(keys[0]), None);
         assert_eq!(table.get(keys[1]), Some(&11));
         *table.at(keys[1], |v| *v) += 1;

@@ -15,6 +15,10 @@ const PERIOD: Duration = Duration::from_millis(16);
 const PROPORTION: f32 = 0.02;
 /// How much of what it grew by does.
 const TREND: f32 = 0.1;
+/// What is left of the pressure after a period in which nothing waited at all.
+const RELIEF: f32 = 0.85;
+/// Less than this is none.
+const LEAST: f32 = 0.01;
 /// Waits longer than so many times the target are all the same.
 const MOST: f32 = 4.0;
 /// The share of the kernel's buffer that counts as much as the whole target: beyond it datagrams
@@ -139,6 +143,13 @@ impl Controller {
         // A class is refused only where there is not enough to refuse of those before it.
         let plenty = seen.iter().position(|count| *count as f32 >= ENOUGH * all);
         let most = plenty.unwrap_or(seen.len() - 1) as f32 + 1.0;
+        // Nothing waits: too much is refused, and the time that is not used does not come back.
+        if measure == 0.0 {
+            self.pressure *= RELIEF;
+            if self.pressure < LEAST {
+                self.pressure = 0.0;
+            }
+        }
         let was = self.pressure;
         self.pressure = if settings.enabled { (was + step).min(most.max(was)) } else { 0.0 };
         self.pressure = self.pressure.clamp(0.0, seen.len() as f32);

@@ -32,23 +32,20 @@ pub(super) fn login(
         return Outcome::Challenge { stale: false };
     }
     let outcome = authenticator.verify(&message, kind, realm, users, now, ours);
-    match &outcome {
-        Outcome::Accepted(accepted) => {
-            if !stack.logged_in(now, received, accepted.user.as_bytes()) {
-                return Outcome::Refuse(503, "Too Many Requests of This User");
-            }
+    if let Outcome::Accepted(accepted) = &outcome
+        && !stack.logged_in(now, received, accepted.user.as_bytes())
+    {
+        return Outcome::Refuse(503, "Too Many Requests of This User");
+    }
+    if outcome == (Outcome::Challenge { stale: false }) {
+        let mut failed = false;
+        for name in names(asked) {
+            stack.login_failed(now, received, &name);
+            failed = true;
         }
-        Outcome::Challenge { stale: false } => {
-            let mut failed = false;
-            for name in names(asked) {
-                stack.login_failed(now, received, &name);
-                failed = true;
-            }
-            if failed {
-                stack.offended(now, out, received, Offence::Failed);
-            }
+        if failed {
+            stack.offended(now, out, received, Offence::Failed);
         }
-        _ => {}
     }
     outcome
 }

@@ -46,10 +46,6 @@ impl Towel {
             let password = password(user);
             writeln!(config, "[[user]]\nname = \"{user}\"\npassword = \"{password}\"").unwrap();
         }
-        // A machine that has much else to do lets datagrams wait as overload does.
-        if !more.contains("[overload]") {
-            config.push_str("[overload]\nenabled = false\n");
-        }
         if !more.contains("[http]") {
             config.push_str("[http]\nenabled = false\n");
         }

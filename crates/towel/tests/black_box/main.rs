@@ -10,6 +10,7 @@ mod ports;
 mod towel;
 
 mod abuse;
+mod crashes;
 mod durability;
 mod framing;
 mod history;

@@ -64,6 +64,11 @@ impl Towel {
     /// Ends it as a crash would, and starts it again on the same data.
     pub(crate) fn crash_and_restart(&mut self) {
         self.kill();
+        self.start_again();
+    }
+
+    /// Starts it on the same data once it has ended.
+    pub(crate) fn start_again(&mut self) {
         self.child = spawn(&self.dir, self.limit);
         self.wait_ready();
     }

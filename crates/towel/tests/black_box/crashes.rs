@@ -190,9 +190,11 @@ fn numbers(text: &str) -> Option<(usize, u32)> {
 
 /// The q of the binding that a 200 lists, in thousandths.
 fn binding(text: &str, n: usize) -> Option<u16> {
-    let contact = text.split("\r\n").find(|l| l.contains(&format!("<sip:n{n}@")) && {
-        let name = l.split(':').next().unwrap_or_default();
-        name.eq_ignore_ascii_case("contact")
+    let contact = text.split("\r\n").find(|l| {
+        l.contains(&format!("<sip:n{n}@")) && {
+            let name = l.split(':').next().unwrap_or_default();
+            name.eq_ignore_ascii_case("contact")
+        }
     })?;
     let q = contact.split(";q=0.").nth(1).unwrap_or_else(|| panic!("no q:\n{text}"));
     let digits: String = q.chars().take_while(char::is_ascii_digit).collect();

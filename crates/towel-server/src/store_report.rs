@@ -59,10 +59,14 @@ pub(crate) fn reporter(log: Log) -> impl Fn(Result<(), &StoreError>) + Send + Sy
                 log.event(Level::Info, "store-works", "the store can be written again");
             }
             Some(Say::Fails) => {
+                let before = match result {
+                    Err(StoreError::Gone(_)) => "is kept in memory only",
+                    _ => "is safe",
+                };
                 let fault = result.err().map(ToString::to_string).unwrap_or_default();
                 let text = format!(
                     "{fault}. Until it can be written, REGISTER gets 500; what was acknowledged \
-                     before is safe, and calls go on"
+                     before {before}, and calls go on"
                 );
                 log.event(Level::Error, "store", text);
             }

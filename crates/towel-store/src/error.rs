@@ -36,6 +36,8 @@ pub enum StoreError {
         /// How many records can still be read.
         readable: u64,
     },
+    /// The file that is written to no longer stands in its folder: somebody removed or moved it.
+    Gone(PathBuf),
     /// The living records could not be written afresh. Records are stored all the same.
     Compaction(Box<StoreError>),
     /// A key or a value is larger than a record may be.
@@ -101,6 +103,12 @@ impl fmt::Display for StoreError {
                      `towel store repair` keeps the damaged files and saves what can be read"
                 )
             }
+            StoreError::Gone(path) => write!(
+                f,
+                "{} is gone: it, or a folder that it is in, was removed or moved while it was in \
+                 use. Put it back, or restart towel, which goes on with what it finds there",
+                path.display()
+            ),
             StoreError::Compaction(why) => {
                 write!(f, "the store grows, since its dead records cannot be let go of: {why}")
             }

@@ -26,6 +26,7 @@ mod folder;
 mod open;
 mod repair;
 mod scan;
+mod segment;
 mod writer;
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub struct Options {
     pub slack_bytes: u64,
     /// How long after it failed writing afresh is tried again.
     pub compact_again: Duration,
+    #[cfg(test)]
+    pub(crate) faults: crate::segment::Faults,
 }
 
 impl Default for Options {
@@ -49,6 +51,8 @@ impl Default for Options {
             queue: 1 << 16,
             slack_bytes: 64 << 20,
             compact_again: Duration::from_secs(60),
+            #[cfg(test)]
+            faults: Default::default(),
         }
     }
 }

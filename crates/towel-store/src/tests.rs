@@ -304,3 +304,71 @@ fn a_record_that_is_too_large_is_refused() {
     let big = Record { table: 1, key: b"k".to_vec(), value: Some(vec![0; 17 << 20]) };
     assert!(matches!(store.put(vec![big]), Err(StoreError::TooLarge(_))));
 }
+
+/// A store whose outcomes are told one by one.
+fn watched(dir: &Path, options: Options) -> (Store, mpsc::Receiver<Option<String>>) {
+    let (tell, told) = mpsc::channel();
+    let tell = Mutex::new(tell);
+    let done = Box::new(move |tickets: &[u64], outcome: Result<(), &StoreError>| {
+        let fault = outcome.err().map(ToString::to_string);
+        tickets.iter().for_each(|_| tell.lock().unwrap().send(fault.clone()).unwrap());
+    });
+    let (store, _, _) = open_with(dir, options, done);
+    (store, told)
+}
+
+#[test]
+fn a_file_system_that_became_read_only_fails_what_it_did_not_take_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options::default();
+    let faults = options.faults.clone();
+    let (store, told) = watched(dir.path(), options);
+    let put = |key: &str| {
+        store.submit(1, record(key, Some("x"))).unwrap();
+        told.recv().unwrap()
+    };
+    assert_eq!(put("before"), None);
+    faults.set(Some(std::io::ErrorKind::ReadOnlyFilesystem));
+    for key in ["during", "still"] {
+        let why = put(key).expect("refused");
+        assert!(why.contains("00000001.log") && why.contains("mount it writable"), "{why}");
+    }
+    faults.set(None);
+    assert_eq!(put("after"), None);
+    drop(store);
+    let keys: Vec<_> = open(dir.path()).2.into_keys().map(|(_, key)| key).collect();
+    assert_eq!(keys, [b"after".to_vec(), b"before".to_vec()]);
+}
+
+#[test]
+fn nothing_is_safe_in_a_file_that_was_removed_or_moved() {
+    for sync in [Sync::EachBatch, Sync::Every(std::time::Duration::from_secs(1))] {
+        let dir = tempfile::tempdir().unwrap();
+        let (there, away) = (dir.path().join("store"), dir.path().join("away"));
+        let (store, told) = watched(&there, Options { sync, ..Options::default() });
+        let put = |key: &str| {
+            store.submit(1, record(key, Some("x"))).unwrap();
+            told.recv().unwrap()
+        };
+        assert_eq!(put("before"), None);
+        fs::rename(&there, &away).unwrap();
+        assert!(put("moved").expect("refused").contains("is gone"));
+        // Another file of that name is not it.
+        fs::create_dir(&there).unwrap();
+        fs::write(there.join("00000001.log"), "").unwrap();
+        assert!(put("another").expect("refused").contains("is gone"));
+        fs::remove_dir_all(&there).unwrap();
+        fs::rename(&away, &there).unwrap();
+        assert_eq!(put("back"), None);
+        let keep = dir.path().join("keep");
+        fs::create_dir(&keep).unwrap();
+        for (_, path) in folder::segments(&there).unwrap() {
+            fs::copy(&path, keep.join(path.file_name().unwrap())).unwrap();
+        }
+        fs::remove_dir_all(&there).unwrap();
+        assert!(put("removed").expect("refused").contains("is gone"));
+        drop(store);
+        let keys: Vec<_> = open(&keep).2.into_keys().map(|(_, key)| key).collect();
+        assert_eq!(keys, [b"back".to_vec(), b"before".to_vec()]);
+    }
+}

@@ -3,12 +3,11 @@
 use crate::{
     Options, Record, RecordRef, StoreError, Sync,
     batch::{self, MAX_BATCH},
-    compact, folder,
+    compact,
     open::Done,
+    segment::Segment,
 };
 use std::{
-    fs::File,
-    io::Write,
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     time::{Duration, Instant},
@@ -31,12 +30,8 @@ const BATCH_BYTES: usize = 4 << 20;
 pub(crate) struct Writer {
     dir: PathBuf,
     options: Options,
-    file: File,
-    path: PathBuf,
-    segment: u64,
+    segment: Segment,
     batch: u64,
-    /// End of the last batch that was written whole.
-    end: u64,
     /// Bytes in finished segments since the living were last written afresh, and after that.
     sealed: u64,
     live: u64,
@@ -59,15 +54,12 @@ impl Writer {
         (sealed, live): (u64, u64),
         done: Done,
     ) -> Result<Writer, StoreError> {
-        let (file, path) = new_segment(dir, segment)?;
+        let segment = new_segment(dir, segment, &options)?;
         Ok(Writer {
             dir: dir.to_path_buf(),
             options,
-            file,
-            path,
             segment,
             batch,
-            end: 0,
             sealed,
             live,
             unsynced: None,
@@ -81,50 +73,38 @@ impl Writer {
 
     /// Writes the batch in `bytes`, and syncs it if a record only counts then.
     fn write(&mut self, bytes: &mut [u8]) -> Result<(), StoreError> {
-        if self.end > 0 && self.end + bytes.len() as u64 > self.options.segment_bytes {
+        let end = self.segment.end;
+        if end > 0 && end + bytes.len() as u64 > self.options.segment_bytes {
             self.next_segment()?;
         }
         batch::seal(bytes, self.batch);
-        let written = self.file.write_all(bytes).and_then(|()| match self.options.sync {
-            Sync::EachBatch => self.file.sync_data(),
-            Sync::Every(_) => Ok(()),
-        });
-        if let Err(e) = written {
-            let fault = StoreError::io("write to", &self.path, e);
+        let each = self.options.sync == Sync::EachBatch;
+        if let Err(fault) = self.segment.append(bytes, each) {
             // What was half written must not stand before the next batch. If even that cannot
             // be undone, a segment of its own keeps later batches readable.
-            if self.file.set_len(self.end).is_err() || !self.rewind() {
+            if !self.segment.take_back() {
                 self.next_segment()?;
             }
             return Err(fault);
         }
-        self.end += bytes.len() as u64;
         self.batch += 1;
-        if matches!(self.options.sync, Sync::Every(_)) {
+        if !each {
             self.unsynced.get_or_insert_with(Instant::now);
         }
         Ok(())
     }
 
-    fn rewind(&mut self) -> bool {
-        use std::io::{Seek, SeekFrom};
-        self.file.seek(SeekFrom::Start(self.end)).is_ok()
-    }
-
     fn next_segment(&mut self) -> Result<(), StoreError> {
         self.sync()?;
-        let (file, path) = new_segment(&self.dir, self.segment + 1)?;
-        self.sealed += self.end;
-        self.segment += 1;
-        self.file = file;
-        self.path = path;
-        self.end = 0;
+        let next = new_segment(&self.dir, self.segment.number + 1, &self.options)?;
+        self.sealed += self.segment.end;
+        self.segment = next;
         Ok(())
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
         self.unsynced = None;
-        self.file.sync_data().map_err(|e| StoreError::io("sync", &self.path, e))
+        self.segment.sync()
     }
 
     /// Until when the queue may be waited on.
@@ -179,13 +159,13 @@ impl Writer {
 
     /// Begins to write the living afresh on a thread of its own; batches go on meanwhile.
     fn compact(&mut self) {
-        if self.end > 0
+        if self.segment.end > 0
             && let Err(e) = self.next_segment()
         {
             return self.compaction_failed(e);
         }
         let (tell, told) = channel();
-        let (dir, below) = (self.dir.clone(), self.segment);
+        let (dir, below) = (self.dir.clone(), self.segment.number);
         // What lives of it is added when the outcome is known; until then nothing more is dead.
         self.compacting = core::mem::take(&mut self.sealed);
         let begun = std::thread::Builder::new().name("store-compact".into()).spawn(move || {
@@ -198,19 +178,12 @@ impl Writer {
     }
 }
 
-fn new_segment(dir: &Path, number: u64) -> Result<(File, PathBuf), StoreError> {
-    let path = folder::segment(dir, number);
-    let mut open = File::options();
-    open.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
-    let file = open.open(&path).map_err(|e| StoreError::io("make", &path, e))?;
-    if let Err(e) = folder::sync_folder(dir) {
-        // Or the next attempt would find it there, and fail for that.
-        let _ = std::fs::remove_file(&path);
-        return Err(e);
-    }
-    Ok((file, path))
+#[cfg_attr(not(test), expect(unused_variables, reason = "tests have disks that fail"))]
+fn new_segment(dir: &Path, number: u64, options: &Options) -> Result<Segment, StoreError> {
+    let segment = Segment::create(dir, number)?;
+    #[cfg(test)]
+    let segment = segment.with(options.faults.clone());
+    Ok(segment)
 }
 
 /// Runs until every sender is gone and the queue is empty.
@@ -253,7 +226,7 @@ pub(crate) fn run(mut writer: Writer, inbox: &Receiver<Job>) {
                     None => Ok(()),
                     Some(why) => Err(StoreError::Io {
                         doing: "write to",
-                        path: writer.path.clone(),
+                        path: writer.segment.path.clone(),
                         error: std::io::Error::other(why.clone()),
                     }),
                 });

@@ -160,3 +160,34 @@ fn a_full_store_acknowledges_nothing_that_it_does_not_hold() {
     assert!(!ask(&server, refused[0], false).has("Contact"));
     assert_eq!(ask(&server, refused[0], true).status(), 200);
 }
+
+/// A store whose folder is taken away while it is in use: a REGISTER gets 500 and not a 200 that the
+/// next start knows nothing of, the log says what happened, calls go on; and with the folder back
+/// everything is as before.
+#[test]
+fn a_store_that_was_moved_away_acknowledges_nothing() {
+    let mut server = Towel::start(
+        &[],
+        "[auth]\nregister = false\ncalls = false\n[register]\nknown-users-only = false\n",
+    );
+    let (there, away) = (server.data().join("store"), server.data().join("away"));
+    let phone = crate::peer::Peer::new(&server);
+    phone.bind("kept");
+    std::fs::rename(&there, &away).unwrap();
+    let contact = format!("Contact: <sip:late@{}>\r\n", phone.at());
+    let refused = phone.ask(&phone.register("late", &contact));
+    assert_eq!(refused.status(), 500, "{}", refused.text);
+    assert!(refused.field("Retry-After").parse::<u32>().is_ok(), "{}", refused.text);
+    let log = server.log();
+    assert!(log.contains("00000001.log is gone") && log.contains("REGISTER gets 500"), "{log}");
+    let caller = crate::peer::Peer::new(&server);
+    caller.send(&caller.request("MESSAGE", &format!("sip:kept@{DOMAIN}"), ""));
+    phone.send(&crate::peer::answer(&phone.next(), "200 OK", "t", ""));
+    assert_eq!(caller.final_response().status(), 200, "calls go on");
+    std::fs::rename(&away, &there).unwrap();
+    phone.bind("late");
+    server.crash_and_restart();
+    for user in ["kept", "late"] {
+        assert!(phone.ask(&phone.register(user, "")).has("Contact"), "{user} is lost");
+    }
+}

@@ -100,6 +100,22 @@ impl Hasher {
 
     /// The hash of what was taken in.
     pub fn finish(&self) -> u64 {
+        self.ended().all()
+    }
+
+    /// The hash of what was taken in, and as many bits again: two values for which no stranger to
+    /// the key finds two things that are equal in both.
+    pub fn finish_twice(&self) -> (u64, u64) {
+        let mut end = self.ended();
+        let first = end.all();
+        end.v[1] ^= 0xdd;
+        for _ in 0..3 {
+            end.round();
+        }
+        (first, end.all())
+    }
+
+    fn ended(&self) -> Hasher {
         let mut end = *self;
         let word = end.tail | (end.length << 56);
         end.word(word);
@@ -107,7 +123,11 @@ impl Hasher {
         for _ in 0..3 {
             end.round();
         }
-        end.v[0] ^ end.v[1] ^ end.v[2] ^ end.v[3]
+        end
+    }
+
+    fn all(&self) -> u64 {
+        self.v[0] ^ self.v[1] ^ self.v[2] ^ self.v[3]
     }
 }
 

@@ -21,6 +21,7 @@ pub mod hash;
 pub mod io;
 pub mod locating;
 pub mod overload;
+mod pile;
 pub mod proxy;
 pub mod registrar;
 pub mod rng;

@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use crate::io::Instant;
+use crate::pile::Pile;
 
 const LEVELS: usize = 6;
 const BITS: u32 = 6;
@@ -47,7 +48,7 @@ struct Node<T> {
 /// Timers that each carry a `T` which says what is due.
 #[derive(Debug)]
 pub struct Wheel<T> {
-    nodes: Vec<Node<T>>,
+    nodes: Pile<Node<T>>,
     free: u32,
     heads: [[u32; SLOTS]; LEVELS],
     occupied: [u64; LEVELS],
@@ -66,7 +67,7 @@ impl<T: Copy> Wheel<T> {
     /// An empty wheel.
     pub fn new() -> Wheel<T> {
         Wheel {
-            nodes: Vec::new(),
+            nodes: Pile::default(),
             free: NONE,
             heads: [[NONE; SLOTS]; LEVELS],
             occupied: [0; LEVELS],

@@ -6,6 +6,7 @@
 
 use super::binding::{Binding, Bindings, assemble};
 use crate::hash::{Hasher, Key};
+use crate::pile::Pile;
 use hashbrown::HashTable;
 
 /// Buckets of the expiry wheel, a second each. What ends later than a turn of the wheel is looked
@@ -41,7 +42,7 @@ impl Slot {
 pub struct Location {
     key: Key,
     index: HashTable<u32>,
-    slots: Vec<Slot>,
+    slots: Pile<Slot>,
     free: u32,
     heads: Box<[u32]>,
     /// Up to which second (inclusive) the wheel has been turned.
@@ -58,7 +59,7 @@ impl Location {
         Self {
             key,
             index: HashTable::new(),
-            slots: Vec::new(),
+            slots: Pile::default(),
             free: NONE,
             heads: vec![NONE; TURN as usize].into_boxed_slice(),
             swept: 0,
@@ -69,7 +70,6 @@ impl Location {
 
     /// Makes room for so many more addresses of record.
     pub fn reserve(&mut self, more: usize) {
-        self.slots.reserve(more);
         let (slots, key) = (&self.slots, self.key);
         self.index.reserve(more, |&at| hash_at(slots, key, at));
     }
@@ -267,7 +267,7 @@ impl Location {
     }
 }
 
-fn hash_at(slots: &[Slot], key: Key, at: u32) -> u64 {
+fn hash_at(slots: &Pile<Slot>, key: Key, at: u32) -> u64 {
     slots.get(at as usize).map_or(0, |slot| Hasher::new(key).bytes(slot.aor()).finish())
 }
 

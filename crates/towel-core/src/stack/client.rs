@@ -2,14 +2,13 @@
 //! tried where one fails (RFC 3263 section 4.3).
 
 use super::{
-    ClientId, Destination, Due, Failure, Pending, Received, Refusal, Stack, TransactionUser,
-    located_by,
+    ClientId, Destination, Due, Failure, POOLED, Pending, Received, Refusal, Stack,
+    TransactionUser, located_by,
 };
 use crate::hash::Hasher;
 use crate::io::{ConnectionId, Flow, ListenerId, Now, Outbox, Transport};
 use crate::locating::{self, LocateFault, Located, Target, Targets};
-use crate::time::TimerId;
-use crate::transaction::client::{Client, Event, Machine};
+use crate::transaction::client::{Client, Event, Machine, Word, Work, method_of};
 use crate::transaction::table::{Action, Timer};
 use crate::transaction::token::{LENGTH, Token};
 use crate::transport::via::{ViaStamp, write_value};
@@ -46,7 +45,8 @@ impl Stack {
         }
         let way = self.way(now, out, to, None);
         let Some(way) = way else { return Err(Refusal::Malformed) };
-        let id = self.clients.insert(new_client(user, way.transport, way.listener));
+        let work = self.client_work(Vec::new(), way.transport, way.listener);
+        let id = self.clients.insert(Client::new(Machine::Once, user, work));
         let token = self.token(id, 0);
         let mut request = self.buffer();
         let by = way.flow.and_then(|flow| flow.connection);
@@ -56,14 +56,16 @@ impl Stack {
         });
         let Some(client) = self.clients.get_mut(id) else { return Err(Refusal::Stale) };
         client.machine = Machine::for_request(&request);
-        client.request = request;
-        client.targets = way.targets;
+        client.method = Word::new(method_of(&request));
+        let Some(work) = client.work.as_mut() else { return Err(Refusal::Stale) };
+        work.request = request;
+        work.targets = way.targets;
         match (way.found, way.target) {
             (Err(fault), _) => {
                 self.pending.push(Pending::ClientFailed(id, Failure::NotLocated(fault)))
             }
             (Ok(Some(lookup)), _) => {
-                client.lookup = Some(lookup);
+                work.lookup = Some(lookup);
                 self.lookups.insert(lookup, id);
             }
             (Ok(None), Some(target)) => {
@@ -117,11 +119,10 @@ impl Stack {
                 self.give_back(request);
             }
             (Ok(Some(lookup)), _) if self.clients.len() < self.settings.max => {
-                let mut client = new_client(0, way.transport, way.listener);
-                client.machine = Machine::Once;
+                let mut work = self.client_work(request, way.transport, way.listener);
+                work.lookup = Some(lookup);
+                let mut client = Client::new(Machine::Once, 0, work);
                 client.silent = true;
-                client.request = request;
-                client.lookup = Some(lookup);
                 let id = self.clients.insert(client);
                 self.lookups.insert(lookup, id);
             }
@@ -154,13 +155,12 @@ impl Stack {
 
     /// The request as it was last sent; no more once the final response has been told.
     pub fn sent(&self, id: ClientId) -> Option<&[u8]> {
-        let client = self.clients.get(id).filter(|client| !client.compact)?;
-        Some(client.request.as_slice())
+        Some(self.clients.get(id)?.work.as_ref()?.request.as_slice())
     }
 
     /// How it was last sent.
     pub fn sent_by_flow(&self, id: ClientId) -> Option<Flow> {
-        self.clients.get(id)?.flow
+        self.clients.get(id)?.flow.map(|flow| self.flow(&flow))
     }
 
     pub(super) fn token(&self, id: ClientId, attempt: u8) -> [u8; LENGTH] {
@@ -255,10 +255,9 @@ impl Stack {
         any_size: bool,
         rewrite: &mut Rewrite<'_>,
     ) {
-        let Some(client) = self.clients.get(id) else { return };
+        let Some(length) = self.sent(id).map(<[u8]>::len) else { return };
         let mut target = target;
         let mut fallback = None;
-        let length = client.request.len();
         if !any_size && flow.is_none() && self.is_too_large(now, length, &target) {
             // With UDP to fall back to if nobody listens.
             fallback = Some(target.clone());
@@ -272,17 +271,18 @@ impl Stack {
             }
         };
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.target = Some(target);
+        client.flow = flow.map(Into::into);
+        let Some(work) = client.work.as_mut() else { return };
+        work.target = Some(target);
         if fallback.is_some() {
-            client.fallback = fallback;
+            work.fallback = fallback;
         }
-        client.flow = flow;
+        let written = work.written;
         let Some(flow) = flow else {
             self.pending.push(Pending::ClientTransport(id));
             return;
         };
-        let (invite, attempt, written) =
-            (client.machine.is_invite(), client.attempt, client.written);
+        let (invite, attempt) = (client.machine.is_invite(), client.attempt);
         if written != (flow.transport, flow.listener, attempt) {
             self.write_again(id, flow.transport, flow.listener, attempt, rewrite);
         }
@@ -295,7 +295,7 @@ impl Stack {
             let clients = &self.clients;
             let live = |id: ClientId| {
                 clients.get(id).is_some_and(|client| {
-                    client.flow.and_then(|flow| flow.connection) == Some(connection)
+                    client.flow.and_then(|flow| flow.connection()) == Some(connection)
                 })
             };
             if let Some(connection) = self.connections.get_mut(connection) {
@@ -342,13 +342,14 @@ impl Stack {
 
     pub(super) fn transmit_request(&mut self, now: Now, out: &mut Outbox, id: ClientId) {
         let Some(client) = self.clients.get(id) else { return };
-        match client.flow.filter(|flow| self.is_usable(flow)) {
-            Some(flow) => {
+        let flow = client.flow.map(|flow| self.flow(&flow));
+        match (flow.filter(|flow| self.is_usable(flow)), &client.work) {
+            (Some(flow), Some(work)) => {
                 self.counters.requests_sent += 1;
-                out.transmit(flow, &client.request);
+                out.transmit(flow, &work.request);
                 self.touch(now, &flow);
             }
-            None => self.pending.push(Pending::ClientTransport(id)),
+            _ => self.pending.push(Pending::ClientTransport(id)),
         }
     }
 
@@ -359,11 +360,11 @@ impl Stack {
             // Section 17.1.2.2: once a provisional response has come, at T2.
             self.settings.t2
         } else {
-            self.settings.interval_among(count, timer, client.round)
+            self.settings.interval_among(count, timer, client.round.into())
         };
         let due = self.wheel.set(now.at + interval, Due::Client(id, timer));
         let old = if timer.repeats() {
-            client.round += 1;
+            client.round = client.round.saturating_add(1);
             std::mem::replace(&mut client.repeat, due)
         } else {
             std::mem::replace(&mut client.end, due)
@@ -392,8 +393,7 @@ impl Stack {
             }
             id = client.previous.ok_or(())?;
         };
-        let sent = client.request.split(|byte| *byte == b' ').next().unwrap_or_default();
-        if sent == method {
+        if client.method.as_bytes() == method {
             return Ok(Some(id));
         }
         match client.cancel {
@@ -417,7 +417,7 @@ impl Stack {
             200..=299 => Event::Success,
             _ => Event::Failure,
         };
-        if let Some(target) = self.clients.get(id).and_then(|client| client.target.as_ref()) {
+        if let Some(target) = self.clients.get(id).and_then(Client::target) {
             let (transport, addr) = (target.transport, target.addr);
             if event != Event::Failure || response.message.status() != 503 {
                 self.locator.succeeded(transport, addr);
@@ -475,7 +475,7 @@ impl Stack {
         let unanswered = client.machine.is_unanswered();
         self.tell_lost(now, out, id, "it could not be sent");
         let Some(client) = self.clients.get(id) else { return };
-        if let Some(target) = &client.target
+        if let Some(target) = client.target()
             && unanswered
         {
             self.locator.failed(
@@ -501,7 +501,7 @@ impl Stack {
         response: Option<Received<'_>>,
     ) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        let reliable = client.flow.is_some_and(|flow| flow.transport.reliable());
+        let reliable = client.is_reliable();
         let unanswered = client.machine.is_unanswered();
         let Some(actions) = client.machine.step(event, reliable) else {
             self.counters.responses_absorbed += u64::from(response.is_some());
@@ -538,7 +538,7 @@ impl Stack {
                     if unanswered {
                         self.tell_lost(now, out, id, "there was no answer in time");
                     }
-                    let target = self.clients.get(id).and_then(|client| client.target.as_ref());
+                    let target = self.clients.get(id).and_then(Client::target);
                     if let (Some(target), true, Event::Due(Timer::B | Timer::F)) =
                         (target, unanswered, event)
                     {
@@ -568,28 +568,49 @@ impl Stack {
         if client.machine.is_terminated() {
             self.end_client(now, out, user, id);
         } else if unanswered
-            && client.cancelling.is_some()
+            && client.is_cancelling()
             && client.machine.is_proceeding()
             && client.cancel.is_none()
         {
             self.send_cancel(now, out, id);
-        } else if !client.machine.needs_request() && !client.compact {
+        } else if !client.machine.needs_request() {
             self.compact_client(id);
         }
     }
 
-    /// The final response has come: the method is all that is still looked at, and the ACK if
-    /// there is one.
+    /// The final response has come: the request is not sent again, nor anything made of it.
     fn compact_client(&mut self, id: ClientId) {
-        let Some(client) = self.clients.get_mut(id) else { return };
-        client.compact = true;
-        let request = std::mem::take(&mut client.request);
-        let method = request.split(|byte| *byte == b' ').next().unwrap_or_default();
-        let kept = self.kept(&[method]);
-        if let Some(client) = self.clients.get_mut(id) {
-            client.request = kept;
+        let work = self.clients.get_mut(id).and_then(|client| client.work.take());
+        if let Some(work) = work {
+            self.give_back_work(work);
         }
-        self.give_back(request);
+    }
+
+    pub(super) fn client_work(
+        &mut self,
+        request: Vec<u8>,
+        transport: Transport,
+        listener: ListenerId,
+    ) -> Box<Work> {
+        let work = Work::new(request, transport, listener);
+        match self.works.pop() {
+            Some(mut used) => {
+                *used = work;
+                used
+            }
+            None => Box::new(work),
+        }
+    }
+
+    pub(super) fn give_back_work(&mut self, mut work: Box<Work>) {
+        if let Some(lookup) = work.lookup.take() {
+            self.lookups.remove(&lookup);
+            self.locator.abandon(lookup);
+        }
+        self.give_back(std::mem::take(&mut work.request));
+        if self.works.len() < POOLED {
+            self.works.push(work);
+        }
     }
 
     fn end_client<U: TransactionUser + ?Sized>(
@@ -607,35 +628,9 @@ impl Stack {
         let Some(client) = self.clients.remove(id) else { return };
         self.wheel.clear(client.repeat);
         self.wheel.clear(client.end);
-        if let Some(lookup) = client.lookup {
-            self.lookups.remove(&lookup);
-            self.locator.abandon(lookup);
+        if let Some(work) = client.work {
+            self.give_back_work(work);
         }
-        self.give_back(client.request);
         self.give_back(client.ack);
-    }
-}
-
-pub(super) fn new_client(user: u64, transport: Transport, listener: ListenerId) -> Client {
-    Client {
-        machine: Machine::Once,
-        user,
-        request: Vec::new(),
-        ack: Vec::new(),
-        flow: None,
-        target: None,
-        fallback: None,
-        targets: Targets::default(),
-        lookup: None,
-        attempt: 0,
-        previous: None,
-        cancel: None,
-        cancelling: None,
-        silent: false,
-        compact: false,
-        written: (transport, listener, 0),
-        repeat: TimerId::NONE,
-        end: TimerId::NONE,
-        round: 0,
     }
 }

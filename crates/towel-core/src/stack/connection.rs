@@ -215,7 +215,7 @@ impl Stack {
     fn waits_on(&self, client: ClientId, id: ConnectionId) -> bool {
         self.clients.get(client).is_some_and(|client| {
             client.machine.is_unanswered()
-                && client.flow.and_then(|flow| flow.connection) == Some(id)
+                && client.flow.and_then(|flow| flow.connection()) == Some(id)
         })
     }
 

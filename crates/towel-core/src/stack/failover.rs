@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use towel_message::{Message, Name};
 
-use super::client::{Rewrite, new_client};
+use super::client::Rewrite;
 use super::{ClientId, Failure, Stack, TransactionUser};
 use crate::io::{ListenerId, Now, Outbox, Transport};
 use crate::locating::{self, Completed, LocateFault, Target};
-use crate::transaction::client::{Client, Machine};
+use crate::transaction::client::{Client, Machine, Work};
 use crate::transaction::machines::invite_client;
 use crate::transaction::table::Timer;
 use crate::transaction::token::COOKIE;
@@ -30,25 +30,28 @@ impl Stack {
         for Completed { lookup, result } in completed {
             let Some(id) = self.lookups.remove(&lookup) else { continue };
             let Some(client) = self.clients.get_mut(id) else { continue };
-            client.lookup = None;
+            let Some(work) = client.work.as_mut() else { continue };
+            work.lookup = None;
             let first = match result {
                 Ok(mut targets) => {
                     let first = targets.take_next();
-                    client.targets = targets;
+                    work.targets = targets;
                     first.ok_or(LocateFault::NoSuchName)
                 }
                 Err(fault) => Err(fault),
             };
             match first {
                 Ok(mut target) if client.machine == Machine::Once => {
-                    if let Some(mut client) = self.clients.remove(id) {
-                        if self.is_too_large(now, client.request.len(), &target) {
+                    let removed = self.clients.remove(id);
+                    if let Some(mut work) = removed.and_then(|client| client.work) {
+                        if self.is_too_large(now, work.request.len(), &target) {
                             target.transport = Transport::Tcp;
                             self.counters.moved_to_tcp += 1;
                         }
-                        self.correct_via(&mut client, &target);
-                        let request = self.launch_once(now, out, client.request, target, None);
-                        self.give_back(request);
+                        self.correct_via(&mut work, &target);
+                        let request = std::mem::take(&mut work.request);
+                        work.request = self.launch_once(now, out, request, target, None);
+                        self.give_back_work(work);
                     }
                 }
                 Ok(target) => self.launch_for(now, out, user, id, target, false),
@@ -66,12 +69,13 @@ impl Stack {
         id: ClientId,
     ) -> bool {
         let Some(client) = self.clients.get_mut(id) else { return false };
-        if client.cancelling.is_some() || client.silent || client.attempt >= MAX_ATTEMPTS {
+        let Some(work) = client.work.as_mut() else { return false };
+        if work.cancelling.is_some() || client.silent || client.attempt >= MAX_ATTEMPTS {
             return false;
         }
-        let fallback = client.fallback.take();
+        let fallback = work.fallback.take();
         let any_size = fallback.is_some();
-        let Some(target) = fallback.or_else(|| client.targets.take_next()) else { return false };
+        let Some(target) = fallback.or_else(|| work.targets.take_next()) else { return false };
         self.wheel.clear(client.repeat);
         self.wheel.clear(client.end);
         client.machine = client.machine.restarted();
@@ -110,8 +114,7 @@ impl Stack {
         id: ClientId,
         response: &Message<'_>,
     ) -> bool {
-        let Some(client) = self.clients.get_mut(id) else { return false };
-        if let Some(target) = &client.target {
+        if let Some(target) = self.clients.get(id).and_then(Client::target) {
             let after = response.value(Name::RetryAfter).and_then(retry_after);
             self.locator.failed(
                 now.at,
@@ -120,26 +123,18 @@ impl Stack {
                 locating::Failure::Unavailable(after),
             );
         }
+        let full = self.clients.len() >= self.settings.max;
         let Some(client) = self.clients.get_mut(id) else { return false };
+        let Some(work) = client.work.as_mut() else { return false };
         // Somebody listens there: UDP to the same place would be the same once more (section
         // 18.1.1).
-        client.fallback = None;
-        if client.targets.left() == 0 {
+        work.fallback = None;
+        if work.targets.left() == 0 {
             return false;
         }
         let mut rest = None;
-        if client.machine == Machine::Invite(invite_client::State::Completed)
-            && self.clients.len() < self.settings.max
-        {
-            let Some(client) = self.clients.get_mut(id) else { return false };
-            let mut old = new_client(0, client.written.0, client.written.1);
-            old.silent = true;
-            old.machine = client.machine;
-            old.flow = client.flow;
-            old.attempt = client.attempt;
-            old.previous = client.previous;
-            old.request.extend_from_slice(&client.request);
-            old.ack = std::mem::take(&mut client.ack);
+        if client.machine == Machine::Invite(invite_client::State::Completed) && !full {
+            let old = client.rest();
             rest = Some(self.clients.insert(old));
         }
         if !self.try_next(now, out, user, id) {
@@ -181,9 +176,9 @@ impl Stack {
             self.give_back(request);
             return self.restamp(id, transport, listener, attempt);
         }
-        if let Some(client) = self.clients.get_mut(id) {
-            client.written = (transport, listener, attempt);
-            let old = std::mem::replace(&mut client.request, request);
+        if let Some(work) = self.clients.get_mut(id).and_then(|client| client.work.as_mut()) {
+            work.written = (transport, listener, attempt);
+            let old = std::mem::replace(&mut work.request, request);
             self.give_back(old);
         }
     }
@@ -191,30 +186,32 @@ impl Stack {
     /// Puts another Via in the place of ours: another attempt, or another way than was thought when
     /// the request was written.
     fn restamp(&mut self, id: ClientId, transport: Transport, listener: ListenerId, attempt: u8) {
-        let Some(client) = self.clients.get(id) else { return };
-        let (old_transport, old_listener, old_attempt) = client.written;
+        let work = self.clients.get(id).and_then(|client| client.work.as_ref());
+        let Some(work) = work else { return };
+        let (old_transport, old_listener, old_attempt) = work.written;
         let old_token = [COOKIE, &self.token(id, old_attempt)].concat();
         let new_token = [COOKIE, &self.token(id, attempt)].concat();
         let old = self.via_prefix(old_transport, old_listener);
         let new = self.via_prefix(transport, listener);
         let Some(at) =
-            client.request.windows(old_token.len()).position(|window| window == old_token)
+            work.request.windows(old_token.len()).position(|window| window == old_token)
         else {
             return;
         };
         let end = at + old_token.len();
-        let start = match client.request.get(..at) {
+        let start = match work.request.get(..at) {
             Some(before) if before.ends_with(&old) => at - old.len(),
             // Somebody wrote something between: the branch is what matters.
             _ => at,
         };
-        let Some(client) = self.clients.get_mut(id) else { return };
+        let work = self.clients.get_mut(id).and_then(|client| client.work.as_mut());
+        let Some(work) = work else { return };
         if start < at {
-            client.request.splice(start..end, new.into_iter().chain(new_token));
+            work.request.splice(start..end, new.into_iter().chain(new_token));
         } else {
-            client.request.splice(at..end, new_token);
+            work.request.splice(at..end, new_token);
         }
-        client.written = (transport, listener, attempt);
+        work.written = (transport, listener, attempt);
     }
 }
 
@@ -229,8 +226,8 @@ impl Stack {
 
     /// The Via of a request without a transaction tells the transport that it leaves by (section
     /// 18.1.1); the branch stays, since it has to be the same each time.
-    fn correct_via(&self, client: &mut Client, target: &Target) {
-        let (transport, listener, _) = client.written;
+    fn correct_via(&self, work: &mut Work, target: &Target) {
+        let (transport, listener, _) = work.written;
         let Some(actual) = self.station_for(target.transport, Some(target.addr)) else { return };
         if (transport, listener) == (target.transport, actual) {
             return;
@@ -238,9 +235,8 @@ impl Stack {
         let old = self.via_prefix(transport, listener);
         let new = self.via_prefix(target.transport, actual);
         // Ours is the topmost, so the first that there is.
-        if let Some(at) = client.request.windows(old.len().max(1)).position(|window| window == old)
-        {
-            client.request.splice(at..at + old.len(), new);
+        if let Some(at) = work.request.windows(old.len().max(1)).position(|window| window == old) {
+            work.request.splice(at..at + old.len(), new);
         }
     }
 }

@@ -4,10 +4,9 @@
 use towel_message::Message;
 use towel_message::build::{ack_for_non_2xx, cancel_for};
 
-use super::client::new_client;
 use super::{ClientId, Failure, Pending, Received, Refusal, Stack};
 use crate::io::{Now, Outbox};
-use crate::transaction::client::{Event, Machine};
+use crate::transaction::client::{Client, Event, Machine};
 use crate::transaction::machines::invite_client;
 use crate::transaction::table::Timer;
 
@@ -23,16 +22,17 @@ impl Stack {
         reason: Option<&[u8]>,
     ) -> Result<(), Refusal> {
         let Some(client) = self.clients.get_mut(id) else { return Err(Refusal::Stale) };
-        if !client.machine.is_invite() || client.cancelling.is_some() {
+        let Some(work) = client.work.as_mut() else { return Err(Refusal::State) };
+        if !client.machine.is_invite() || work.cancelling.is_some() {
             return Err(Refusal::State);
         }
-        if let Some(lookup) = client.lookup.take() {
+        if let Some(lookup) = work.lookup.take() {
             self.lookups.remove(&lookup);
             self.locator.abandon(lookup);
             self.pending.push(Pending::ClientFailed(id, Failure::Cancelled));
             return Ok(());
         }
-        client.cancelling = Some(reason.unwrap_or_default().to_vec());
+        work.cancelling = Some(reason.unwrap_or_default().to_vec());
         match client.machine {
             Machine::Invite(invite_client::State::Calling) => Ok(()),
             Machine::Invite(invite_client::State::Proceeding) => {
@@ -46,9 +46,10 @@ impl Stack {
     pub(super) fn send_cancel(&mut self, now: Now, out: &mut Outbox, id: ClientId) {
         let mut bytes = self.buffer();
         let mut index = self.index();
-        if let Some(client) = self.clients.get(id)
-            && let Some(reason) = &client.cancelling
-            && let Ok(request) = Message::parse(&client.request, &mut index, &self.transport.limits)
+        let work = self.clients.get(id).and_then(|client| client.work.as_ref());
+        if let Some(work) = work
+            && let Some(reason) = &work.cancelling
+            && let Ok(request) = Message::parse(&work.request, &mut index, &self.transport.limits)
         {
             const END: &[u8] = b"Content-Length: 0\r\n\r\n";
             cancel_for(&request, &mut bytes);
@@ -61,15 +62,18 @@ impl Stack {
             }
         }
         self.give_back_index(index);
-        let Some(client) = self.clients.get(id) else { return self.give_back(bytes) };
-        let mut cancel = new_client(0, client.written.0, client.written.1);
-        cancel.written = client.written;
-        cancel.flow = client.flow;
-        cancel.target = client.target.clone();
-        cancel.machine = Machine::for_request(&bytes);
-        cancel.request = bytes;
-        cancel.silent = true;
-        let reliable = client.flow.is_some_and(|flow| flow.transport.reliable());
+        let about = |client: &Client| {
+            let work = client.work.as_ref()?;
+            Some((client.flow, client.is_reliable(), work.written, work.target.clone()))
+        };
+        let Some((flow, reliable, written, target)) = self.clients.get(id).and_then(about) else {
+            return self.give_back(bytes);
+        };
+        let machine = Machine::for_request(&bytes);
+        let mut work = self.client_work(bytes, written.0, written.1);
+        (work.written, work.target) = (written, target);
+        let mut cancel = Client::new(machine, 0, work);
+        (cancel.flow, cancel.silent) = (flow, true);
         let cancel = self.clients.insert(cancel);
         self.set_client_timer(now, cancel, Timer::F);
         if !reliable {
@@ -93,13 +97,15 @@ impl Stack {
         response: Option<&Received<'_>>,
     ) {
         let mut index = self.index();
-        if let Some(client) = self.clients.get_mut(id)
-            && let Some(flow) = client.flow
+        let flow = self.clients.get(id).and_then(|client| client.flow);
+        if let Some(flow) = flow.map(|flow| self.flow(&flow))
+            && let Some(client) = self.clients.get_mut(id)
         {
             if client.ack.is_empty()
                 && let Some(response) = response
+                && let Some(work) = &client.work
                 && let Ok(request) =
-                    Message::parse(&client.request, &mut index, &self.transport.limits)
+                    Message::parse(&work.request, &mut index, &self.transport.limits)
             {
                 ack_for_non_2xx(&request, &response.message, &mut client.ack);
             }

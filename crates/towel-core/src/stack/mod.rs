@@ -27,6 +27,9 @@ use crate::locating::{self, Capabilities, LocateFault, Locator, LookupId};
 use crate::rng::Rng;
 use crate::settings::Settings;
 use crate::time::{TimerId, Wheel};
+use crate::transaction::client as client_slot;
+use crate::transaction::course::Course;
+use crate::transaction::server::Proof;
 use crate::transaction::slab::Slab;
 use crate::transaction::table::Timer;
 use crate::transaction::{self, Client, Id, Server};
@@ -278,9 +281,10 @@ pub struct Stack {
     tag_key: Key,
     stations: Vec<Station>,
     servers: Slab<Server>,
-    matches: HashTable<(u64, ServerId)>,
-    /// The hash of the request that is being handled, under its own method.
-    asked: Option<u64>,
+    /// Server transactions: the hash of the proof, the slot.
+    matches: HashTable<(u32, u32)>,
+    /// The proof of the request that is being handled, under its own method.
+    asked: Option<Proof>,
     clients: Slab<Client>,
     lookups: hashbrown::HashMap<LookupId, ClientId>,
     locator: Locator,
@@ -295,6 +299,8 @@ pub struct Stack {
     abuse: crate::abuse::Guard,
     // Reused: buffers that hold at least as much as `ROOM` says, by its index.
     buffers: [Vec<Vec<u8>>; ROOM.len()],
+    #[expect(clippy::vec_box, reason = "a client transaction holds it in a box")]
+    works: Vec<Box<client_slot::Work>>,
     #[expect(clippy::vec_box, reason = "an index is a kilobyte; what is moved is the pointer")]
     indexes: Vec<Box<Index>>,
     /// For the next connection that says something.
@@ -343,6 +349,7 @@ impl Stack {
             overload: overload::Guard::new(&settings.overload),
             abuse,
             buffers: Default::default(),
+            works: Vec::new(),
             indexes: Vec::new(),
             framer: None,
         }
@@ -583,17 +590,27 @@ impl Stack {
         self.stations.iter().find(|station| station.listener.id == id)
     }
 
+    /// The flow that a transaction uses.
+    fn flow(&self, course: &Course) -> Flow {
+        let connected = course.connection().and_then(|id| self.connections.get(id));
+        let local = match connected {
+            Some(connection) => connection.flow.local,
+            None => self
+                .station(course.listener)
+                .map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |station| station.listener.local),
+        };
+        course.from(local)
+    }
+
     fn buffer(&mut self) -> Vec<u8> {
         // Room for a usual message at once, so that it does not grow by halves.
         self.with_room(USUAL)
     }
 
     /// A buffer that just holds `bytes`, for as long as a transaction lingers.
-    fn kept(&mut self, bytes: &[&[u8]]) -> Vec<u8> {
-        let mut buffer = self.with_room(bytes.iter().map(|part| part.len()).sum());
-        for part in bytes {
-            buffer.extend_from_slice(part);
-        }
+    fn kept(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut buffer = self.with_room(bytes.len());
+        buffer.extend_from_slice(bytes);
         buffer
     }
 
@@ -610,7 +627,7 @@ impl Stack {
         let pool =
             ROOM.iter().rposition(|room| *room <= capacity).filter(|_| capacity <= 8 * USUAL);
         if let Some(pool) = pool.and_then(|at| self.buffers.get_mut(at))
-            && pool.len() < 4096
+            && pool.len() < POOLED
         {
             buffer.clear();
             pool.push(buffer);
@@ -626,10 +643,12 @@ impl Stack {
     }
 }
 
+/// How many buffers of a kind are kept for the next that need one.
+const POOLED: usize = 4096;
 /// The room that a message is given at first.
 const USUAL: usize = 1024;
-/// The sizes of buffers: what a request is matched by, a kept response, a message.
-const ROOM: [usize; 3] = [160, 512, USUAL];
+/// The sizes of buffers: for what is kept with little to spare, and for a message.
+const ROOM: [usize; 9] = [256, 320, 384, 448, 512, 576, 640, 768, USUAL];
 
 fn no_names() -> Arc<[String]> {
     Arc::from([])

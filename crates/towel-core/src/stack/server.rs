@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use towel_message::build::{ResponseOptions, ResponseWriter};
-use towel_message::{Index, Message, Name, Span, Via};
+use towel_message::{Index, Message, Name, Via};
 
 use super::{Due, Pending, Received, Refusal, ServerId, Stack, TransactionUser};
 use crate::hash::Hasher;
@@ -27,9 +27,9 @@ impl Stack {
         }
         let method = message.method().as_bytes();
         // What was just looked for and not found is what it is found by later.
-        let hash = match self.asked.take() {
-            Some(hash) => hash,
-            None => Question::new(self.match_key, message, via, method).hash,
+        let proof = match self.asked.take() {
+            Some(proof) => proof,
+            None => Question::new(self.match_key, message, via, method).proof,
         };
         let machine = if method == b"INVITE" {
             Machine::Invite(invite_server::State::Proceeding)
@@ -38,25 +38,26 @@ impl Stack {
         };
         let mut bytes = self.buffer();
         bytes.extend_from_slice(message.bytes());
+        let reply = response_flow(&via, request.flow);
         let server = Server {
             machine,
-            user,
-            source: request.flow,
-            port: via.port.unwrap_or(request.flow.transport.default_port()),
-            reply: response_flow(&via, request.flow),
-            request: bytes,
             compact: false,
-            via: via.span,
             unique: via.unique_branch().is_some(),
-            response: self.buffer(),
-            hash,
+            round: 0,
+            port: via.port.unwrap_or(request.flow.transport.default_port()),
+            user,
+            source: request.flow.into(),
+            elsewhere: (reply != request.flow).then(|| Box::new(reply.into())),
+            request: bytes,
+            response: Vec::new(),
+            proof,
             repeat: TimerId::NONE,
             end: TimerId::NONE,
-            round: 0,
             silent: false,
         };
         let id = self.servers.insert(server);
-        self.matches.insert_unique(hash, (hash, id), |entry| entry.0);
+        let entry = (proof.hash(), id.slot);
+        self.matches.insert_unique(spread(entry.0), entry, |entry| spread(entry.0));
         if machine.is_invite() {
             if self.settings.trying_after.is_some() {
                 self.set_server_timer(now, id, Timer::Trying);
@@ -89,7 +90,7 @@ impl Stack {
 
     /// Where that request came from.
     pub fn source(&self, id: ServerId) -> Option<Flow> {
-        self.servers.get(id).map(|server| server.source)
+        self.servers.get(id).map(|server| self.flow(&server.source))
     }
 
     /// Whether a transaction is there and has had no final response.
@@ -111,7 +112,7 @@ impl Stack {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Refusal> {
         let Some(server) = self.servers.get(id) else { return Err(Refusal::Stale) };
-        let (machine, reliable) = (server.machine, server.reply.transport.reliable());
+        let (machine, reliable) = (server.machine, server.is_reliable());
         let mut response = self.buffer();
         write(&mut response);
         let Some(status) = status_of(&response) else {
@@ -255,19 +256,20 @@ impl Stack {
     ) -> Option<ServerId> {
         let mut index = self.index();
         let question = Question::new(self.match_key, message, via, method);
-        self.asked = Some(question.hash);
+        self.asked = Some(question.proof);
         let found = self.find(&question, &mut index);
         self.give_back_index(index);
         found
     }
 
     fn find(&self, question: &Question<'_>, index: &mut Index) -> Option<ServerId> {
-        let is = |&(hash, id): &(u64, ServerId)| {
-            let server = self.servers.get(id);
-            hash == question.hash
+        let wanted = question.proof.hash();
+        let is = |&(hash, slot): &(u32, u32)| {
+            let server = self.servers.at(slot).and_then(|id| self.servers.get(id));
+            hash == wanted
                 && server.is_some_and(|server| question.is(server, index, &self.transport.limits))
         };
-        self.matches.find(question.hash, is).map(|&(_, id)| id)
+        self.matches.find(spread(wanted), is).and_then(|&(_, slot)| self.servers.at(slot))
     }
 
     /// The transaction that a CANCEL is for (section 9.2): the methods that may be meant are few.
@@ -292,8 +294,10 @@ impl Stack {
     /// Whether a CANCEL came from where its request did. It cannot be challenged, so it is taken
     /// from nowhere else (section 22.1): the branch is known to everybody further down.
     pub(super) fn may_cancel(&self, id: ServerId, source: &Flow) -> bool {
-        let address = |flow: &Flow| flow.remote.ip().to_canonical();
-        self.servers.get(id).is_some_and(|server| address(&server.source) == address(source))
+        let address = source.remote.ip().to_canonical();
+        self.servers
+            .get(id)
+            .is_some_and(|server| server.source.remote.ip().to_canonical() == address)
     }
 
     /// The request came again.
@@ -306,6 +310,12 @@ impl Stack {
     pub(super) fn server_acknowledged(&mut self, now: Now, out: &mut Outbox, id: ServerId) -> bool {
         let accepted = self.servers.get(id).is_some_and(|server| server.machine.is_accepted());
         let _ = self.step_server(now, out, id, Event::Ack, None);
+        // Confirmed, it answers nothing any more.
+        if let Some(server) = self.servers.get_mut(id).filter(|server| server.compact && !accepted)
+        {
+            let response = std::mem::take(&mut server.response);
+            self.give_back(response);
+        }
         accepted
     }
 
@@ -381,7 +391,8 @@ impl Stack {
         let Some(server) = self.servers.remove(id) else { return };
         self.wheel.clear(server.repeat);
         self.wheel.clear(server.end);
-        if let Ok(entry) = self.matches.find_entry(server.hash, |&(_, other)| other == id) {
+        let hash = spread(server.proof.hash());
+        if let Ok(entry) = self.matches.find_entry(hash, |&(_, slot)| slot == id.slot) {
             entry.remove();
         }
         self.give_back(server.request);
@@ -398,7 +409,7 @@ impl Stack {
     ) -> Result<(), Refusal> {
         let mut response = response;
         let Some(server) = self.servers.get_mut(id) else { return Err(Refusal::Stale) };
-        let reliable = server.reply.transport.reliable();
+        let reliable = server.is_reliable();
         let opened = server.machine.is_open();
         let Some(actions) = server.machine.step(event, reliable) else {
             if let Some(response) = response {
@@ -452,7 +463,6 @@ impl Stack {
     /// they are matched by and what they are answered with.
     pub(super) fn compact_server(&mut self, id: ServerId) {
         let Some(server) = self.servers.get_mut(id) else { return };
-        let span = server.via;
         // The rules for old peers need the whole request.
         if server.compact || !server.unique {
             return;
@@ -461,14 +471,10 @@ impl Stack {
         let repeats = !server.machine.is_accepted();
         let request = std::mem::take(&mut server.request);
         let response = std::mem::take(&mut server.response);
-        let method = request.split(|byte| *byte == b' ').next().unwrap_or_default();
-        let kept = self.kept(&[method, b" ", span.of(&request)]);
-        let kept_response = if repeats { self.kept(&[&response]) } else { Vec::new() };
+        let kept = if repeats { self.kept(&response) } else { Vec::new() };
         if let Some(server) = self.servers.get_mut(id) {
             server.compact = true;
-            server.via = Span::new(method.len() + 1, kept.len());
-            server.request = kept;
-            server.response = kept_response;
+            server.response = kept;
         }
         self.give_back(request);
         self.give_back(response);
@@ -479,11 +485,11 @@ impl Stack {
         let Some(server) = self.servers.get_mut(id) else { return };
         let interval = match (timer, server.machine) {
             (Timer::Trying, Machine::Invite(_)) => self.settings.trying_after.unwrap_or_default(),
-            _ => self.settings.interval_among(count, timer, server.round),
+            _ => self.settings.interval_among(count, timer, server.round.into()),
         };
         let due = self.wheel.set(now.at + interval, Due::Server(id, timer));
         let old = if timer.repeats() {
-            server.round += u32::from(timer != Timer::Trying);
+            server.round = server.round.saturating_add(u8::from(timer != Timer::Trying));
             std::mem::replace(&mut server.repeat, due)
         } else {
             std::mem::replace(&mut server.end, due)
@@ -514,7 +520,7 @@ impl Stack {
 
     fn transmit_response(&mut self, now: Now, out: &mut Outbox, id: ServerId) {
         let Some(server) = self.servers.get(id) else { return };
-        let flow = server.reply;
+        let flow = self.flow(server.reply());
         if self.is_usable(&flow) {
             self.counters.responses_sent += 1;
             out.transmit(flow, &server.response);
@@ -527,7 +533,7 @@ impl Stack {
         let again = self.flow_to(now, out, flow.transport, addr, None);
         match (again, self.servers.get_mut(id)) {
             (Some(flow), Some(server)) => {
-                server.reply = flow;
+                server.elsewhere = Some(Box::new(flow.into()));
                 self.counters.responses_sent += 1;
                 out.transmit(flow, &server.response);
             }
@@ -561,6 +567,11 @@ impl Stack {
             None => self.counters.transport_failures += 1,
         }
     }
+}
+
+/// Half of a hash as a whole one.
+fn spread(half: u32) -> u64 {
+    u64::from(half).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 /// Where the response to a request goes (RFC 3261 section 18.2.2, RFC 3581 section 4).

@@ -163,8 +163,8 @@ impl Stack {
     /// Tells that a request of ours, or one that is passed on, did not get there.
     pub(super) fn tell_lost(&mut self, now: Now, out: &mut Outbox, id: ClientId, why: &str) {
         let Some(client) = self.clients.get(id) else { return };
-        let method = client.request.split(|byte| *byte == b' ').next().unwrap_or_default();
-        let way = (client.target.as_ref()).map(|target| (target.addr, target.transport));
+        let method = client.method.as_bytes();
+        let way = client.target().map(|target| (target.addr, target.transport));
         let Some((addr, transport)) = way else { return };
         self.teller.tell(now, out, Level::Warn, "transport-failed", || {
             format!("{} to {addr} over {transport}: {why}", shown(method))
@@ -181,7 +181,7 @@ impl Stack {
         what: &str,
     ) {
         let Some(server) = self.servers.get(id) else { return };
-        let Flow { remote, transport, .. } = server.reply;
+        let (remote, transport) = (server.reply().remote, server.reply().transport);
         let level = Level::Warn;
         self.teller.tell(now, out, level, kind, || format!("{remote} over {transport}: {what}"));
     }

@@ -1,8 +1,9 @@
 //! A client transaction's slot.
 
-use crate::io::{Flow, ListenerId, Transport};
+use crate::io::{ListenerId, Transport};
 use crate::locating::{LookupId, Target, Targets};
 use crate::time::TimerId;
+use crate::transaction::course::Course;
 use crate::transaction::machines::{invite_client, non_invite_client};
 use crate::transaction::slab::Id;
 use crate::transaction::table::{Action, Guards, Timer};
@@ -10,35 +11,146 @@ use crate::transaction::table::{Action, Guards, Timer};
 /// A request of ours with the transaction that it is in; only its handle, a
 /// [`crate::stack::ClientId`], is seen outside. Where there are several targets there is one
 /// transaction after the other (RFC 3263 section 4.3) under one handle.
+///
+/// Tens of thousands that are over linger for half a minute: what only an open one needs is given back
+/// with the final response.
 #[derive(Debug)]
 pub struct Client {
     pub(crate) machine: Machine,
+    pub(crate) silent: bool,
+    pub(crate) attempt: u8,
+    pub(crate) round: u8,
+    /// The method of the request.
+    pub(crate) method: Word,
     pub(crate) user: u64,
-    pub(crate) request: Vec<u8>,
+    pub(crate) flow: Option<Course>,
+    /// The transaction of the attempt before, which goes on absorbing what belongs to it.
+    pub(crate) previous: Option<Id<Client>>,
+    /// The CANCEL for it.
+    pub(crate) cancel: Option<Id<Client>>,
+    pub(crate) repeat: TimerId,
+    pub(crate) end: TimerId,
     /// The ACK for a non-2xx response, once there is one.
     pub(crate) ack: Vec<u8>,
-    pub(crate) flow: Option<Flow>,
+    /// Until the final response has come.
+    pub(crate) work: Option<Box<Work>>,
+}
+
+/// What a client transaction needs that may have to send its request, or make another of it.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub(crate) request: Vec<u8>,
     /// Where it is being sent now.
     pub(crate) target: Option<Target>,
     /// Where to try before the next of `targets`: UDP after TCP was chosen for size alone.
     pub(crate) fallback: Option<Target>,
     pub(crate) targets: Targets,
     pub(crate) lookup: Option<LookupId>,
-    pub(crate) attempt: u8,
-    /// The transaction of the attempt before, which goes on absorbing what belongs to it.
-    pub(crate) previous: Option<Id<Client>>,
-    /// The CANCEL for it.
-    pub(crate) cancel: Option<Id<Client>>,
     /// A CANCEL is wanted as soon as one may be sent, with this Reason.
     pub(crate) cancelling: Option<Vec<u8>>,
-    pub(crate) silent: bool,
-    /// The request has been cut down to its method.
-    pub(crate) compact: bool,
     /// What the Via says that stands in the request now.
     pub(crate) written: (Transport, ListenerId, u8),
-    pub(crate) repeat: TimerId,
-    pub(crate) end: TimerId,
-    pub(crate) round: u32,
+}
+
+impl Work {
+    pub(crate) fn new(request: Vec<u8>, transport: Transport, listener: ListenerId) -> Work {
+        Work {
+            request,
+            target: None,
+            fallback: None,
+            targets: Targets::default(),
+            lookup: None,
+            cancelling: None,
+            written: (transport, listener, 0),
+        }
+    }
+}
+
+impl Client {
+    /// A request that is about to be sent.
+    pub(crate) fn new(machine: Machine, user: u64, work: Box<Work>) -> Client {
+        Client {
+            machine,
+            silent: false,
+            attempt: 0,
+            round: 0,
+            method: Word::new(method_of(&work.request)),
+            user,
+            flow: None,
+            previous: None,
+            cancel: None,
+            repeat: TimerId::NONE,
+            end: TimerId::NONE,
+            ack: Vec::new(),
+            work: Some(work),
+        }
+    }
+
+    /// What is left of an attempt that was refused, in a slot of its own: it goes on acknowledging.
+    pub(crate) fn rest(&mut self) -> Client {
+        Client {
+            machine: self.machine,
+            silent: true,
+            attempt: self.attempt,
+            round: 0,
+            method: self.method.clone(),
+            user: 0,
+            flow: self.flow,
+            previous: self.previous,
+            cancel: None,
+            repeat: TimerId::NONE,
+            end: TimerId::NONE,
+            ack: std::mem::take(&mut self.ack),
+            work: None,
+        }
+    }
+
+    /// Whether its requests go by a transport that takes care of loss.
+    pub(crate) fn is_reliable(&self) -> bool {
+        self.flow.is_some_and(|flow| flow.transport.reliable())
+    }
+
+    /// Where it is being sent now.
+    pub(crate) fn target(&self) -> Option<&Target> {
+        self.work.as_ref()?.target.as_ref()
+    }
+
+    /// Whether its CANCEL was asked for.
+    pub(crate) fn is_cancelling(&self) -> bool {
+        self.work.as_ref().is_some_and(|work| work.cancelling.is_some())
+    }
+}
+
+/// The method of a request as it is written.
+pub(crate) fn method_of(request: &[u8]) -> &[u8] {
+    request.split(|byte| *byte == b' ').next().unwrap_or_default()
+}
+
+/// A short word, kept in place where it is no longer than a method usually is.
+#[derive(Clone, Debug)]
+pub(crate) enum Word {
+    Short(u8, [u8; 22]),
+    Long(Box<[u8]>),
+}
+
+impl Word {
+    pub(crate) fn new(text: &[u8]) -> Word {
+        let mut short = [0; 22];
+        match short.get_mut(..text.len()) {
+            Some(room) => {
+                room.copy_from_slice(text);
+                Word::Short(text.len() as u8, short)
+            }
+            None => Word::Long(text.into()),
+        }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Word::Short(length, text) => text.get(..usize::from(*length)).unwrap_or_default(),
+            Word::Long(text) => text,
+        }
+    }
 }
 
 /// Which machine, and its state.

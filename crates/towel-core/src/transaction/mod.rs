@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 pub(crate) mod client;
+pub(crate) mod course;
 pub mod machines;
 pub(crate) mod server;
 pub(crate) mod slab;

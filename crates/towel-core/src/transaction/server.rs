@@ -1,39 +1,64 @@
 //! A server transaction's slot.
 
-use towel_message::{Index, Limits, Message, Span, Via};
+use towel_message::{Index, Limits, Message, Via};
 
 use crate::hash::{Hasher, Key};
-use crate::io::Flow;
 use crate::time::TimerId;
+use crate::transaction::course::Course;
 use crate::transaction::machines::{invite_server, non_invite_server};
 use crate::transaction::table::{Action, Guards, Timer};
 
 /// A server transaction; only its handle, a [`crate::stack::ServerId`], is seen outside.
+///
+/// Tens of thousands that are over linger for half a minute: what only an open one needs is given back
+/// with its final response.
 #[derive(Debug)]
 pub struct Server {
     pub(crate) machine: Machine,
-    pub(crate) user: u64,
-    /// Where the request came from.
-    pub(crate) source: Flow,
+    /// The final response has been given, and the request is no more.
+    pub(crate) compact: bool,
+    /// Its branch is one of RFC 3261, so that its proof says all.
+    pub(crate) unique: bool,
+    pub(crate) round: u8,
     /// The port of sent-by: where to connect to if the connection is gone (section 18.2.2).
     pub(crate) port: u16,
-    /// Where responses go.
-    pub(crate) reply: Flow,
+    pub(crate) user: u64,
+    /// Where the request came from.
+    pub(crate) source: Course,
+    /// Where responses go, where that is not where the request came from.
+    pub(crate) elsewhere: Option<Box<Course>>,
     pub(crate) request: Vec<u8>,
-    /// The request has been cut down to what it is matched by: the method and the topmost Via.
-    pub(crate) compact: bool,
-    /// Where the topmost Via value stands in the request.
-    pub(crate) via: Span,
-    /// Its branch is one of RFC 3261, so that the rest of the request says nothing.
-    pub(crate) unique: bool,
-    /// The last response.
+    /// The last response, as long as it may have to be sent again.
     pub(crate) response: Vec<u8>,
-    pub(crate) hash: u64,
+    pub(crate) proof: Proof,
     pub(crate) repeat: TimerId,
     pub(crate) end: TimerId,
-    pub(crate) round: u32,
     /// Nothing is told of it: it is the stack's own (a CANCEL that it answered).
     pub(crate) silent: bool,
+}
+
+impl Server {
+    /// Where responses go.
+    pub(crate) fn reply(&self) -> &Course {
+        self.elsewhere.as_deref().unwrap_or(&self.source)
+    }
+
+    /// Whether its responses go by a transport that takes care of loss.
+    pub(crate) fn is_reliable(&self) -> bool {
+        self.reply().transport.reliable()
+    }
+}
+
+/// What a transaction is known by: a hash of 128 bits, under a key that nobody outside knows, of the
+/// branch, the sent-by, the Call-ID and the method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Proof(u64, u64);
+
+impl Proof {
+    /// Its place in a table.
+    pub(crate) fn hash(self) -> u32 {
+        self.0 as u32
+    }
 }
 
 /// Which of the two machines, and its state.
@@ -137,7 +162,7 @@ pub(crate) struct Question<'a> {
     pub(crate) via: Via<'a>,
     /// The method of the transaction that is looked for: INVITE for an ACK.
     pub(crate) method: &'a [u8],
-    pub(crate) hash: u64,
+    pub(crate) proof: Proof,
 }
 
 impl<'a> Question<'a> {
@@ -159,31 +184,33 @@ impl<'a> Question<'a> {
                     .bytes(&number.to_le_bytes())
             }
         };
-        let hash = hasher.field(method).finish();
-        Question { message, via, method, hash }
+        let (first, second) = hasher.field(method).finish_twice();
+        Question { message, via, method, proof: Proof(first, second) }
     }
 
     /// Whether a transaction is the one that is looked for.
     pub(crate) fn is(&self, server: &Server, index: &mut Index, limits: &Limits) -> bool {
-        let method = server.request.split(|byte| *byte == b' ').next().unwrap_or_default();
-        let Ok(via) = Via::parse(server.via.of(&server.request)) else { return false };
-        let same = |a: Option<&[u8]>, b: Option<&[u8]>| match (a, b) {
-            (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
-            (a, b) => a.is_none() && b.is_none(),
-        };
-        if method != self.method
-            || !same(via.branch(), self.via.branch())
-            || !via.sent_by.eq_ignore_ascii_case(self.via.sent_by)
-        {
+        if server.proof != self.proof || server.unique != self.via.unique_branch().is_some() {
             return false;
         }
-        self.via.unique_branch().is_some() || self.is_by_old_rules(server, index, limits)
+        server.unique || self.is_by_old_rules(server, index, limits)
     }
 
     /// The rules for a peer of RFC 2543, whose branch says little.
     fn is_by_old_rules(&self, server: &Server, index: &mut Index, limits: &Limits) -> bool {
         let Ok(first) = Message::parse(&server.request, index, limits) else { return false };
+        let Ok(via) = first.top_via() else { return false };
         let again = self.message;
+        let same = |a: Option<&[u8]>, b: Option<&[u8]>| match (a, b) {
+            (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        if first.method().as_bytes() != self.method
+            || !same(via.branch(), self.via.branch())
+            || !via.sent_by.eq_ignore_ascii_case(self.via.sent_by)
+        {
+            return false;
+        }
         let number = |message: Message<'_>| message.cseq().map(|cseq| cseq.number).ok();
         if first.request_uri() != again.request_uri()
             || first.call_id() != again.call_id()

@@ -2,6 +2,8 @@
 
 use std::marker::PhantomData;
 
+use crate::pile::Pile;
+
 /// A handle to a slot of a table of `T`s.
 pub struct Id<T> {
     pub(crate) slot: u32,
@@ -54,7 +56,7 @@ struct Slot<T> {
 /// A table of `T`s.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    slots: Vec<Slot<T>>,
+    slots: Pile<Slot<T>>,
     free: u32,
     live: usize,
 }
@@ -63,7 +65,7 @@ const NONE: u32 = u32::MAX;
 
 impl<T> Slab<T> {
     pub(crate) fn new() -> Self {
-        Slab { slots: Vec::new(), free: NONE, live: 0 }
+        Slab { slots: Pile::default(), free: NONE, live: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -193,8 +193,7 @@ impl Stack {
         let new_token = [COOKIE, &self.token(id, attempt)].concat();
         let old = self.via_prefix(old_transport, old_listener);
         let new = self.via_prefix(transport, listener);
-        let Some(at) =
-            work.request.windows(old_token.len()).position(|window| window == old_token)
+        let Some(at) = work.request.windows(old_token.len()).position(|window| window == old_token)
         else {
             return;
         };

@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use towel_core::auth::User;
 use towel_core::io::{
-    Command, Input, Instant, Listener, ListenerId, Machine as _, Now, Outbox, Output, Transport,
+    Input, Instant, Listener, ListenerId, Machine as _, Now, Outbox, Output, Transport,
 };
 use towel_core::server::Endpoint;
 use towel_server::{config, run, settings};
 
 /// The domain of the server.
 pub const DOMAIN: &str = "bench.test";
-/// How far the clock moves with each input.
-const STEP: Duration = Duration::from_millis(1);
 
 /// A server, its clock, and what it sent last.
 #[derive(Debug)]
@@ -23,6 +21,7 @@ pub struct Rig {
     out: Outbox,
     sent: Vec<(SocketAddr, std::ops::Range<usize>)>,
     room: Vec<u8>,
+    step: Duration,
 }
 
 impl Rig {
@@ -46,7 +45,14 @@ impl Rig {
         };
         server.handle(now, Input::Listening(listener), &mut out);
         out.clear();
-        Ok(Rig { server, now, out, sent: Vec::new(), room: Vec::new() })
+        Ok(Rig {
+            server,
+            now,
+            out,
+            sent: Vec::new(),
+            room: Vec::new(),
+            step: Duration::from_millis(1),
+        })
     }
 
     /// Makes users `u0` to `u(count-1)` with passwords `pw0` and so on.
@@ -60,7 +66,7 @@ impl Rig {
     /// Sends a datagram from a port of this machine to the server, and runs what is due.
     pub fn send(&mut self, from: u16, bytes: &[u8]) {
         self.out.clear();
-        self.now.at = self.now.at + STEP;
+        self.now.at = self.now.at + self.step;
         self.now.unix = 1_800_000_000 + self.now.at.0 / 1_000_000;
         let input = Input::Datagram { listener: ListenerId(0), remote: address(from), bytes };
         crate::measured(&mut self.server, self.now, input, &mut self.out);
@@ -104,9 +110,22 @@ impl Rig {
         self.server.is_drained()
     }
 
-    /// Ends what there is without waiting.
-    pub fn stop(&mut self) {
-        self.server.handle(self.now, Input::Command(Command::Drain), &mut self.out);
+    /// Sets how far the clock moves with each input; a millisecond at first.
+    pub fn set_step(&mut self, step: Duration) {
+        self.step = step;
+    }
+
+    /// Lets time pass until everything that was begun is over; counted.
+    pub fn expire(&mut self) {
+        for _ in 0..1_000_000 {
+            let Some(at) = self.server.deadline() else { break };
+            if at > self.now.at + Duration::from_secs(300) {
+                break;
+            }
+            self.now.at = at.max(self.now.at);
+            self.out.clear();
+            crate::measured(&mut self.server, self.now, Input::Tick, &mut self.out);
+        }
     }
 }
 

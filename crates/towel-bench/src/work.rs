@@ -24,11 +24,15 @@ pub enum Work {
     Message,
     /// OPTIONS to the server itself.
     Ping,
+    /// An INVITE that comes again while it rings.
+    Repeat,
+    /// A call, and the expiry of all that it left.
+    CallAndExpiry,
 }
 
 impl Work {
     /// All of them.
-    pub const ALL: [Work; 8] = [
+    pub const ALL: [Work; 10] = [
         Work::Refresh,
         Work::Register,
         Work::DigestPair,
@@ -37,6 +41,8 @@ impl Work {
         Work::Options,
         Work::Message,
         Work::Ping,
+        Work::Repeat,
+        Work::CallAndExpiry,
     ];
 
     /// Its name in the budgets and on the command line.
@@ -50,6 +56,8 @@ impl Work {
             Work::Options => "options",
             Work::Message => "message",
             Work::Ping => "ping",
+            Work::Repeat => "repeat",
+            Work::CallAndExpiry => "call-and-expiry",
         }
     }
 }
@@ -104,6 +112,11 @@ impl Bench {
         &mut self.rig
     }
 
+    /// Has time pass until all that was begun is over.
+    pub fn settle(&mut self) {
+        self.rig.expire();
+    }
+
     /// Does one unit of the work and sees to it that it was done.
     ///
     /// # Errors
@@ -122,7 +135,23 @@ impl Bench {
                 self.rig.send(CALLEE, &self.bytes);
                 self.expect(CALLEE, &[200])
             }
-            Work::Call => self.call(number, user),
+            Work::Call | Work::CallAndExpiry => self.call(number, user),
+            Work::Repeat => {
+                if number == 1 {
+                    peer::invite(&mut self.heard, 1, user);
+                    let invite = self.heard.clone();
+                    self.rig.send(CALLER, &invite);
+                    let invite = self.forwarded()?;
+                    peer::answer(&mut self.bytes, &invite, 180, 1, user);
+                    self.rig.send(CALLEE, &self.bytes);
+                    peer::invite(&mut self.bytes, 1, user);
+                }
+                self.rig.send(CALLER, &self.bytes);
+                match self.rig.sent_to(CALLER).map(peer::status).collect::<Vec<_>>()[..] {
+                    [180] => Ok(()),
+                    _ => Err("the 180 was expected again".into()),
+                }
+            }
             Work::Options => self.single("OPTIONS", number, user),
             Work::Message => self.single("MESSAGE", number, user),
             Work::Ping => {

@@ -19,6 +19,7 @@ pub(super) struct Computed {
     pub(super) dispositions: Vec<&'static str>,
     packages: Vec<&'static str>,
     allow: String,
+    allow_besides_sessions: String,
     supported: String,
     accept: String,
     accept_encoding: String,
@@ -77,6 +78,12 @@ impl Computed {
                 .map(|package| package.name),
         );
         Self {
+            allow_besides_sessions: methods
+                .iter()
+                .copied()
+                .filter(|method| !matches!(*method, "INVITE" | "ACK" | "BYE"))
+                .collect::<Vec<_>>()
+                .join(", "),
             allow: methods.join(", "),
             supported: options.join(", "),
             accept: bodies.join(", "),
@@ -97,6 +104,11 @@ impl Registry {
     /// The value of Allow.
     pub fn allow(&self) -> &str {
         &self.answers.allow
+    }
+
+    /// The same of an element that takes no session for itself.
+    pub fn allow_besides_sessions(&self) -> &str {
+        &self.answers.allow_besides_sessions
     }
 
     /// The value of Supported.

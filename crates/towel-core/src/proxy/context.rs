@@ -125,8 +125,7 @@ pub(crate) struct Work {
 
 impl Work {
     pub(super) fn reset(&mut self) {
-        self.targets.clear();
-        self.ways.clear();
+        // Targets and ways are left: who takes this up next has use for their memory.
         self.begun = 0;
         self.best = None;
         self.redirection = None;

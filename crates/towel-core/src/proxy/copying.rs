@@ -1,5 +1,8 @@
 //! Writing the copy that goes to one target (RFC 3261 section 16.6 steps 2 to 9).
 
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
 use towel_message::{Draft, Edits, Message, Method, Name, Uri};
 
 use super::core::Around;
@@ -28,7 +31,7 @@ pub(super) struct Copying<'a, 'm> {
 impl Copying<'_, '_> {
     /// The URI to locate; a sips one where the Request-URI is (section 16.6 step 7), or TLS is
     /// wanted for another reason.
-    pub(super) fn destination(&self, tls: bool) -> Vec<u8> {
+    pub(super) fn destination(&self, tls: bool) -> Cow<'_, [u8]> {
         let uri = &self.hop.uri;
         if (self.hop.secure || tls)
             && !is_sips(uri)
@@ -37,9 +40,9 @@ impl Copying<'_, '_> {
             let mut secured = Vec::with_capacity(uri.len() + 1);
             secured.extend_from_slice(b"sips:");
             secured.extend_from_slice(uri.get(4..).unwrap_or_default());
-            return secured;
+            return Cow::Owned(secured);
         }
-        uri.clone()
+        Cow::Borrowed(uri)
     }
 
     /// Where that is; to ourselves without asking DNS.
@@ -121,7 +124,7 @@ impl Copying<'_, '_> {
             };
             let _ = around.registry.proxy_forward(self.woken, around.env(), &mut stage);
         }
-        let mut via = Vec::with_capacity(stamp.value().len() + self.mark.len());
+        let mut via: SmallVec<[u8; 256]> = SmallVec::new();
         via.extend_from_slice(stamp.value());
         via.extend_from_slice(self.mark);
         draft.push_top(Name::Via, &via);

@@ -51,12 +51,18 @@ pub(crate) struct Plan<'a> {
     pub(crate) address: Option<u64>,
 }
 
+/// How much room is kept for the branches of contexts to come: one burst is not to keep its memory
+/// for ever.
+const ROOMS: usize = 1 << 16;
+
 /// The stateful proxy.
 #[derive(Debug, Default)]
 pub(crate) struct Proxy {
     pub(super) contexts: Contexts,
     #[expect(clippy::vec_box, reason = "a context holds its work in a box, to be small after it")]
     pub(super) spare: Vec<Box<Work>>,
+    /// Room for the branches of contexts to come.
+    rooms: Vec<Vec<Branch>>,
     pub(super) seeking: super::seeking::Seeking,
     pub(super) edits: Edits,
     pub(super) hop: Hop,
@@ -117,7 +123,7 @@ impl Proxy {
             served: true,
             source: received.flow,
             invite,
-            branches: Vec::new(),
+            branches: self.rooms.pop().unwrap_or_default(),
             breadth: Breadth::new(breadth, around.settings.max_breadth),
             answered: None,
             stopped: None,
@@ -504,9 +510,12 @@ impl Proxy {
         }
         self.clear_timer(stack, id);
         self.found(id);
-        if let Some(context) = self.contexts.0.remove(id)
-            && let Some(work) = context.work
-        {
+        let Some(mut context) = self.contexts.0.remove(id) else { return };
+        if self.rooms.len() < ROOMS {
+            context.branches.clear();
+            self.rooms.push(context.branches);
+        }
+        if let Some(work) = context.work {
             self.spare_work(work);
         }
     }

@@ -20,13 +20,25 @@ pub trait Served {
 /// domain of ours or names no user.
 #[must_use]
 pub fn address_of_record(uri: &SipUri<'_>, served: &(impl Served + ?Sized)) -> Option<Vec<u8>> {
-    let domain = served.canonical(&uri.host, uri.port)?;
-    uri.user.filter(|user| !user.is_empty())?;
-    let mut aor = Vec::with_capacity(uri.bytes.len() + domain.len());
-    uri::address_of_record(&Uri::Sip(*uri), &mut aor);
+    let mut aor = Vec::with_capacity(uri.bytes.len());
+    write_address_of_record(uri, served, &mut aor).then_some(aor)
+}
+
+/// Makes `aor` the canonical form; false, and `aor` of no use, where there is none.
+pub fn write_address_of_record(
+    uri: &SipUri<'_>,
+    served: &(impl Served + ?Sized),
+    aor: &mut Vec<u8>,
+) -> bool {
+    aor.clear();
+    let Some(domain) = served.canonical(&uri.host, uri.port) else { return false };
+    if uri.user.is_none_or(<[u8]>::is_empty) {
+        return false;
+    }
+    uri::address_of_record(&Uri::Sip(*uri), aor);
     // What stood as the host may be an alias of ours or an address.
-    let host = aor.iter().rposition(|octet| *octet == b'@')?;
+    let Some(host) = aor.iter().rposition(|octet| *octet == b'@') else { return false };
     aor.truncate(host + 1);
     aor.extend_from_slice(domain.as_bytes());
-    Some(aor)
+    true
 }

@@ -1,5 +1,9 @@
 //! What a REGISTER says of one contact (RFC 3261 sections 10.2.1, 10.3 step 7, 20.10).
 
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
 use super::register::Refusal;
 use towel_message::{Message, Name, NameAddr, scan};
 
@@ -14,7 +18,7 @@ pub(super) enum Wish<'a> {
     /// All bindings are to go.
     RemoveAll,
     /// Each contact in turn.
-    Update(Vec<Asked<'a>>),
+    Update(SmallVec<[Asked<'a>; 2]>),
 }
 
 /// One contact and the interval asked for it.
@@ -22,8 +26,8 @@ pub(super) enum Wish<'a> {
 pub(super) struct Asked<'a> {
     /// The URI.
     pub(super) uri: &'a [u8],
-    /// The whole value, in angle brackets, without its `expires`.
-    pub(super) contact: Vec<u8>,
+    /// Where the whole value stands in the text: in angle brackets, without its `expires`.
+    pub(super) contact: Range<usize>,
     /// Where the URI stands in it.
     pub(super) uri_at: usize,
     /// Preference in thousandths.
@@ -33,12 +37,18 @@ pub(super) struct Asked<'a> {
 }
 
 impl<'a> Wish<'a> {
-    pub(super) fn read(message: &Message<'a>, max_length: usize) -> Result<Self, Refusal> {
+    /// Reads what is asked for; `text` is where the contacts are written.
+    pub(super) fn read(
+        message: &Message<'a>,
+        max_length: usize,
+        text: &mut Vec<u8>,
+    ) -> Result<Self, Refusal> {
+        text.clear();
         if !message.has(Name::Contact) {
             return Ok(Self::Fetch);
         }
         let header = message.value(Name::Expires).map(seconds);
-        let mut asked = Vec::new();
+        let mut asked = SmallVec::new();
         let (mut stars, mut bare) = (0, true);
         for contact in message.contacts() {
             let contact = contact.map_err(Refusal::fault)?;
@@ -46,7 +56,7 @@ impl<'a> Wish<'a> {
                 stars += 1;
                 bare &= contact.params.bytes().is_empty();
             } else {
-                asked.push(Asked::read(&contact, header, max_length)?);
+                asked.push(Asked::read(&contact, header, max_length, text)?);
             }
         }
         match (stars, asked.is_empty()) {
@@ -66,6 +76,7 @@ impl<'a> Asked<'a> {
         contact: &NameAddr<'a>,
         header: Option<u32>,
         max_length: usize,
+        text: &mut Vec<u8>,
     ) -> Result<Self, Refusal> {
         contact.check().map_err(|fault| Refusal::fault(fault.of(Name::Contact)))?;
         let q = match contact.q() {
@@ -73,13 +84,13 @@ impl<'a> Asked<'a> {
             Some(q) => q.ok_or(Refusal::new(400, "Malformed Contact q"))?,
         };
         let expires = contact.param("expires").map(|value| seconds(value.unwrap_or_default()));
-        let mut text = Vec::with_capacity(contact.bytes.len() + 2);
+        let start = text.len();
         if let Some(display) = contact.display {
-            scan::unfold(display, &mut text);
+            scan::unfold(display, text);
             text.push(b' ');
         }
         text.push(b'<');
-        let uri_at = text.len();
+        let uri_at = text.len() - start;
         text.extend_from_slice(contact.uri);
         text.push(b'>');
         for param in contact.params.iter().filter(|p| !p.name.eq_ignore_ascii_case(b"expires")) {
@@ -87,13 +98,14 @@ impl<'a> Asked<'a> {
             text.extend_from_slice(param.name);
             if let Some(value) = param.value {
                 text.push(b'=');
-                scan::unfold(value, &mut text);
+                scan::unfold(value, text);
             }
         }
-        if text.len() > max_length {
+        let place = start..text.len();
+        if place.len() > max_length {
             return Err(Refusal::new(400, "Contact Too Long"));
         }
-        Ok(Self { uri: contact.uri, contact: text, uri_at, q, expires: expires.or(header) })
+        Ok(Self { uri: contact.uri, contact: place, uri_at, q, expires: expires.or(header) })
     }
 }
 

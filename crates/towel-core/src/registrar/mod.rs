@@ -10,7 +10,7 @@ mod location;
 mod pending;
 mod register;
 
-pub use aor::{Served, address_of_record};
+pub use aor::{Served, address_of_record, write_address_of_record};
 pub use binding::{Binding, Bindings};
 pub(crate) use contact::hops;
 pub use location::Location;

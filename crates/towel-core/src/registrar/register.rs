@@ -1,6 +1,6 @@
 //! REGISTER, step by step (RFC 3261 section 10.3).
 
-use super::aor::{Served, address_of_record};
+use super::aor::{Served, address_of_record, write_address_of_record};
 use super::binding::{Binding, Bindings, assemble};
 use super::contact::{Asked, Wish, hops};
 use super::location::Location;
@@ -11,6 +11,7 @@ use crate::hash::{Hasher, Key};
 use crate::io::{Flow, Instant, Level, Now, Outbox, Output, Record, StoreFault, Ticket};
 use core::cmp::Ordering;
 use core::time::Duration;
+use smallvec::SmallVec;
 use towel_message::{Fault, Message, Name, NameAddr, Params, SipUri, Uri, date, uri};
 
 /// The store's table of bindings.
@@ -61,6 +62,8 @@ pub struct Registered<'a> {
     pub aor: &'a [u8],
     bindings: Bindings<'a>,
     now: Now,
+    /// Room for a value.
+    value: &'a mut Vec<u8>,
 }
 
 impl<'a> Registered<'a> {
@@ -75,21 +78,22 @@ impl<'a> Registered<'a> {
     ///
     /// `list` writes the parameters that extensions want beside a contact, from what they attached
     /// to it; those that the contact came with are told once.
-    pub fn fields(&self, list: impl Fn(&[u8], &mut Vec<u8>), mut each: impl FnMut(Name, &[u8])) {
-        let (mut value, mut more) = (Vec::new(), Vec::new());
-        for binding in self.bindings() {
+    pub fn fields(self, list: impl Fn(&[u8], &mut Vec<u8>), mut each: impl FnMut(Name, &[u8])) {
+        let mut more = Vec::new();
+        let Self { value, bindings, now, .. } = self;
+        for binding in bindings.live(now.unix) {
             value.clear();
-            binding.write_contact(self.now.unix, &mut value);
+            binding.write_contact(now.unix, value);
             if !binding.kept.is_empty() {
                 more.clear();
                 list(binding.kept, &mut more);
-                add_params(&more, &binding, &mut value);
+                add_params(&more, &binding, value);
             }
-            each(Name::Contact, &value);
+            each(Name::Contact, value);
         }
         value.clear();
-        date::write(self.now.unix, &mut value);
-        each(Name::Date, &value);
+        date::write(now.unix, value);
+        each(Name::Date, value);
     }
 }
 
@@ -149,6 +153,18 @@ pub struct Registrar {
     answer: Vec<u8>,
     /// The bindings made by a request, in their kept form.
     fresh: Vec<u8>,
+    scratch: Scratch,
+}
+
+/// Room that each request has use for.
+#[derive(Debug, Default)]
+struct Scratch {
+    /// The contacts as they are kept.
+    contacts: Vec<u8>,
+    /// The user part of the address of record.
+    name: Vec<u8>,
+    /// A value of the answer.
+    value: Vec<u8>,
 }
 
 impl Registrar {
@@ -163,6 +179,7 @@ impl Registrar {
             aor: Vec::new(),
             answer: Vec::new(),
             fresh: Vec::new(),
+            scratch: Scratch::default(),
         }
     }
 
@@ -194,13 +211,17 @@ impl Registrar {
         out: &mut Outbox,
     ) -> Outcome<'_> {
         self.now = now;
-        let held = match self.carry_out(request, served, ticket, out) {
+        let mut scratch = core::mem::take(&mut self.scratch);
+        let done = self.carry_out(request, served, ticket, out, &mut scratch);
+        self.scratch = scratch;
+        let held = match done {
             Ok(Some(held)) => held,
             Ok(None) => return Outcome::Elsewhere,
             Err(refusal) => return Outcome::Refused(refusal),
         };
         let bindings = Bindings::trusted(&self.answer);
-        Outcome::Registered(Registered { held, aor: &self.aor, bindings, now })
+        let value = &mut self.scratch.value;
+        Outcome::Registered(Registered { held, aor: &self.aor, bindings, now, value })
     }
 
     fn carry_out(
@@ -209,24 +230,25 @@ impl Registrar {
         served: &(impl Served + ?Sized),
         ticket: Ticket,
         out: &mut Outbox,
+        scratch: &mut Scratch,
     ) -> Result<Option<bool>, Refusal> {
         let message = &request.message;
         // Step 1.
         let target = sip(message.uri()).map_err(Refusal::fault)?;
         let Some(domain) = served.canonical(&target.host, target.port) else { return Ok(None) };
-        self.address(message, request.user, served, domain)?;
+        self.address(message, request.user, served, domain, &mut scratch.name)?;
 
         let call_id = message.call_id().ok_or(Refusal::fault(Fault::missing(Name::CallId)))?;
         let cseq = message.cseq().map_err(Refusal::fault)?.number;
         let order = Order { call_id, cseq, mark: mark(message) };
         let longest = self.settings.max_contact_length;
-        let wish = Wish::read(message, longest)?;
+        let wish = Wish::read(message, longest, &mut scratch.contacts)?;
 
         let current = self.pending.latest(&self.aor).map_err(|()| FAILED)?;
         let current = current.or_else(|| self.location.value(&self.aor)).unwrap_or_default();
         let current = Bindings::trusted(current);
         let unix = self.now.unix;
-        let mut list: Vec<Kept<'_>> = current
+        let mut list: SmallVec<[Kept<'_>; 4]> = current
             .raw()
             .filter(|(binding, _)| binding.is_live(unix))
             .map(|(binding, bytes)| Kept::known(binding, bytes))
@@ -259,16 +281,24 @@ impl Registrar {
                     kept: b"",
                     flow: request.flow,
                 };
-                let with = With { order: &order, template: &template, kept: request.kept, unix };
+                let with = With {
+                    order: &order,
+                    template: &template,
+                    contacts: &scratch.contacts,
+                    kept: request.kept,
+                    unix,
+                };
                 update(&self.settings, &mut list, asked, &with, &mut self.fresh)?
             }
         };
         if list.len() > self.settings.max_contacts.max(before) {
             return Err(Refusal::new(403, "Too Many Contacts"));
         }
-        let mut bytes: Vec<(u16, &[u8])> =
+        let mut bytes: SmallVec<[(u16, &[u8]); 4]> =
             list.iter().map(|kept| (kept.q, kept.bytes(&self.fresh))).collect();
         assemble(&mut bytes, &mut self.answer);
+        drop(bytes);
+        drop(list);
         if changed { self.commit(ticket, out).map(Some) } else { Ok(Some(false)) }
     }
 
@@ -279,6 +309,7 @@ impl Registrar {
         user: Option<&str>,
         served: &(impl Served + ?Sized),
         domain: &str,
+        name: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         message.to().map_err(Refusal::fault)?;
         let unknown = Refusal::new(404, "Not Found");
@@ -287,14 +318,16 @@ impl Registrar {
             416 => Refusal::new(400, "To Is No SIP URI"),
             _ => Refusal::fault(fault.of(Name::To)),
         })?;
-        let aor = address_of_record(&to, served)
-            .filter(|_| served.canonical(&to.host, to.port) == Some(domain))
-            .ok_or(unknown)?;
-        let mut name = Vec::new();
-        uri::unescape(to.user.unwrap_or_default(), &mut name);
+        if !write_address_of_record(&to, served, &mut self.aor)
+            || served.canonical(&to.host, to.port) != Some(domain)
+        {
+            return Err(unknown);
+        }
+        name.clear();
+        uri::unescape(to.user.unwrap_or_default(), name);
         let allowed = match user {
             Some(user) => {
-                user.as_bytes() == name
+                user.as_bytes() == *name
                     || self.settings.third_party.iter().any(|allowed| allowed == user)
             }
             None => {
@@ -305,17 +338,16 @@ impl Registrar {
                         || sip(message.from_uri())
                             .ok()
                             .and_then(|from| address_of_record(&from, served))
-                            .is_some_and(|from| from == aor)
+                            .is_some_and(|from| from == self.aor)
                 }
             }
         };
         if !allowed {
             return Err(Refusal::new(403, "Third-Party Registration Forbidden"));
         }
-        if !served.has_user(&name, domain) {
+        if !served.has_user(name, domain) {
             return Err(unknown);
         }
-        self.aor = aor;
         Ok(())
     }
 
@@ -546,6 +578,8 @@ fn secure_all_the_way(
 struct With<'a> {
     order: &'a Order<'a>,
     template: &'a Binding<'a>,
+    /// What [`Asked::contact`] points into.
+    contacts: &'a [u8],
     kept: &'a [Durable],
     unix: u64,
 }
@@ -554,8 +588,8 @@ struct With<'a> {
 /// anything changed.
 fn update<'a>(
     settings: &Settings,
-    list: &mut Vec<Kept<'a>>,
-    asked: &'a [Asked<'a>],
+    list: &mut SmallVec<[Kept<'a>; 4]>,
+    asked: &[Asked<'a>],
     with: &With<'_>,
     fresh: &mut Vec<u8>,
 ) -> Result<bool, Refusal> {
@@ -580,12 +614,10 @@ fn update<'a>(
             continue;
         }
         let end = with.unix.saturating_add(u64::from(wanted.min(settings.max_expires)));
+        let contact = with.contacts.get(asked.contact.clone()).unwrap_or_default();
         let binding = Binding {
-            contact: &asked.contact,
-            uri: asked
-                .contact
-                .get(asked.uri_at..asked.uri_at + asked.uri.len())
-                .unwrap_or_default(),
+            contact,
+            uri: contact.get(asked.uri_at..asked.uri_at + asked.uri.len()).unwrap_or_default(),
             q: asked.q,
             expires: u32::try_from(end).unwrap_or(u32::MAX),
             kept,

@@ -135,6 +135,7 @@ impl Bench {
                 Answer::No(refusal.status)
             }
             Outcome::Registered(registered) => {
+                let held = registered.held;
                 let mut contacts = Vec::new();
                 let mut dates = 0;
                 let list = |kept: &[u8], to: &mut Vec<u8>| {
@@ -146,7 +147,7 @@ impl Bench {
                     other => panic!("{other:?}"),
                 });
                 assert_eq!(dates, 1);
-                if registered.held { Answer::Held(contacts) } else { Answer::Ok(contacts) }
+                if held { Answer::Held(contacts) } else { Answer::Ok(contacts) }
             }
         }
     }

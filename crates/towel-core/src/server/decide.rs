@@ -13,7 +13,7 @@ use crate::contract::{
 };
 use crate::io::{Now, Outbox};
 use crate::proxy::{Prepared, Visits, Way, route};
-use crate::registrar::address_of_record;
+use crate::registrar::write_address_of_record;
 use crate::stack::{Received, Stack};
 
 /// What is done with a request.
@@ -289,6 +289,17 @@ impl Server {
         Ok(ours)
     }
 
+    /// Empties a target set and keeps the room of its URIs.
+    pub(super) fn recycle(&mut self, targets: &mut Vec<Candidate>) {
+        for target in targets.drain(..) {
+            if self.uris.len() < 256 {
+                let mut uri = target.uri;
+                uri.clear();
+                self.uris.push(uri);
+            }
+        }
+    }
+
     /// Section 16.5.
     pub(super) fn find_targets(
         &mut self,
@@ -297,11 +308,14 @@ impl Server {
         message: &Message<'_>,
         ours: bool,
     ) -> Option<Reply> {
-        self.targets.clear();
+        let mut before = std::mem::take(&mut self.targets);
+        self.recycle(&mut before);
+        self.targets = before;
         self.ways.clear();
         self.sought = None;
         if !ours {
-            let uri = self.prepared.uri.clone();
+            let mut uri = self.uris.pop().unwrap_or_default();
+            uri.extend_from_slice(&self.prepared.uri);
             let mut target = Candidate { uri, q: 1000, ..Candidate::default() };
             // A dialog's end that came by a connection can be reached by it, whatever its Contact.
             if let Some(flow) = self.prepared.connection.and_then(|id| stack.flow_of(id)) {
@@ -318,18 +332,24 @@ impl Server {
             settings: &self.settings.server,
         };
         let not_found = || Some(Reply::new(404, "Not Found"));
-        let Some(address) = address_of_record(&asked, &inhabited) else { return not_found() };
+        let mut address = std::mem::take(&mut self.address);
+        let served = write_address_of_record(&asked, &inhabited, &mut address);
+        self.address = address;
+        if !served {
+            return not_found();
+        }
         let found = targets::add_bindings(
             self.registrar.location(),
-            &address,
+            &self.address,
             &self.prepared.uri,
             now.unix,
             self.settings.proxy.max_targets,
             &mut self.targets,
             &mut self.ways,
+            &mut self.uris,
         );
         if found.usable > 0 {
-            self.sought = Some(self.marks.address(&address));
+            self.sought = Some(self.marks.address(&self.address));
             return None;
         }
         if found.insecure > 0 {

@@ -4,7 +4,7 @@ use towel_message::Host;
 
 use super::{Domains, Settings};
 use crate::auth::{Authenticator, Credentials};
-use crate::contract::{Candidate, Env, Registry};
+use crate::contract::{Candidate, Env, Fields, Registry};
 use crate::hash::Key;
 use crate::io::{Listener, Now, Outbox, Record};
 use crate::proxy::core::{Around, Proxy};
@@ -30,6 +30,12 @@ pub struct Server {
     pub(super) prepared: Prepared,
     pub(super) targets: Vec<Candidate>,
     pub(super) ways: Vec<Way>,
+    /// Room for the URIs of targets to come.
+    pub(super) uris: Vec<Vec<u8>>,
+    /// Room for the header fields of an answer.
+    pub(super) room: Fields,
+    /// The address of record that was looked for last.
+    pub(super) address: Vec<u8>,
     /// The address of record whose bindings they are, as a hash.
     pub(super) sought: Option<u64>,
 }
@@ -102,6 +108,9 @@ impl Server {
             prepared: Prepared::default(),
             targets: Vec::new(),
             ways: Vec::new(),
+            uris: Vec::new(),
+            room: Fields::new(),
+            address: Vec::new(),
             sought: None,
             settings,
         }

@@ -65,6 +65,7 @@ impl Server {
                 around.settings.max_targets,
                 &mut work.targets,
                 &mut work.ways,
+                &mut Vec::new(),
             );
             found = work.targets.split_off(before);
             let mut stage = ProxyTargets {

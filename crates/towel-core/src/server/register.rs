@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use towel_message::build::{ResponseOptions, ResponseWriter};
 use towel_message::{Name, Uri};
 
@@ -13,7 +14,9 @@ use super::login::{Asked, login};
 use crate::auth::{Kind, Outcome};
 use crate::contract::{Contacting, Durable, Fields, Register, Registered, Reply, Verdict, Woken};
 use crate::io::{Instant, Level, Now, Outbox, StoreFault, Ticket};
-use crate::registrar::{Durability, Outcome as Registration, Refusal, Request, Stored};
+use crate::registrar::{
+    Durability, Outcome as Registration, Refusal, Request, Stored, write_address_of_record,
+};
 use crate::stack::{Received, ServerId, Stack};
 use crate::time::TimerId;
 
@@ -94,7 +97,7 @@ impl Server {
         if let Verdict::Refuse(reply) = self.registry.check_body(&message) {
             return self.send_reply(stack, now, out, received, *reply, woken);
         }
-        let (mut kept, mut route) = (Vec::new(), Vec::new());
+        let (mut kept, mut route) = (SmallVec::new(), Vec::new());
         if !woken.is_empty()
             && let Verdict::Refuse(reply) =
                 self.ask_extensions(now, received, woken, &mut kept, &mut route)
@@ -150,6 +153,7 @@ impl Server {
             let _ = registry.registered(woken, crate::contract::Env::new(now, domains), &mut stage);
         }
         let address = marks.address(registered.aor);
+        let held = registered.held;
         let edit = |mut writer: ResponseWriter<'_>| {
             registered.fields(
                 |kept, to| registry.list_binding(kept, to),
@@ -164,7 +168,7 @@ impl Server {
             writer.end();
         };
         match id {
-            Some(id) if registered.held => {
+            Some(id) if held => {
                 let tag = stack.to_tag(&message);
                 let options =
                     ResponseOptions { to_tag: Some(&tag), record_route: false, source: None };
@@ -195,11 +199,11 @@ impl Server {
         now: Now,
         received: &Received<'_>,
         woken: Woken,
-        kept: &mut Vec<Durable>,
+        kept: &mut SmallVec<[Durable; 4]>,
         route: &mut Vec<u8>,
     ) -> Verdict {
         let message = received.message;
-        let mut contacts: Vec<Contacting<'_>> = message
+        let mut contacts: SmallVec<[Contacting<'_>; 4]> = message
             .contacts()
             .flatten()
             .filter(|contact| !contact.is_star())
@@ -211,19 +215,21 @@ impl Server {
             settings: &self.settings.server,
         };
         let uri = message.to_uri().ok();
-        let address = uri.and_then(|uri| {
-            uri.sip().and_then(|uri| crate::registrar::address_of_record(uri, &inhabited))
+        let mut address = std::mem::take(&mut self.address);
+        let known = uri.is_some_and(|uri| {
+            uri.sip().is_some_and(|uri| write_address_of_record(uri, &inhabited, &mut address))
         });
         let mut stage = Register {
             request: message,
             source: received.flow,
-            address_of_record: address.as_deref().unwrap_or_default(),
+            address_of_record: if known { &address } else { b"" },
             contacts: &mut contacts,
             route,
         };
         let env = crate::contract::Env::new(now, &self.domains);
         let verdict = self.registry.register(woken, env, &mut stage);
         kept.extend(contacts.into_iter().map(|contact| contact.kept));
+        self.address = address;
         verdict
     }
 

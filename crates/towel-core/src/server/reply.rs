@@ -56,7 +56,8 @@ impl Server {
         }
         let proxies = self.settings.server.mode != Mode::Redirect;
         let merged = || self.merged.is_merged(now.at, &received.message, &received.via);
-        let mut reply = uas::answer(&self.registry, &received.message, proxies, merged);
+        let room = &mut self.room;
+        let mut reply = uas::answer(&self.registry, &received.message, proxies, merged, room);
         if !woken.is_empty() {
             let mut stage = UasResponse {
                 request: received.message,
@@ -124,9 +125,10 @@ impl Server {
             && let Ok(id) = stack.server_transaction(now, received, u64::MAX)
         {
             let _ = stack.reply(now, out, id, reply.status, reply.reason, write);
-            return;
+        } else {
+            stack.respond_stateless(now, out, received, reply.status, reply.reason, write);
         }
-        stack.respond_stateless(now, out, received, reply.status, reply.reason, write);
+        self.room = reply.fields;
     }
 
     /// Refuses a request for its form.

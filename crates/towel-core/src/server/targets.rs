@@ -29,6 +29,7 @@ pub(super) fn add_bindings(
     most: usize,
     targets: &mut Vec<Candidate>,
     ways: &mut Vec<Way>,
+    uris: &mut Vec<Vec<u8>>,
 ) -> Found {
     let mut found = Found::default();
     let secure = is_sips(request_uri);
@@ -40,7 +41,7 @@ pub(super) fn add_bindings(
             found.insecure += 1;
             continue;
         }
-        let (mut candidate, way) = from_binding(&binding, secure);
+        let (mut candidate, way) = from_binding(&binding, secure, uris.pop().unwrap_or_default());
         let known = |target: &Candidate| {
             let routes = Way::of(ways, target).map(|way| &way.routes);
             same_target(&target.uri, &candidate.uri) && routes == Some(&way.routes)
@@ -56,8 +57,8 @@ pub(super) fn add_bindings(
     found
 }
 
-fn from_binding(binding: &Binding<'_>, secure: bool) -> (Candidate, Way) {
-    let mut uri = Vec::with_capacity(binding.uri.len());
+/// `uri` is empty room for its URI.
+fn from_binding(binding: &Binding<'_>, secure: bool, mut uri: Vec<u8>) -> (Candidate, Way) {
     write_request_uri(binding.uri, &mut uri);
     // A sip request does not become a sips request on its way, but goes by TLS all the same
     // (RFC 5630 section 5.3).

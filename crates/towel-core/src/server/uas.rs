@@ -3,7 +3,7 @@
 
 use towel_message::{Message, Method};
 
-use crate::contract::{Registry, Reply, Verdict};
+use crate::contract::{Fields, Registry, Reply, Verdict};
 
 /// The answer to a request for the server itself, in the order of section 8.2. `merged` says whether
 /// the request has come before by another way; `proxies` whether we are a proxy besides.
@@ -12,6 +12,7 @@ pub(super) fn answer(
     message: &Message<'_>,
     proxies: bool,
     merged: impl FnOnce() -> bool,
+    room: &mut Fields,
 ) -> Reply {
     let method = message.method();
     let name = method.as_bytes();
@@ -42,25 +43,25 @@ pub(super) fn answer(
         }
     }
     match method {
-        Method::Options => options(registry),
+        Method::Options => options(registry, std::mem::take(room)),
         _ => not_allowed(registry),
     }
 }
 
 /// The methods that this server takes for itself. A session is none of its business: INVITE, ACK
 /// and BYE are for its users' devices.
-fn allow(registry: &Registry) -> String {
-    let own = |method: &&str| !matches!(*method, "INVITE" | "ACK" | "BYE");
-    registry.allow().split(", ").filter(own).collect::<Vec<_>>().join(", ")
+fn allow(registry: &Registry) -> &str {
+    registry.allow_besides_sessions()
 }
 
 fn not_allowed(registry: &Registry) -> Reply {
     Reply::new(405, "Method Not Allowed").with("Allow", allow(registry))
 }
 
-/// Section 11.2: what we can do.
-fn options(registry: &Registry) -> Reply {
-    let mut reply = Reply::new(200, "OK")
+/// Section 11.2: what we can do. `room` is for the header fields.
+fn options(registry: &Registry, mut room: Fields) -> Reply {
+    room.clear();
+    let mut reply = Reply { fields: room, ..Reply::new(200, "OK") }
         .with("Allow", allow(registry))
         .with("Accept", registry.accept())
         .with("Accept-Encoding", registry.accept_encoding())

@@ -53,7 +53,7 @@ impl Server {
             };
             refused = proxy.begin(&around, stack, out, received, plan).is_err();
         }
-        candidates.clear();
+        self.recycle(&mut candidates);
         ways.clear();
         (self.prepared, self.targets, self.ways) = (prepared, candidates, ways);
         if refused {

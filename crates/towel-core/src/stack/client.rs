@@ -96,10 +96,13 @@ impl Stack {
         let hash = Hasher::new(self.branch_key).field(seed).finish();
         let Some(way) = self.way(now, out, to, Some(hash)) else { return Err(Refusal::Malformed) };
         let mut request = self.buffer();
-        let token = format!("s{hash:016x}");
+        let mut token = *b"s0000000000000000";
+        for (place, digit) in token.iter_mut().skip(1).enumerate() {
+            *digit = b"0123456789abcdef"[(hash >> (60 - 4 * place)) as usize & 15];
+        }
         self.write_stamped(
             (way.transport, way.listener, None),
-            token.as_bytes(),
+            &token,
             &mut request,
             |_, stamp, to| write(stamp, to),
         );
@@ -111,7 +114,7 @@ impl Stack {
                     let listener = self.station_for(Transport::Tcp, Some(target.addr));
                     let place = (Transport::Tcp, listener.unwrap_or(way.listener), None);
                     request.clear();
-                    self.write_stamped(place, token.as_bytes(), &mut request, |_, stamp, to| {
+                    self.write_stamped(place, &token, &mut request, |_, stamp, to| {
                         write(stamp, to);
                     });
                 }

@@ -98,7 +98,8 @@ impl Stack {
         let mut request = self.buffer();
         let mut token = *b"s0000000000000000";
         for (place, digit) in token.iter_mut().skip(1).enumerate() {
-            *digit = b"0123456789abcdef"[(hash >> (60 - 4 * place)) as usize & 15];
+            let nibble = (hash >> (60 - 4 * place)) as u8 & 15;
+            *digit = if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble };
         }
         self.write_stamped(
             (way.transport, way.listener, None),

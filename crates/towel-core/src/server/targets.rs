@@ -20,7 +20,9 @@ pub(super) struct Found {
     pub(super) insecure: usize,
 }
 
-/// Puts the bindings of an address of record into the target set, each URI once.
+/// Puts the bindings of an address of record into the target set, each URI once. `uris` is room for
+/// their URIs.
+#[expect(clippy::too_many_arguments, reason = "where from, where to, and the bounds")]
 pub(super) fn add_bindings(
     location: &Location,
     address_of_record: &[u8],

@@ -124,6 +124,17 @@ impl Marks {
                 .any(|tag| self.route_hash(message, tag.unwrap_or_default()) == found)
     }
 
+    /// Whether `user` has the form of the user part of our Record-Route URIs, whatever the dialog
+    /// that it was made for. That proves nothing.
+    pub fn looks_like_route(user: &[u8]) -> bool {
+        user.strip_prefix(ROUTE_LEAD)
+            .and_then(|rest| rest.split_at_checked(ROUTE_DIGITS))
+            .is_some_and(|(digits, tokens)| {
+                read_hex(digits, ROUTE_DIGITS).is_some()
+                    && tokens.first().is_none_or(|lead| *lead == FLOW_LEAD)
+            })
+    }
+
     /// Writes, behind the mark of a Record-Route URI, by which connection an end of the dialog came
     /// to us: a flow token as in RFC 5626 section 5.2. It is found again only by the run of the
     /// program that has the connection, and only in this dialog.

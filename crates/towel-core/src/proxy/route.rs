@@ -143,9 +143,10 @@ fn undo_strict_router(
         return;
     }
     let marked = is_marked(message, &uri, marks);
-    // Without our mark it may still be a value from before a change of key: one with lr and
-    // nobody named in it can be nothing else. It opens no relay.
-    if !marked && (uri.user.is_some() || !uri.lr()) {
+    // Without the mark of this dialog it may still be a value that we placed: in another dialog, or
+    // before a change of key. One with lr, and with nobody named in it or what looks like a mark,
+    // can be nothing else. It opens no relay.
+    if !marked && (!uri.lr() || uri.user.is_some_and(|user| !Marks::looks_like_route(user))) {
         return;
     }
     let Some(last) = message.values(Name::Route).last() else { return };

@@ -82,7 +82,8 @@ fn what_a_strict_router_did_is_undone() {
 fn a_record_route_value_of_another_dialog_is_known_in_the_request_uri() {
     let mut rig = rig(anybody());
     let sent = rig.udp(A, &ask("INVITE", "sip:x@198.51.100.8", ""));
-    let mark = requests(&sent, "INVITE")[0].field("Record-Route").trim_matches(['<', '>']).to_owned();
+    let mark =
+        requests(&sent, "INVITE")[0].field("Record-Route").trim_matches(['<', '>']).to_owned();
     assert!(mark.starts_with("sip:rr-"), "{mark}");
     let far = "Call-ID: other\nRoute: <sip:x@198.51.100.8>\n";
     let text = ask("MESSAGE", &mark, far).replacen("Call-ID: c198511001\n", "", 1);

@@ -203,7 +203,7 @@ impl Driver {
             lost: Vec::new(),
             unanswered: Vec::new(),
             counts: Counts::default(),
-            looked: (Instant(0), false),
+            looked: (Instant(0), None),
             turned_away: (Instant(0), 0),
             resolver,
             persist,
@@ -236,8 +236,8 @@ struct Shard<'a> {
     /// Questions for which there is nobody to ask.
     unanswered: Vec<QueryId>,
     counts: Counts,
-    /// When it was last looked how long datagrams wait, and whether any did.
-    looked: (Instant, bool),
+    /// When it was last looked how long datagrams wait, and the socket where they did.
+    looked: (Instant, Option<ListenerId>),
     /// When it was last told that connections were turned away, and how many had been by then.
     turned_away: (Instant, u64),
     resolver: Option<Resolver>,
@@ -473,7 +473,10 @@ impl Shard<'_> {
             let Some(socket) = self.datagram_socket(id) else { return };
             let count = match receiver.receive(socket.as_fd()) {
                 Ok(count) => count,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.look(machine, id, false);
+                    break;
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 // An ICMP error that was told of a datagram sent earlier.
                 Err(_) => {
@@ -507,15 +510,16 @@ impl Shard<'_> {
     /// when none do any more.
     fn look<M: Machine + ?Sized>(&mut self, machine: &mut M, id: ListenerId, whole: bool) {
         let (at, waited) = self.looked;
-        if !whole && !waited || whole && self.now.at.since(at) < LOOK {
+        // Another socket that has little tells nothing of the one that has much.
+        if !whole && waited != Some(id) || whole && self.now.at.since(at) < LOOK {
             return;
         }
         let Some(socket) = self.datagram_socket(id).filter(|_| whole) else {
-            self.looked = (self.now.at, false);
+            self.looked = (self.now.at, None);
             return self.tell(machine, Input::Backlog { wait: Duration::ZERO, fill: 0 });
         };
         let (wait, fill) = sys::backlog(socket.as_fd());
-        self.looked = (self.now.at, true);
+        self.looked = (self.now.at, Some(id));
         self.tell(machine, Input::Backlog { wait, fill });
     }
 

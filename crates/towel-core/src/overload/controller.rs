@@ -3,6 +3,12 @@
 //! It is a PI controller as that of PIE (RFC 8033 section 4.2) with another measure and other
 //! gains: what it holds at its aim is the wait of the queue as a share of the wait that is allowed,
 //! and it looks at the least of a period, so that a burst that is soon gone does not count.
+//!
+//! Nor does a long wait alone: a machine that had something else to do lets a single message wait as
+//! a flood does. So pressure begins only where each period for a while had both a wait beyond the
+//! target and a load that is one, and what a period counts for is its nominal length, however long
+//! the process was stopped in it. The kernel is asked to throw datagrams away only where refusing with
+//! an answer has not been enough for longer still.
 
 use std::time::Duration;
 
@@ -31,6 +37,20 @@ const ENOUGH: f32 = 0.25;
 /// The share of new requests that is refused with an answer; what else there is to refuse is thrown
 /// away unread. An answer costs a tenth of serving, so more of them would cost the served ones.
 const ANSWERED: f32 = 0.5;
+/// In overload a load is one already if it is this share of what overload takes to begin: the rest
+/// is thrown away unread.
+const HELD: f32 = 0.25;
+/// Beyond this many hundredths of the buffer that are taken there is load, however slow we are.
+const CROWDED: u8 = 25;
+/// Overload that was over comes back in this share of the time that it takes to begin.
+const AGAIN: u32 = 8;
+/// After so many periods in which nothing waited the pressure halves with each.
+const EMPTY: u32 = 8;
+/// For so many times of what lasting means the answers must not have been enough before the kernel
+/// throws anything away.
+const UNREAD: u32 = 2;
+/// Less pressure than this and the kernel throws nothing away until that is shown anew.
+const READABLE: f32 = 0.25;
 /// It is over when nothing has been refused for so long.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -56,10 +76,22 @@ pub struct Controller {
     pressure: f32,
     /// The measure of the last period.
     before: f32,
-    /// The least of this period.
-    least: Option<f32>,
+    /// The least of this period, and how much of the buffer was taken at least.
+    least: Option<(f32, u8)>,
     /// When this period ends; none while there is nothing to do.
     period: Option<Instant>,
+    /// Whether that is only when to see that overload is over.
+    resting: bool,
+    /// How many messages had been read when it began.
+    read: u64,
+    /// For how long, in periods, each had too long a wait and a load.
+    lasted: u32,
+    /// For how many periods nothing has waited.
+    empty: u32,
+    /// For how many periods more had to be refused than is answered.
+    unanswered: u32,
+    /// Whether the kernel may throw away what is not answered.
+    unread: bool,
     began: Option<Instant>,
     last: Instant,
     /// Requests of this period by class, refused or not.
@@ -77,6 +109,12 @@ impl Default for Controller {
             before: 0.0,
             least: None,
             period: None,
+            resting: false,
+            read: 0,
+            lasted: 0,
+            empty: 0,
+            unanswered: 0,
+            unread: false,
             began: None,
             last: Instant(0),
             seen: [0; 3],
@@ -114,56 +152,57 @@ impl Controller {
     }
 
     /// The oldest message that is not read yet has waited for `wait`, and the buffer that it waits in
-    /// is full to `fill` parts of a hundred.
-    pub fn waited(&mut self, settings: &Settings, now: Instant, wait: Duration, fill: u8) {
+    /// is full to `fill` parts of a hundred. `read`: how many messages have been read so far.
+    pub fn waited(
+        &mut self,
+        settings: &Settings,
+        now: Instant,
+        wait: Duration,
+        fill: u8,
+        read: u64,
+    ) {
         if !settings.enabled {
             return;
         }
         let target = settings.target.as_secs_f32().max(0.001);
         let measure = (wait.as_secs_f32() / target).max(f32::from(fill) / FULL).min(MOST);
-        self.least = Some(self.least.map_or(measure, |least| least.min(measure)));
-        if self.period.is_none() && measure > 0.0 {
-            self.period = Some(now + PERIOD);
+        let (least, taken) = self.least.unwrap_or((measure, fill));
+        self.least = Some((least.min(measure), taken.min(fill)));
+        if (self.period.is_none() || self.resting) && measure > 0.0 {
+            (self.period, self.read, self.resting) = (Some(now + PERIOD), read, false);
         }
     }
 
     /// Sets the pressure anew when a period is over. Gives what an onlooker should know.
-    pub fn due(&mut self, settings: &Settings, now: Instant) -> Option<Change> {
-        if self.period.is_none_or(|end| end > now) {
-            return None;
-        }
+    pub fn due(&mut self, settings: &Settings, now: Instant, read: u64) -> Option<Change> {
+        let over = self.period.filter(|end| *end <= now)?;
         // Where nothing was told nothing has waited.
-        let measure = self.least.take().unwrap_or(0.0);
-        let step = PROPORTION * (measure - 1.0) + TREND * (measure - self.before);
-        // A queue that only grows within what is allowed is none to begin for.
-        let step = if self.pressure == 0.0 && measure <= 1.0 { 0.0 } else { step };
-        self.before = measure;
+        let (told, taken) = self.least.take().unwrap_or((0.0, 0));
+        let spent = now.since(over) + PERIOD;
+        let loaded = taken > CROWDED || self.is_load(settings, read - self.read, spent);
+        self.read = read;
+        // Long waits without a load are a machine that had something else to do.
+        let measure = if loaded { told } else { told.min(1.0) };
         let seen = std::mem::take(&mut self.seen);
-        let all = seen.iter().sum::<u32>() as f32;
-        // A class is refused only where there is not enough to refuse of those before it.
-        let plenty = seen.iter().position(|count| *count as f32 >= ENOUGH * all);
-        let most = plenty.unwrap_or(seen.len() - 1) as f32 + 1.0;
-        // Nothing waits: too much is refused, and the time that is not used does not come back.
-        if measure == 0.0 {
-            self.pressure *= RELIEF;
-            if self.pressure < LEAST {
-                self.pressure = 0.0;
-            }
-        }
+        self.lasted = if measure > 1.0 { self.lasted.saturating_add(1) } else { 0 };
+        self.empty = if loaded && told > 0.0 { 0 } else { self.empty.saturating_add(1) };
         let was = self.pressure;
-        self.pressure = if settings.enabled { (was + step).min(most.max(was)) } else { 0.0 };
-        self.pressure = self.pressure.clamp(0.0, seen.len() as f32);
-        let idle = self.pressure == 0.0 && measure == 0.0;
-        if self.pressure > 0.0 {
+        self.pressure = if settings.enabled { self.step(settings, measure, seen) } else { 0.0 };
+        self.before = measure;
+        self.unanswered = if self.pressure > ANSWERED { self.unanswered + 1 } else { 0 };
+        self.unread = self.pressure >= READABLE
+            && (self.unread || PERIOD * self.unanswered >= settings.lasting * UNREAD);
+        if self.pressure > 0.0 || was > 0.0 {
             self.last = now;
         }
+        let idle = self.pressure == 0.0 && told == 0.0;
         let change = match self.began {
             None if self.pressure > 0.0 => {
                 self.began = Some(now);
                 self.refused_before = self.refused;
                 Some(Change::Began)
             }
-            Some(began) if idle && now.since(self.last) >= QUIET => {
+            Some(began) if self.pressure == 0.0 && now.since(self.last) >= QUIET => {
                 self.began = None;
                 let refused = self.refused - self.refused_before;
                 Some(Change::Ended { lasted: self.last.since(began), refused })
@@ -171,10 +210,43 @@ impl Controller {
             _ => None,
         };
         self.period = (!idle).then_some(now + PERIOD);
-        if let (None, true) = (self.period, self.began.is_some()) {
+        self.resting = idle && self.began.is_some();
+        if self.resting {
             self.period = Some(now + QUIET);
         }
         change
+    }
+
+    /// Whether so many messages in that time are a load, and not a few that had to wait.
+    fn is_load(&self, settings: &Settings, messages: u64, time: Duration) -> bool {
+        let share = if self.pressure > 0.0 { HELD } else { 1.0 };
+        messages as f32 >= settings.load as f32 * share * time.as_secs_f32()
+    }
+
+    /// The pressure after a period of that measure and those requests.
+    fn step(&self, settings: &Settings, measure: f32, seen: [u32; 3]) -> f32 {
+        if self.pressure == 0.0 {
+            let wanted = settings.lasting / if self.began.is_some() { AGAIN } else { 1 };
+            // A queue that is worked off, or that only grows within what is allowed, is none to
+            // begin for.
+            if measure <= 1.0 || PERIOD * self.lasted < wanted {
+                return 0.0;
+            }
+        }
+        let step = PROPORTION * (measure - 1.0) + TREND * (measure - self.before);
+        let all = seen.iter().sum::<u32>() as f32;
+        // A class is refused only where there is not enough to refuse of those before it.
+        let plenty = seen.iter().position(|count| *count as f32 >= ENOUGH * all);
+        let most = plenty.unwrap_or(seen.len() - 1) as f32 + 1.0;
+        // Nothing waits: too much is refused, and the time that is not used does not come back.
+        let relief = match self.empty {
+            0 => 1.0,
+            1..=EMPTY => RELIEF,
+            _ => 0.5,
+        };
+        let was = self.pressure * relief;
+        let pressure = (was + step).min(most.max(was)).clamp(0.0, seen.len() as f32);
+        if self.empty > 0 && pressure < LEAST { 0.0 } else { pressure }
     }
 
     /// Whether a request of that class is to be refused. `lot` is evenly spread, and the same for
@@ -200,6 +272,9 @@ impl Controller {
 
     /// The share of new requests that the driver should throw away unread, in thousandths.
     pub fn shed(&self) -> u16 {
+        if !self.unread {
+            return 0;
+        }
         let admitted = 1.0 - self.pressure.min(NEARLY_ALL);
         let shed = 1.0 - admitted / (1.0 - ANSWERED);
         (shed.max(0.0) * 1000.0) as u16

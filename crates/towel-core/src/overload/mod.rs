@@ -33,6 +33,12 @@ pub struct Settings {
     pub enabled: bool,
     /// How long a message may wait to be read, where that lasts.
     pub target: Duration,
+    /// For how long the wait of every message must have been beyond the target before any is
+    /// refused. Datagrams are thrown away unread only where that was not enough for twice as long.
+    pub lasting: Duration,
+    /// How many messages a second are a load: with fewer nothing is refused however long they wait,
+    /// unless they fill a quarter of the socket's buffer.
+    pub load: u32,
     /// What Retry-After says, in seconds: on the average, each request is told another time within
     /// half and one and a half of it, so that they do not come back together. Nought: none is sent.
     pub retry_after: u32,
@@ -48,6 +54,8 @@ impl Default for Settings {
         Settings {
             enabled: true,
             target: Duration::from_millis(50),
+            lasting: Duration::from_millis(500),
+            load: 2000,
             retry_after: 10,
             urgent: 200,
             namespaces: ["esnet", "wps", "ets"].map(Into::into).to_vec(),

@@ -57,6 +57,13 @@ struct Bench {
     rng: Rng,
     changes: Vec<Change>,
     longest: u64,
+    told: u64,
+    read: u64,
+    /// How long it takes to serve a request, in microseconds, and to refuse one.
+    serve: u64,
+    refuse: u64,
+    /// When requests were first refused, and when the kernel first threw some away.
+    first: [Option<u64>; 2],
 }
 
 const SERVE: u64 = 30;
@@ -76,6 +83,31 @@ impl Bench {
             rng: Rng::from_number(1),
             changes: Vec::new(),
             longest: 0,
+            told: 0,
+            read: 0,
+            serve: SERVE,
+            refuse: REFUSE,
+            first: [None; 2],
+        }
+    }
+
+    /// So many new requests come at once.
+    fn burst(&mut self, count: usize) {
+        let room = ROOM - self.queue.len();
+        self.queue.extend(std::iter::repeat_n((self.now, Class::New), count.min(room)));
+    }
+
+    /// The process is stopped for so long, and so many requests come at even times meanwhile.
+    fn pause(&mut self, time: u64, count: u64) {
+        let new = |nth| (self.now + nth * time / count, Class::New);
+        self.queue.extend((0..count).map(new));
+        self.now += time;
+    }
+
+    /// Works off what waits, as a driver does: batches of 16, and it tells of whole ones alone.
+    fn run_off(&mut self) {
+        while !self.queue.is_empty() {
+            self.run(0.001, [0.0; 4]);
         }
     }
 
@@ -84,7 +116,6 @@ impl Bench {
         let end = self.now + (seconds * 1e6) as u64;
         let all: f64 = rate.iter().sum();
         let mut next = self.now as f64;
-        let mut told = 0;
         while self.now < end {
             while all > 0.0 && next <= self.now as f64 {
                 let mut pick = self.rng.below(1 << 30) as f64 / (1u64 << 30) as f64 * all;
@@ -105,24 +136,31 @@ impl Bench {
                 next += 1e6 / all;
             }
             let now = Instant(self.now);
-            if self.now - told > 4000 {
-                told = self.now;
+            if self.now - self.told > 4000 || self.now < 4000 {
+                self.told = self.now;
                 let waited = self.queue.front().map_or(0, |(at, _)| self.now - at);
                 let waited = Duration::from_micros(if self.queue.len() < 16 { 0 } else { waited });
                 let fill = (self.queue.len() * 100 / ROOM) as u8;
-                self.controller.waited(&self.settings, now, waited, fill);
+                self.controller.waited(&self.settings, now, waited, fill, self.read);
             }
-            self.changes.extend(self.controller.due(&self.settings, now));
+            self.changes.extend(self.controller.due(&self.settings, now, self.read));
+            if self.controller.shed() > 0 {
+                self.first[1].get_or_insert(self.now);
+            }
             match self.queue.pop_front() {
                 None => self.now += 10,
                 Some((at, class)) => {
+                    self.read += 1;
                     self.longest = self.longest.max(self.now - at);
                     let lot = self.rng.next_u64() as u32;
                     let refused = self.controller.is_pressed()
                         && self.controller.refuses(&self.settings, now, class, false, lot);
                     let count = if refused { &mut self.refused } else { &mut self.served };
                     count[class as usize] += 1;
-                    self.now += if refused { REFUSE } else { SERVE };
+                    if refused {
+                        self.first[0].get_or_insert(self.now);
+                    }
+                    self.now += if refused { self.refuse } else { self.serve };
                 }
             }
         }
@@ -165,6 +203,83 @@ fn at_twenty_times_the_peak_the_goodput_stays_and_the_wait_is_short() {
         assert!(goodput > 0.85, "{times}: {goodput}, {:?}", bench.controller);
         assert!(bench.longest < 150_000, "{times}: {}", bench.longest);
         assert_eq!(bench.changes, [Change::Began]);
+    }
+}
+
+/// A machine that others keep from its work lets a few messages wait for long: that is no overload.
+#[test]
+fn a_pause_refuses_nobody() {
+    for serve in [SERVE, 1000] {
+        for time in [50, 80, 200, 500, 1000, 5000] {
+            for count in [1, 2, 15, 16, 17, 40, 100, 200] {
+                let mut bench = Bench { serve, ..Bench::new() };
+                for _ in 0..10 {
+                    bench.run(0.1, [100.0, 0.0, 0.0, 0.0]);
+                    bench.pause(time * 1000, count);
+                    bench.run(0.3, [100.0, 0.0, 0.0, 0.0]);
+                }
+                let of = format!("{count} in {time} ms at {serve} us each");
+                assert_eq!((bench.refused, bench.thrown), ([0; 4], 0), "{of}");
+                assert!(bench.changes.is_empty(), "{of}");
+            }
+        }
+    }
+}
+
+/// Nor are pauses one after the other, as of a machine that gets every second slice of time.
+#[test]
+fn a_machine_that_is_shared_refuses_nobody() {
+    for serve in [SERVE, 1000] {
+        let mut bench = Bench { serve, ..Bench::new() };
+        for _ in 0..200 {
+            bench.pause(60_000, 20);
+            bench.run(0.03, [100.0, 0.0, 0.0, 0.0]);
+        }
+        assert_eq!((bench.refused, bench.thrown), ([0; 4], 0), "{serve}");
+    }
+}
+
+/// What came at once is worked off, unless that alone lasts.
+#[test]
+fn a_great_burst_is_worked_off() {
+    for serve in [SERVE, 90] {
+        let mut bench = Bench { serve, ..Bench::new() };
+        bench.burst(5000);
+        bench.run_off();
+        bench.run(1.0, [100.0, 0.0, 0.0, 0.0]);
+        assert_eq!((bench.refused, bench.thrown), ([0; 4], 0), "{serve}");
+    }
+    for serve in [300, 1000] {
+        let mut bench = Bench { serve, refuse: serve / 10, ..Bench::new() };
+        bench.burst(5000);
+        bench.run_off();
+        assert!(bench.first[0].is_none_or(|at| at > 500_000), "{:?}", bench.first);
+        assert_eq!(bench.first[1], None);
+        // Once it is short nobody is refused any more.
+        bench.run(0.3, [100.0, 0.0, 0.0, 0.0]);
+        bench.forget();
+        bench.run(1.0, [100.0, 0.0, 0.0, 0.0]);
+        assert_eq!(bench.refused, [0; 4], "{serve}");
+        assert_eq!(bench.controller.pressure(), 0.0);
+    }
+}
+
+#[test]
+fn overload_that_lasts_is_held_off_in_time() {
+    for (serve, refuse) in [(SERVE, REFUSE), (300, 30), (1000, 100)] {
+        let peak = 1e6 / serve as f64;
+        let mut bench = Bench { serve, refuse, ..Bench::new() };
+        bench.run(10.0, [10.0 * peak, 0.0, 0.0, 0.0]);
+        let goodput = bench.served[0] as f64 / 10.0 / peak;
+        assert!(goodput >= 0.9, "{serve}: {goodput}");
+        // Answers first, and those not at once; the kernel not before they have been too few.
+        let [answered, thrown] = bench.first.map(Option::unwrap);
+        assert!((500_000..1_000_000).contains(&answered), "{serve}: {answered}");
+        assert!(thrown > answered + 1_000_000, "{serve}: {thrown}");
+        // And when it is over it is over for all.
+        bench.run_off();
+        bench.run(0.4, [100.0, 0.0, 0.0, 0.0]);
+        assert_eq!((bench.controller.pressure(), bench.controller.shed()), (0.0, 0), "{serve}");
     }
 }
 

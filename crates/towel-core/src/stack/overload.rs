@@ -50,13 +50,15 @@ impl Stack {
     }
 
     pub(super) fn backlog(&mut self, now: Now, wait: Duration, fill: u8) {
+        let read = self.messages_read();
         let Guard { settings, controller, .. } = &mut self.overload;
-        controller.waited(settings, now.at, wait, fill);
+        controller.waited(settings, now.at, wait, fill, read);
     }
 
     pub(super) fn overload_due(&mut self, now: Now, out: &mut Outbox) {
+        let read = self.messages_read();
         let Guard { settings, controller, shed } = &mut self.overload;
-        let change = controller.due(settings, now.at);
+        let change = controller.due(settings, now.at, read);
         let wanted = controller.shed();
         if wanted.abs_diff(*shed) >= STEP || (wanted == 0 && *shed > 0) {
             *shed = wanted;
@@ -78,6 +80,10 @@ impl Stack {
                 });
             }
         }
+    }
+
+    fn messages_read(&self) -> u64 {
+        self.counters.requests_received + self.counters.responses_received
     }
 
     /// Whether a request that no transaction knows is to be refused.

@@ -12,6 +12,9 @@ pub(super) fn overload(s: &mut Section<'_, '_>, o: &mut overload::Settings) {
     s.set_bool("enabled", &mut o.enabled);
     let (least, most) = (Duration::from_millis(1), Duration::from_secs(1));
     s.set_duration("target", least..=most, &mut o.target);
+    let (least, most) = (Duration::from_millis(16), Duration::from_secs(60));
+    s.set_duration("lasting", least..=most, &mut o.lasting);
+    s.set_number("load", 1..=1_000_000, &mut o.load);
     s.set_number("retry-after", 0..=3600, &mut o.retry_after);
     s.set_number("urgent", 0..=1_000_000, &mut o.urgent);
     if let Some(texts) = s.texts("namespaces") {

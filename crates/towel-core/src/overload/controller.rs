@@ -88,7 +88,7 @@ pub struct Controller {
     lasted: u32,
     /// For how many periods nothing has waited.
     empty: u32,
-    /// For how many periods more had to be refused than is answered.
+    /// For how many periods more had to be refused than is answered, and the buffer was full.
     unanswered: u32,
     /// Whether the kernel may throw away what is not answered.
     unread: bool,
@@ -189,7 +189,9 @@ impl Controller {
         let was = self.pressure;
         self.pressure = if settings.enabled { self.step(settings, measure, seen) } else { 0.0 };
         self.before = measure;
-        self.unanswered = if self.pressure > ANSWERED { self.unanswered + 1 } else { 0 };
+        // A buffer that is worked off is not full.
+        let too_many = self.pressure > ANSWERED && f32::from(taken) >= FULL;
+        self.unanswered = if too_many { self.unanswered.saturating_add(1) } else { 0 };
         self.unread = self.pressure >= READABLE
             && (self.unread || PERIOD * self.unanswered >= settings.lasting * UNREAD);
         if self.pressure > 0.0 || was > 0.0 {

@@ -8,10 +8,10 @@ fn numbered(method: &str, number: usize) -> String {
 }
 
 impl World {
-    /// Messages wait for so long, for a while, and fill half of the socket's buffer.
+    /// Messages wait for so long, for a while, and nearly fill the socket's buffer.
     fn wait(&mut self, wait: Duration, time: Duration) {
         let end = self.now.at + time;
-        let fill = if wait.is_zero() { 0 } else { 50 };
+        let fill = if wait.is_zero() { 0 } else { 90 };
         while self.now.at < end {
             self.handle(Input::Backlog { wait, fill });
             self.pass(ms(4));

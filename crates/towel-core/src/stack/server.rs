@@ -190,8 +190,8 @@ impl Stack {
         }
         let tag = self.to_tag(&request.message);
         let record_route = makes_dialog(&request.message, status);
-        let options =
-            ResponseOptions { to_tag: Some(&tag), record_route, source: Some(request.flow.remote) };
+        // The topmost Via of what came in was stamped as it was read.
+        let options = ResponseOptions { to_tag: Some(&tag), record_route, source: None };
         let mut response = self.buffer();
         edit(ResponseWriter::start(&mut response, &request.message, status, reason, options));
         self.send_response(now, out, response_flow(&via, request.flow), &response, &via);

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
 use towel_message::scan;
 
 /// More parameters than any value has a use for.
@@ -24,7 +25,7 @@ pub enum Malformed {
 /// The parameters of one value of the Digest scheme.
 #[derive(Debug, Clone, Default)]
 pub struct DigestParams<'a> {
-    given: Vec<(&'a [u8], Cow<'a, [u8]>)>,
+    given: SmallVec<[(&'a [u8], Cow<'a, [u8]>); 12]>,
 }
 
 impl<'a> DigestParams<'a> {
@@ -143,6 +144,14 @@ impl<'a> Reader<'a> {
             } else {
                 Ok(Cow::Borrowed(value))
             };
+        }
+        // Hardly ever is anything escaped or folded.
+        if let Some((value, rest)) =
+            memchr::memchr(b'"', self.bytes).and_then(|end| self.bytes.split_at_checked(end))
+            && memchr::memchr3(b'\\', b'\r', b'\n', value).is_none()
+        {
+            self.bytes = rest.get(1..).unwrap_or_default();
+            return Ok(Cow::Borrowed(value));
         }
         let mut escaped = false;
         let mut escapes = false;

@@ -22,10 +22,13 @@ pub enum Malformed {
     Missing,
 }
 
+/// A name and its value.
+type Given<'a> = (&'a [u8], Cow<'a, [u8]>);
+
 /// The parameters of one value of the Digest scheme.
 #[derive(Debug, Clone, Default)]
 pub struct DigestParams<'a> {
-    given: SmallVec<[(&'a [u8], Cow<'a, [u8]>); 12]>,
+    given: SmallVec<[Given<'a>; 12]>,
 }
 
 impl<'a> DigestParams<'a> {

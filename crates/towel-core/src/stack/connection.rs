@@ -118,7 +118,8 @@ impl Stack {
 
     /// How the peer of a connection that is open is reached by it.
     pub fn flow_of(&self, id: ConnectionId) -> Option<Flow> {
-        self.connections.get(id).filter(|connection| connection.opened).map(|found| found.flow)
+        let usable = |connection: &&Connection| connection.opened && !connection.broken;
+        self.connections.get(id).filter(usable).map(|found| found.flow)
     }
 
     /// Whether what is sent on a flow has a way to go.
@@ -231,6 +232,37 @@ impl Stack {
         }
         if connection.opened {
             self.pending.push(Pending::Closed(id));
+        }
+    }
+
+    /// A request that came by a connection waits for its final response.
+    pub(super) fn owes(&mut self, id: Option<ConnectionId>) {
+        if let Some(connection) = id.and_then(|id| self.connections.get_mut(id)) {
+            connection.owed += 1;
+        }
+    }
+
+    /// It has it, or there will be none.
+    pub(super) fn settled(&mut self, out: &mut Outbox, id: Option<ConnectionId>) {
+        let Some(id) = id else { return };
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.owed = connection.owed.saturating_sub(1);
+        if connection.broken && connection.owed == 0 {
+            self.close(out, id);
+        }
+    }
+
+    /// Nothing more can be read from a connection. Its peer still gets the answers to what it asked
+    /// before, unless they take longer than a message may take to come in.
+    pub(super) fn close_when_settled(&mut self, now: Now, out: &mut Outbox, id: ConnectionId) {
+        match self.connections.get_mut(id).filter(|connection| connection.owed > 0) {
+            Some(connection) => {
+                connection.broken = true;
+                connection.partial = Some(now.at);
+                self.connection_timers += 1;
+                self.wheel.set(now.at + self.transport.partial, Due::Partial(id));
+            }
+            None => self.close(out, id),
         }
     }
 

@@ -52,6 +52,9 @@ impl Stack {
         bytes: &[u8],
     ) {
         let Some(connection) = self.connections.get_mut(id) else { return };
+        if connection.broken {
+            return;
+        }
         connection.used = now.at;
         let flow = connection.flow;
         let names = connection.identities.clone().unwrap_or_else(no_names);
@@ -79,7 +82,8 @@ impl Stack {
             Framed::Broken { head, fault } => self.broken(now, out, id, flow, head, &fault),
         });
         let fresh = framer.is_fresh();
-        let Some(connection) = self.connections.get_mut(id) else {
+        let live = self.connections.get_mut(id).filter(|connection| !connection.broken);
+        let Some(connection) = live else {
             self.framer = fresh.then_some(framer);
             return;
         };
@@ -129,7 +133,7 @@ impl Stack {
             out.transmit(flow, &response);
         }
         self.give_back_index(index);
-        self.close(out, id);
+        self.close_when_settled(now, out, id);
     }
 
     /// Reads one message.

@@ -56,6 +56,7 @@ impl Stack {
             silent: false,
         };
         let id = self.servers.insert(server);
+        self.owes(request.flow.connection);
         let entry = (proof.hash(), id.slot);
         self.matches.insert_unique(spread(entry.0), entry, |entry| spread(entry.0));
         if machine.is_invite() {
@@ -451,9 +452,14 @@ impl Stack {
         if let Some(response) = response {
             self.give_back(response);
         }
+        let settled = self.servers.get(id).filter(|server| opened && !server.machine.is_open());
+        let settled = settled.map(|server| server.source.connection());
+        if let Some(connection) = settled {
+            self.settled(out, connection);
+        }
         if ended {
             self.pending.push(Pending::ServerEnded(id));
-        } else if opened && self.servers.get(id).is_some_and(|server| !server.machine.is_open()) {
+        } else if settled.is_some() {
             self.pending.push(Pending::ServerOver(id));
         }
         Ok(())

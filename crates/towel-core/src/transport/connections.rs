@@ -25,6 +25,10 @@ pub(crate) struct Connection {
     pub(crate) used: Instant,
     /// Since when a message is half here.
     pub(crate) partial: Option<Instant>,
+    /// How many of its requests wait for their final response.
+    pub(crate) owed: u32,
+    /// What comes in by it cannot be cut into messages any more: it is closed once nothing is owed.
+    pub(crate) broken: bool,
     /// The other name that it can be found by: RFC 5923's alias.
     alias: Option<Box<(Transport, SocketAddr)>>,
     waiters: Option<Box<Waiters>>,
@@ -47,6 +51,8 @@ impl Connection {
             server_name: None,
             used: now,
             partial: None,
+            owed: 0,
+            broken: false,
             alias: None,
             waiters: None,
         }
@@ -141,7 +147,8 @@ impl Connections {
     ) -> Option<ConnectionId> {
         let id = *self.by_remote.get(&(transport, remote))?;
         let connection = self.table.get(&id)?;
-        (!transport.secure() || connection.is_verified_as(id, name)).then_some(id)
+        let fits = !transport.secure() || connection.is_verified_as(id, name);
+        (fits && !connection.broken).then_some(id)
     }
 
     /// Lets a connection be found by the port that its peer listens at (RFC 5923). Only where the

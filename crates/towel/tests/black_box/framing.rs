@@ -1,7 +1,7 @@
 //! RFC 3261 section 18.3 and RFC 5626 section 3.5.1 over TCP.
 
 use crate::{
-    peer::Stream,
+    peer::{Stream, unique},
     towel::{DOMAIN, Towel},
 };
 use std::{sync::LazyLock, time::Duration};
@@ -202,6 +202,21 @@ fn a_name_that_only_looks_like_content_length_is_another() {
     stream.send(format!("{}{}", options(&stream, more, "abc"), options(&stream, "", "")));
     assert_eq!(stream.final_response().status(), 200);
     assert_eq!(stream.final_response().status(), 200);
+}
+
+#[test]
+fn an_answer_that_is_owed_outlives_a_broken_stream() {
+    // The answer to a REGISTER waits for the disk; what follows cannot be cut into messages.
+    let who = unique("u");
+    let uri = format!("sip:{who}@{DOMAIN}");
+    let more = format!("Contact: <sip:{who}@192.0.2.1>\r\n");
+    for rest in ["GARBAGE\r\n\r\n", "OPTIONS sip:x SIP/2.0\r\nContent-Length: x\r\n\r\n"] {
+        let mut stream = Stream::new(&SERVER);
+        let request = stream.request("REGISTER", &uri, &more, "");
+        stream.send(format!("{request}{rest}"));
+        assert_eq!(stream.next().map(|answer| answer.status()), Some(200), "{rest}");
+        assert!(stream.is_closed());
+    }
 }
 
 #[test]

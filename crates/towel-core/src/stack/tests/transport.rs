@@ -90,6 +90,35 @@ fn a_stream_is_cut_pinged_and_broken() {
 }
 
 #[test]
+fn what_is_owed_on_a_broken_stream_is_paid_or_late() {
+    let mut world = World::new();
+    world.user.keep = true;
+    let asked = |branch| request("OPTIONS", branch).replace("UDP", "TCP");
+    let one = world.accept(1, 1, "192.0.2.9:40000");
+    world.stream(one, &format!("{}{}no SIP\r\n\r\n", asked("z9hG4bK1"), asked("z9hG4bK2")));
+    assert_eq!((world.user.servers.len(), world.wanted.len()), (2, 0));
+    assert!(world.stack.flow_of(one).is_none(), "no way for anything else");
+    // What comes in by it now is nobody's.
+    world.stream(one, &asked("z9hG4bK3"));
+    let ids = std::mem::take(&mut world.user.servers);
+    for (id, closed) in ids.into_iter().zip([false, true]) {
+        world
+            .call(|stack, now, out| stack.reply(now, out, id, 200, "OK", |writer| writer.end()))
+            .unwrap();
+        assert_eq!(world.sent.remove(0).1.connection, Some(one));
+        assert_eq!(world.wanted.contains(&Output::Close { connection: one }), closed);
+    }
+    world.wanted.clear();
+    // Nobody keeps it open for longer than a message may take.
+    let two = world.accept(2, 1, "192.0.2.9:40001");
+    world.stream(two, &format!("{}no SIP\r\n\r\n", asked("z9hG4bK4")));
+    assert!(world.wanted.is_empty());
+    world.pass(Duration::from_secs(33));
+    assert_eq!(world.wanted, [Output::Close { connection: two }]);
+    world.drained();
+}
+
+#[test]
 fn what_is_too_large_for_us_gets_513() {
     let mut settings = Settings::default();
     settings.transport.limits.max_message = 1200;

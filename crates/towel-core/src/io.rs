@@ -228,7 +228,8 @@ pub enum CloseReason {
 /// What the world tells.
 #[derive(Clone, Debug)]
 pub enum Input<'a> {
-    /// A listener is up. Told before anything comes in by it.
+    /// A listener is up. Told before anything comes in by it, and again when it is to be known by
+    /// another name.
     Listening(Listener),
     /// A listener is gone: nothing comes in or leaves by it any more. Its connections stay.
     ListenerGone(ListenerId),

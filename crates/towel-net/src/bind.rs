@@ -103,14 +103,24 @@ fn expanded(addr: SocketAddr) -> io::Result<Vec<SocketAddr>> {
     if !addr.ip().is_unspecified() {
         return Ok(vec![addr]);
     }
+    let interfaces = nix::ifaddrs::getifaddrs()?.filter_map(|interface| {
+        let storage = interface.address?;
+        match (storage.as_sockaddr_in(), storage.as_sockaddr_in6()) {
+            (Some(v4), _) => Some(IpAddr::from(v4.ip())),
+            (_, Some(v6)) => Some(IpAddr::from(v6.ip())),
+            _ => None,
+        }
+    });
+    among(addr, interfaces)
+}
+
+/// The addresses of these interfaces that an unspecified one stands for.
+fn among(
+    addr: SocketAddr,
+    interfaces: impl Iterator<Item = IpAddr>,
+) -> io::Result<Vec<SocketAddr>> {
     let mut list: Vec<SocketAddr> = Vec::new();
-    for interface in nix::ifaddrs::getifaddrs()? {
-        let Some(storage) = interface.address else { continue };
-        let ip: IpAddr = match (storage.as_sockaddr_in(), storage.as_sockaddr_in6()) {
-            (Some(v4), _) => v4.ip().into(),
-            (_, Some(v6)) => v6.ip().into(),
-            _ => continue,
-        };
+    for ip in interfaces {
         let link_local = match ip {
             IpAddr::V4(v4) => v4.is_link_local(),
             IpAddr::V6(v6) => v6.is_unicast_link_local(),
@@ -125,7 +135,13 @@ fn expanded(addr: SocketAddr) -> io::Result<Vec<SocketAddr>> {
     if list.is_empty() {
         return Err(io::Error::new(
             io::ErrorKind::AddrNotAvailable,
-            "no interface has an address of this family",
+            match addr {
+                SocketAddr::V4(_) => "this machine has no IPv4 address",
+                SocketAddr::V6(_) => {
+                    "this machine has no IPv6 address: it is without IPv6, or that \
+                     is switched off. Leave this listener out"
+                }
+            },
         ));
     }
     Ok(list)
@@ -202,4 +218,35 @@ pub(crate) fn connect(
 pub(crate) fn prepare(stream: &std::net::TcpStream) {
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(stream).set_tcp_user_timeout(Some(std::time::Duration::from_secs(30)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ips(list: &[&str]) -> impl Iterator<Item = IpAddr> {
+        list.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<_>>().into_iter()
+    }
+
+    #[test]
+    fn the_unspecified_address_stands_for_those_of_its_family() {
+        let here = ["127.0.0.1", "::1", "192.0.2.1", "fe80::1", "169.254.3.4", "2001:db8::1"];
+        let of = |addr: &str| -> Vec<String> {
+            let all = among(addr.parse().unwrap(), ips(&here)).unwrap();
+            all.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(of("0.0.0.0:5060"), ["192.0.2.1:5060", "127.0.0.1:5060"]);
+        assert_eq!(of("[::]:5060"), ["[2001:db8::1]:5060", "[::1]:5060"]);
+    }
+
+    #[test]
+    fn a_machine_without_ipv6_is_told_so() {
+        let none = among("[::]:5060".parse().unwrap(), ips(&["127.0.0.1", "fe80::1"])).unwrap_err();
+        assert_eq!(none.kind(), io::ErrorKind::AddrNotAvailable);
+        let why = none.to_string();
+        assert!(
+            why.contains("no IPv6 address") && why.contains("Leave this listener out"),
+            "{why}"
+        );
+    }
 }

@@ -370,6 +370,11 @@ impl Shard<'_> {
                 Some(Notice::Tls(tls)) => self.streams.set_tls(tls),
                 Some(Notice::Listen(opened)) => self.listen(machine, opened),
                 Some(Notice::Unlisten(gone)) => self.unlisten(machine, gone),
+                Some(Notice::Rename(listeners)) => {
+                    for listener in listeners {
+                        self.tell(machine, Input::Listening(listener));
+                    }
+                }
                 Some(Notice::Stop(within)) => {
                     self.stop = Some(self.now.at + within);
                     self.accept_no_more();

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use towel_core::io::{Command, ListenerId, StoreFault, Ticket};
+use towel_core::io::{Command, Listener, ListenerId, StoreFault, Ticket};
 use towel_core::locating::{Answer, QueryId};
 
 use crate::bind::Opened;
@@ -23,6 +23,7 @@ pub(crate) enum Notice {
     Tls(Arc<Tls>),
     Listen(Opened),
     Unlisten(Vec<ListenerId>),
+    Rename(Vec<Listener>),
     /// End: let the machine drain for so long, then close everything.
     Stop(Duration),
 }
@@ -70,6 +71,11 @@ impl Handle {
     /// Listens at these no more. Connections that were accepted there stay.
     pub fn unlisten(&self, gone: Vec<ListenerId>) {
         self.tell(Notice::Unlisten(gone));
+    }
+
+    /// Has these be known by other names from now on; their sockets stay as they are.
+    pub fn rename(&self, listeners: Vec<Listener>) {
+        self.tell(Notice::Rename(listeners));
     }
 
     /// Ends the driver: the machine is told to drain, and when it has, or after `within`, what is

@@ -97,6 +97,11 @@ impl Control {
     }
 }
 
+/// Whether what is listened at is what is asked for, by whatever name it is known.
+fn same_place(known: &Bind, asked: &Bind) -> bool {
+    (known.transport, known.addr) == (asked.transport, asked.addr)
+}
+
 /// How a binding is shown.
 fn shown(aor: &[u8], binding: &CoreBinding<'_>, unix: u64) -> Binding {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -337,7 +342,8 @@ impl Ask for Control {
         let registry = crate::run::registry(&fresh).map_err(told)?;
         let net = crate::settings::driver(&fresh);
         let mut listening = locked(&self.listeners);
-        let is_new = |bind: &&Bind| !listening.groups.iter().any(|(known, _)| known == *bind);
+        let is_new =
+            |bind: &&Bind| !listening.groups.iter().any(|(known, _)| same_place(known, bind));
         let mut opened: Vec<(Bind, Opened)> = Vec::new();
         let mut next = listening.next;
         for bind in net.binds.iter().filter(is_new) {
@@ -370,12 +376,28 @@ impl Ask for Control {
         listening.next = next;
         let mut closed: Vec<ListenerId> = Vec::new();
         listening.groups.retain(|(known, listeners)| {
-            let stays = net.binds.contains(known);
+            let stays = net.binds.iter().any(|bind| same_place(known, bind));
             if !stays {
                 closed.extend(listeners.iter().map(|l| l.id));
             }
             stays
         });
+        let mut renamed: Vec<Listener> = Vec::new();
+        for (known, listeners) in &mut listening.groups {
+            let Some(bind) = net.binds.iter().find(|bind| same_place(known, bind)) else {
+                continue;
+            };
+            if known.advertised != bind.advertised {
+                known.advertised.clone_from(&bind.advertised);
+                for listener in listeners.iter_mut() {
+                    listener.advertised.clone_from(&bind.advertised);
+                }
+                renamed.extend(listeners.iter().cloned());
+            }
+        }
+        if !renamed.is_empty() {
+            self.handle.rename(renamed);
+        }
         for (bind, one) in opened {
             listening.groups.push((bind, one.listeners().cloned().collect()));
             self.handle.listen(one);

@@ -200,7 +200,10 @@ impl<M: Machine + 'static> Machine for Element<M> {
                     tracer.partial.remove(connection);
                 }
             }
-            Input::Listening(listener) => self.listeners.push((listener.id, listener.transport)),
+            Input::Listening(listener) => {
+                self.listeners.retain(|(known, _)| *known != listener.id);
+                self.listeners.push((listener.id, listener.transport));
+            }
             Input::ListenerGone(id) => self.listeners.retain(|(known, _)| known != id),
             // The driver's way to say that somebody has rung: there is nothing in it.
             Input::Command(Command::Load(records)) if records.is_empty() => return,

@@ -349,6 +349,11 @@ fn what_to_do(config: &Config, fault: &towel_net::DriverFault) -> &'static str {
         (AddrInUse, false) => {
             "\nAnother program has it (`ss -lnp` shows which); stop that, or listen at another port"
         }
+        // What it says already tells what to do.
+        (AddrNotAvailable, _) if fault.addr.ip().is_unspecified() => "",
+        _ if fault.why.raw_os_error() == Some(nix::libc::EAFNOSUPPORT) => {
+            "\nThis machine is without that kind of address; leave this listener out"
+        }
         (AddrNotAvailable, _) => {
             "\nThis machine does not have the address; `ip addr` shows those that it has"
         }

@@ -27,6 +27,7 @@ pub struct Domains {
     addresses: Vec<(IpAddr, Option<u16>)>,
     own: Vec<Own>,
     listeners: Vec<Listener>,
+    former: Vec<Listener>,
     /// What each listener is known by, as it stands in a URI, and its port.
     places: Vec<(ListenerId, String, u16)>,
     first: String,
@@ -53,6 +54,17 @@ impl Domains {
             None => "localhost".to_owned(),
         };
         domains
+    }
+
+    /// With the names of listeners that are gone, or are known by other names now, for as long as
+    /// somebody may come by them: theirs, but nothing that is begun is given to them.
+    #[must_use]
+    pub fn with_former(mut self, settings: &Settings, former: &[Listener]) -> Self {
+        for listener in former {
+            self.add_listener(listener, settings);
+        }
+        self.former = former.to_vec();
+        self
     }
 
     fn add_name(&mut self, host: &str, port: Option<u16>) {
@@ -105,7 +117,7 @@ impl Domains {
 
     /// A listener.
     pub fn listener(&self, id: ListenerId) -> Option<&Listener> {
-        self.listeners.iter().find(|listener| listener.id == id)
+        self.listeners.iter().chain(&self.former).find(|listener| listener.id == id)
     }
 
     /// Whether a host and port are ours. A domain without a port, or one of our addresses without

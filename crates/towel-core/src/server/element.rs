@@ -16,6 +16,7 @@ use crate::stack::Received;
 pub struct Server {
     pub(super) settings: crate::settings::Settings,
     pub(super) listeners: Vec<Listener>,
+    former: Vec<Listener>,
     pub(super) domains: Domains,
     pub(super) marks: Marks,
     pub(super) registry: Registry,
@@ -96,6 +97,7 @@ impl Server {
         Self {
             domains: Domains::new(&settings.server, &[]),
             listeners: Vec::new(),
+            former: Vec::new(),
             marks,
             registry,
             users: Credentials::new(key),
@@ -120,13 +122,25 @@ impl Server {
     pub fn listening(&mut self, listener: Listener) {
         self.listeners.retain(|old| old.id != listener.id);
         self.listeners.push(listener);
-        self.domains = Domains::new(&self.settings.server, &self.listeners);
+        self.name_domains();
     }
 
     /// A listener is gone.
     pub fn listener_gone(&mut self, id: crate::io::ListenerId) {
         self.listeners.retain(|old| old.id != id);
-        self.domains = Domains::new(&self.settings.server, &self.listeners);
+        self.name_domains();
+    }
+
+    /// Listeners that are gone, or are known by another name, and are still named in what is under
+    /// way.
+    pub fn set_former(&mut self, former: Vec<Listener>) {
+        self.former = former;
+        self.name_domains();
+    }
+
+    fn name_domains(&mut self) {
+        self.domains = Domains::new(&self.settings.server, &self.listeners)
+            .with_former(&self.settings.server, &self.former);
     }
 
     /// Takes over new settings; what is under way goes on.
@@ -137,7 +151,7 @@ impl Server {
             self.marks = self.marks.with_key(mark_key(secret));
         }
         self.settings = settings.clone();
-        self.domains = Domains::new(&self.settings.server, &self.listeners);
+        self.name_domains();
     }
 
     /// Takes in records: bindings and users that the store held, or a user that was changed since.

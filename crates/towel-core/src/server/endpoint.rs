@@ -74,6 +74,9 @@ impl Machine for Endpoint {
             _ => {}
         }
         self.stack.handle(now, input, out, &mut self.server);
+        if self.stack.take_former_changed() {
+            self.server.set_former(self.stack.former_listeners().cloned().collect());
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {

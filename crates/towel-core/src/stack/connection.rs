@@ -164,6 +164,10 @@ impl Stack {
                 self.counters.dropped_banned += 1;
                 return out.outputs.push(Output::Close { connection: id });
             }
+            // One that was being agreed on when its listener went.
+            if !self.arrived_by(flow.listener) {
+                return out.outputs.push(Output::Close { connection: id });
+            }
             let flow = Flow { connection: Some(id), ..flow };
             let mut connection = Connection::new(flow, true, now.at);
             connection.identities = identities;
@@ -181,7 +185,7 @@ impl Stack {
         id: ConnectionId,
         why: CloseReason,
     ) {
-        let Some(mut connection) = self.connections.remove(id) else { return };
+        let Some(mut connection) = self.remove_connection(id) else { return };
         if why == CloseReason::Slow {
             let remote = connection.flow.remote;
             self.tell(now, out, Level::Warn, "slow-peer", || {
@@ -223,7 +227,7 @@ impl Stack {
     /// Closes a connection of our own will. What was sent on it goes out before; what still comes
     /// in by it is nobody's.
     pub(super) fn close(&mut self, out: &mut Outbox, id: ConnectionId) {
-        let Some(mut connection) = self.connections.remove(id) else { return };
+        let Some(mut connection) = self.remove_connection(id) else { return };
         out.outputs.push(Output::Close { connection: id });
         for client in connection.take_waiters() {
             if self.waits_on(client, id) {

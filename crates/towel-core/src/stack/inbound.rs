@@ -284,7 +284,7 @@ impl Stack {
         let (message, via) = (response.message, response.via);
         // Section 18.1.2: sent-by has to be what we put there.
         let transport = Transport::from_token(via.transport).unwrap_or(response.flow.transport);
-        let ours = self.stations.iter().any(|station| {
+        let ours = self.all_stations().any(|station| {
             station.sent_by.eq_ignore_ascii_case(via.sent_by)
                 || station.is(host_of(via.sent_by, via.port), via.port, transport)
         });

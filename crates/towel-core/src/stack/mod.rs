@@ -8,6 +8,7 @@ mod connection;
 mod failover;
 mod hop;
 mod inbound;
+mod listeners;
 mod overload;
 mod server;
 mod telling;
@@ -280,6 +281,8 @@ pub struct Stack {
     match_key: Key,
     tag_key: Key,
     stations: Vec<Station>,
+    former: Vec<listeners::Former>,
+    former_changed: bool,
     servers: Slab<Server>,
     /// Server transactions: the hash of the proof, the slot.
     matches: HashTable<(u32, u32)>,
@@ -333,6 +336,8 @@ impl Stack {
             tag_key,
             rng,
             stations: Vec::new(),
+            former: Vec::new(),
+            former_changed: false,
             servers: Slab::new(),
             matches: HashTable::new(),
             asked: None,
@@ -366,10 +371,7 @@ impl Stack {
     ) {
         match input {
             Input::Listening(listener) => self.listening(listener),
-            Input::ListenerGone(id) => {
-                self.stations.retain(|station| station.listener.id != id);
-                self.count_capabilities();
-            }
+            Input::ListenerGone(id) => self.listener_gone(id),
             Input::Datagram { listener, remote, bytes } => {
                 self.datagram(now, out, user, listener, remote, bytes)
             }
@@ -542,7 +544,7 @@ impl Stack {
     pub fn is_ours(&self, host: &[u8], port: Option<u16>, transport: Option<Transport>) -> bool {
         let ip =
             towel_message::Host::parse(host).and_then(|host| host.ip()).map(|ip| ip.to_canonical());
-        self.stations.iter().any(|station| {
+        self.all_stations().any(|station| {
             let spoken = station.listener.transport;
             if transport.is_some_and(|transport| transport != spoken) {
                 return false;
@@ -565,29 +567,6 @@ impl Stack {
         let cleared = self.wheel.clear(timer);
         self.user_timers -= usize::from(cleared);
         cleared
-    }
-
-    fn listening(&mut self, listener: Listener) {
-        let station = Station::new(listener);
-        self.stations.retain(|old| old.listener.id != station.listener.id);
-        self.stations.push(station);
-        self.count_capabilities();
-    }
-
-    fn count_capabilities(&mut self) {
-        let mut capabilities = Capabilities::none();
-        for station in &self.stations {
-            let v6 = station.listener.local.is_ipv6();
-            capabilities = capabilities.with(station.listener.transport, v6);
-            for transport in &self.transport.connects {
-                capabilities = capabilities.with(*transport, v6);
-            }
-        }
-        self.locator.set_capabilities(capabilities);
-    }
-
-    fn station(&self, id: crate::io::ListenerId) -> Option<&Station> {
-        self.stations.iter().find(|station| station.listener.id == id)
     }
 
     /// The flow that a transaction uses.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use towel_message::frame::StreamFramer;
 
-use crate::io::{ConnectionId, Flow, Instant, Transport};
+use crate::io::{ConnectionId, Flow, Instant, ListenerId, Transport};
 use crate::transaction::client::Client;
 use crate::transaction::slab::Id;
 
@@ -102,6 +102,11 @@ pub(crate) struct Connections {
 impl Connections {
     pub(crate) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// How many go by a listener.
+    pub(crate) fn by_listener(&self, id: ListenerId) -> usize {
+        self.table.values().filter(|connection| connection.flow.listener == id).count()
     }
 
     /// Whether a message is half here on any of them.

@@ -10,7 +10,8 @@
 //! crashes -- --nocapture` for more, `TOWEL_KILL_SEED` to repeat the moments.
 
 use crate::{
-    peer::{Message, Peer, answer, unique},
+    call::Call,
+    peer::unique,
     towel::{DOMAIN, Towel},
 };
 use std::{
@@ -199,53 +200,6 @@ fn binding(text: &str, n: usize) -> Option<u16> {
     let q = contact.split(";q=0.").nth(1).unwrap_or_else(|| panic!("no q:\n{text}"));
     let digits: String = q.chars().take_while(char::is_ascii_digit).collect();
     Some(format!("{digits:0<3}").parse().unwrap())
-}
-
-/// A call that was answered and acknowledged.
-struct Call {
-    caller: Peer,
-    callee: Peer,
-    ok: Message,
-    route: String,
-}
-
-impl Call {
-    fn set_up(server: &Towel) -> Call {
-        let (caller, callee) = (Peer::new(server), Peer::new(server));
-        let user = unique("callee");
-        callee.bind(&user);
-        let contact = |peer: &Peer| format!("Contact: <sip:x@{}>\r\n", peer.at());
-        let uri = format!("sip:{user}@{DOMAIN}");
-        caller.send(&caller.request("INVITE", &uri, &contact(&caller)));
-        let invite = callee.next();
-        let route = invite.field("Record-Route").to_owned();
-        callee.send(&answer(&invite, "200 OK", "t", &contact(&callee)));
-        let ok = caller.final_response();
-        assert_eq!(ok.status(), 200, "{}", ok.text);
-        let call = Call { caller, callee, ok, route };
-        call.caller.send(&call.within("ACK", 1));
-        assert_eq!(call.callee.next_but(&[&invite]).method(), "ACK");
-        call
-    }
-
-    fn within(&self, method: &str, cseq: u32) -> String {
-        let more = format!(
-            "Route: {}\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\n",
-            self.route,
-            self.ok.field("From"),
-            self.ok.field("To"),
-            self.ok.field("Call-ID")
-        );
-        self.caller.request(method, &format!("sip:x@{}", self.callee.at()), &more)
-    }
-
-    fn end(self) {
-        self.caller.send(&self.within("BYE", 2));
-        let bye = self.callee.next();
-        assert_eq!(bye.method(), "BYE", "{}", bye.text);
-        self.callee.send(&answer(&bye, "200 OK", "", ""));
-        assert_eq!(self.caller.final_response().status(), 200);
-    }
 }
 
 #[test]

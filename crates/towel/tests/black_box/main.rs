@@ -10,6 +10,7 @@ mod ports;
 mod towel;
 
 mod abuse;
+mod call;
 mod crashes;
 mod durability;
 mod framing;
@@ -17,6 +18,7 @@ mod history;
 mod peer;
 mod proxy;
 mod registrar;
+mod reload;
 mod security;
 mod torture;
 

@@ -280,7 +280,11 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn new(server: &Towel) -> Stream {
-        let socket = TcpStream::connect(server.address()).unwrap();
+        Stream::to(&server.address())
+    }
+
+    pub(crate) fn to(address: &str) -> Stream {
+        let socket = TcpStream::connect(address).unwrap();
         socket.set_nodelay(true).unwrap();
         Stream { socket, held: Vec::new() }
     }

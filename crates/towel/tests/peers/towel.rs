@@ -92,9 +92,14 @@ impl Towel {
 
     /// Has it read its configuration again, with these lines more, and waits until it has.
     pub(crate) fn reload(&self, more: &str) {
+        self.reload_changed(|config| config + more);
+    }
+
+    /// Has it read its configuration again, changed like that, and waits until it has.
+    pub(crate) fn reload_changed(&self, change: impl FnOnce(String) -> String) {
         let path = self.dir.path().join("towel.toml");
         let config = fs::read_to_string(&path).unwrap();
-        fs::write(&path, config + more).unwrap();
+        fs::write(&path, change(config)).unwrap();
         let before = self.log().matches("reloaded").count();
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());

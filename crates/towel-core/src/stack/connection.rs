@@ -151,6 +151,7 @@ impl Stack {
             connection.identities = identities;
             connection.used = now.at;
             connection.flow.local = flow.local;
+            self.answering.remove(&id);
         } else if id.is_ours() {
             // We have given it up meanwhile.
             return out.outputs.push(Output::Close { connection: id });
@@ -197,6 +198,7 @@ impl Stack {
             let flow = connection.flow;
             let failed = locating::Failure::Transport;
             self.locator.failed(now.at, flow.transport, flow.remote, failed);
+            self.answers_failed(now, out, id);
         }
         // A request on a connection that never was, or that broke, has not arrived for all we know.
         // After an orderly end the peer may still answer by a connection of its own (18.2.2), which
@@ -228,6 +230,7 @@ impl Stack {
     /// in by it is nobody's.
     pub(super) fn close(&mut self, out: &mut Outbox, id: ConnectionId) {
         let Some(mut connection) = self.remove_connection(id) else { return };
+        self.answering.remove(&id);
         out.outputs.push(Output::Close { connection: id });
         for client in connection.take_waiters() {
             if self.waits_on(client, id) {

@@ -28,7 +28,10 @@ impl Stack {
         completed: Vec<Completed>,
     ) {
         for Completed { lookup, result } in completed {
-            let Some(id) = self.lookups.remove(&lookup) else { continue };
+            let Some(id) = self.lookups.remove(&lookup) else {
+                self.sought(now, out, lookup, result);
+                continue;
+            };
             let Some(client) = self.clients.get_mut(id) else { continue };
             let Some(work) = client.work.as_mut() else { continue };
             work.lookup = None;

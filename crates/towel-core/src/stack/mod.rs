@@ -3,6 +3,7 @@
 //! by the methods of [`Stack`].
 
 mod abuse;
+mod answering;
 mod client;
 mod connection;
 mod failover;
@@ -290,6 +291,9 @@ pub struct Stack {
     asked: Option<Proof>,
     clients: Slab<Client>,
     lookups: hashbrown::HashMap<LookupId, ClientId>,
+    /// Responses by the connection that is made for them, and by the look-up that they wait for.
+    answering: hashbrown::HashMap<crate::io::ConnectionId, Vec<answering::Answering>>,
+    seeking: hashbrown::HashMap<LookupId, answering::Answering>,
     locator: Locator,
     connections: Connections,
     wheel: Wheel<Due>,
@@ -343,6 +347,8 @@ impl Stack {
             asked: None,
             clients: Slab::new(),
             lookups: hashbrown::HashMap::new(),
+            answering: hashbrown::HashMap::new(),
+            seeking: hashbrown::HashMap::new(),
             locator,
             connections: Connections::default(),
             wheel: Wheel::new(),
@@ -480,13 +486,14 @@ impl Stack {
     }
 
     /// Whether every table is empty that empties itself with time: transactions, look-ups, timers,
-    /// messages that are half here. Open connections and their idle timers do not count, nor do
+    /// messages that are half here. Connections and their idle timers do not count, nor do
     /// timers of the user's.
     pub fn is_drained(&self) -> bool {
         self.servers.len() == 0
             && self.clients.len() == 0
             && self.matches.is_empty()
             && self.lookups.is_empty()
+            && self.seeking.is_empty()
             && self.locator.is_drained()
             && self.pending.is_empty()
             && self.wheel.len() == self.user_timers + self.connection_timers

@@ -215,7 +215,7 @@ impl Stack {
         {
             match self.flow_of_via(&via) {
                 Some(flow) => self.send_response(now, out, flow, &response, &via),
-                None => self.counters.transport_failures += 1,
+                None => self.seek_via(now, out, &response, &via),
             }
         }
         self.give_back_index(index);
@@ -531,6 +531,10 @@ impl Stack {
             self.counters.responses_sent += 1;
             out.transmit(flow, &server.response);
             self.touch(now, &flow);
+            // Others wait for a connection to be made; this one may be given to the same.
+            if !self.answering.is_empty() {
+                self.follow_response(id, &flow);
+            }
             return;
         }
         // Section 18.2.2: the connection is gone, so another is made to where the request came
@@ -542,11 +546,27 @@ impl Stack {
                 server.elsewhere = Some(Box::new(flow.into()));
                 self.counters.responses_sent += 1;
                 out.transmit(flow, &server.response);
+                self.follow_response(id, &flow);
             }
             _ => {
                 self.counters.transport_failures += 1;
                 self.pending.push(Pending::ServerTransport(id));
             }
+        }
+    }
+
+    fn follow_response(&mut self, id: ServerId, flow: &Flow) {
+        let Some(server) = self.servers.get_mut(id) else { return };
+        let response = std::mem::take(&mut server.response);
+        let mut index = self.index();
+        if let Ok(message) = Message::parse(&response, &mut index, &self.transport.limits)
+            && let Ok(via) = message.top_via()
+        {
+            self.follow(flow, Some(id), &response, &via);
+        }
+        self.give_back_index(index);
+        if let Some(server) = self.servers.get_mut(id) {
+            server.response = response;
         }
     }
 
@@ -569,6 +589,7 @@ impl Stack {
                 self.counters.responses_sent += 1;
                 out.transmit(flow, response);
                 self.touch(now, &flow);
+                self.follow(&flow, None, response, via);
             }
             None => self.counters.transport_failures += 1,
         }

@@ -4,7 +4,7 @@ use super::*;
 use crate::locating::{Answer, QuestionKind, Records, Srv};
 
 /// Answers all questions: no NAPTR, no SRV, these addresses.
-fn resolve(world: &mut World, addresses: &[&str]) {
+pub(super) fn resolve(world: &mut World, addresses: &[&str]) {
     while let Some(at) =
         world.wanted.iter().position(|output| matches!(output, Output::Resolve { .. }))
     {

@@ -1,7 +1,9 @@
 //! The stack in virtual time, with a user that notes what it is told.
 
+mod answering;
 mod client;
 mod drain;
+mod listeners;
 mod locating;
 mod overload;
 mod server;

@@ -31,8 +31,9 @@ pub struct Settings {
     /// unreliable transport; at least 32 s.
     pub timer_d: Duration,
     /// When the server transaction sends 100 by itself if the transaction user has not answered
-    /// an INVITE (RFC 3261 section 17.2.1: within 200 ms). Nought sends it at once unless the user
-    /// answers while it is given the request; `None` leaves it to the user.
+    /// an INVITE (RFC 3261 section 17.2.1: within 200 ms, however busy the machine is). Nought
+    /// sends it at once unless the user answers while it is given the request; `None` leaves it to
+    /// the user.
     pub trying_after: Option<Duration>,
     /// How many transactions at most, of servers and of clients each; beyond it requests are
     /// answered 503 without state.
@@ -53,7 +54,7 @@ impl Default for Settings {
             t2: Duration::from_secs(4),
             t4: Duration::from_secs(5),
             timer_d: Duration::from_secs(32),
-            trying_after: Some(Duration::from_millis(150)),
+            trying_after: Some(Duration::from_millis(50)),
             max: 500_000,
             crowded: 100_000,
             retry_after: 5,

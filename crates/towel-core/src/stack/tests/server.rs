@@ -11,7 +11,7 @@ fn an_invite_gets_100_within_200_ms_and_its_final_response_until_the_ack() {
     world.datagram(PEER, &request("INVITE", "z9hG4bK1"));
     assert_eq!(world.told(), ["request INVITE"]);
     world.pass(ms(1000));
-    assert_eq!(world.lines(), ["150 SIP/2.0 100 Trying"]);
+    assert_eq!(world.lines(), ["50 SIP/2.0 100 Trying"]);
     world.datagram(PEER, &request("INVITE", "z9hG4bK1"));
     assert_eq!(world.lines(), ["1000 SIP/2.0 100 Trying"]);
     let id = world.user.servers[0];

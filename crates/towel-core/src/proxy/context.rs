@@ -159,6 +159,8 @@ pub(crate) struct Context {
     pub(super) sought: Option<u64>,
     /// The search for the same one that was begun before.
     pub(super) older: Option<Id<Context>>,
+    /// The one that was begun after.
+    pub(super) newer: Option<Id<Context>>,
     /// When the search ends with the best response that there is: for a non-INVITE request that
     /// forked before its client gives up, for an INVITE when it expires.
     pub(super) give_up: Option<Instant>,

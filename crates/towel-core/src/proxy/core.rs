@@ -4,6 +4,7 @@ use towel_message::{Edits, Index, Limits, Message, Method, Name};
 
 use super::breadth::Breadth;
 use super::context::{self, Branch, Context, Progress, Way, Work};
+use super::contexts::Contexts;
 use super::copying::Copying;
 use super::mark::Marks;
 use super::record_route;
@@ -17,7 +18,7 @@ use crate::contract::{
 use crate::io::{Flow, Now, Outbox};
 use crate::server::{Domains, phrase};
 use crate::stack::{ClientId, Destination, Failure, Received, Refusal, ServerId, Stack};
-use crate::transaction::slab::{Id, Slab};
+use crate::transaction::slab::Id;
 
 /// What the proxy works with and does not own.
 #[derive(Clone, Copy)]
@@ -51,18 +52,12 @@ pub(crate) struct Plan<'a> {
     pub(crate) address: Option<u64>,
 }
 
-/// How much room is kept for the branches of contexts to come: one burst is not to keep its memory
-/// for ever.
-const ROOMS: usize = 1 << 16;
-
 /// The stateful proxy.
 #[derive(Debug, Default)]
 pub(crate) struct Proxy {
     pub(super) contexts: Contexts,
     #[expect(clippy::vec_box, reason = "a context holds its work in a box, to be small after it")]
     pub(super) spare: Vec<Box<Work>>,
-    /// Room for the branches of contexts to come.
-    rooms: Vec<Vec<Branch>>,
     pub(super) seeking: super::seeking::Seeking,
     pub(super) edits: Edits,
     pub(super) hop: Hop,
@@ -71,21 +66,12 @@ pub(crate) struct Proxy {
     pub(super) buffer: Vec<u8>,
 }
 
-#[derive(Debug)]
-pub(super) struct Contexts(pub(super) Slab<Context>);
-
-impl Default for Contexts {
-    fn default() -> Self {
-        Self(Slab::new())
-    }
-}
-
 pub(crate) type ContextId = Id<Context>;
 
 impl Proxy {
     /// How many requests are under way.
     pub(crate) fn len(&self) -> usize {
-        self.contexts.0.len()
+        self.contexts.len()
     }
 
     /// Takes a request on (section 16.6): a response context, a server transaction, and the first
@@ -98,7 +84,7 @@ impl Proxy {
         received: &Received<'_>,
         plan: Plan<'_>,
     ) -> Result<(), Refusal> {
-        if self.contexts.0.len() >= around.settings.max_contexts {
+        if self.contexts.len() >= around.settings.max_contexts {
             return Err(Refusal::Full);
         }
         let message = received.message;
@@ -123,7 +109,7 @@ impl Proxy {
             served: true,
             source: received.flow,
             invite,
-            branches: self.rooms.pop().unwrap_or_default(),
+            branches: Vec::new(),
             breadth: Breadth::new(breadth, around.settings.max_breadth),
             answered: None,
             stopped: None,
@@ -131,9 +117,10 @@ impl Proxy {
             timer: None,
             sought: None,
             older: None,
+            newer: None,
             give_up: gives_up(around, stack, &message, invite, work.targets.len()),
         };
-        let id = self.contexts.0.insert(context);
+        let id = self.contexts.insert(context);
         stack.set_server_user(server, id.number());
         if let Some(address) = plan.address.filter(|_| invite) {
             self.seek(id, address);
@@ -144,20 +131,20 @@ impl Proxy {
 
     /// The server transaction of a context and where its request came from.
     pub(crate) fn server_of(&self, id: ContextId) -> Option<(ServerId, Flow)> {
-        self.contexts.0.get(id).map(|context| (context.server, context.source))
+        self.contexts.get(id).map(|context| (context.server, context.source))
     }
 
     pub(super) fn find(&self, number: u64) -> Option<ContextId> {
         let id = Id::new(number as u32, (number >> 32) as u32);
-        self.contexts.0.get(id).map(|_| id)
+        Some(id).filter(|id| self.contexts.has(*id))
     }
 
     pub(crate) fn take_work(&mut self, id: ContextId) -> Option<Box<Work>> {
-        self.contexts.0.get_mut(id)?.work.take()
+        self.contexts.get_mut(id)?.work.take()
     }
 
     pub(super) fn put_work(&mut self, id: ContextId, work: Box<Work>) {
-        match self.contexts.0.get_mut(id) {
+        match self.contexts.get_mut(id) {
             Some(context) if context.answered.is_none() => context.work = Some(work),
             _ => self.spare_work(work),
         }
@@ -180,7 +167,7 @@ impl Proxy {
         id: ContextId,
     ) {
         let Some(work) = self.take_work(id) else { return };
-        let more = self.contexts.0.get(id).is_some_and(|context| context.next(&work).is_some());
+        let more = self.contexts.get(id).is_some_and(|context| context.next(&work).is_some());
         if !more {
             self.finish_if_over(around, stack, out, id, work);
             return;
@@ -188,7 +175,6 @@ impl Proxy {
         // A later group: the request is read again from the server transaction.
         let bytes = self
             .contexts
-            .0
             .get(id)
             .and_then(|context| stack.request(context.server))
             .map(<[u8]>::to_vec);
@@ -208,7 +194,7 @@ impl Proxy {
         mut work: Box<Work>,
         message: &Message<'_>,
     ) {
-        while let Some(at) = self.contexts.0.get(id).and_then(|context| context.next(&work)) {
+        while let Some(at) = self.contexts.get(id).and_then(|context| context.next(&work)) {
             work.begun += 1;
             self.begin_branch(around, stack, out, id, &mut work, message, at, false);
         }
@@ -225,7 +211,6 @@ impl Proxy {
     ) {
         let over = self
             .contexts
-            .0
             .get(id)
             .is_some_and(|context| context.pending() == 0 && context.answered.is_none());
         self.put_work(id, work);
@@ -248,7 +233,7 @@ impl Proxy {
         at: usize,
         by_flow: bool,
     ) {
-        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        let Some(context) = self.contexts.get_mut(id) else { return };
         let Some(target) = work.targets.get(at) else { return };
         let way = Way::of(&work.ways, target).filter(|_| target.routes.is_empty());
         let alone = work.prepared.routes(message).next().is_none();
@@ -315,7 +300,7 @@ impl Proxy {
         client: ClientId,
         status: u16,
     ) {
-        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        let Some(context) = self.contexts.get_mut(id) else { return };
         let Some(at) = context.branches.iter().position(|branch| branch.client == client) else {
             return;
         };
@@ -340,7 +325,7 @@ impl Proxy {
         id: ContextId,
         client: ClientId,
     ) -> bool {
-        let Some(context) = self.contexts.0.get_mut(id) else { return false };
+        let Some(context) = self.contexts.get_mut(id) else { return false };
         let failed = context.branches.iter().position(|branch| branch.client == client);
         let Some(at) = failed.filter(|_| context.stopped.is_none() && context.answered.is_none())
         else {
@@ -353,7 +338,7 @@ impl Proxy {
             target.routes.is_empty()
                 && Way::of(&work.ways, target).is_some_and(|way| way.flow.connection.is_some())
         });
-        let server = self.contexts.0.get(id).map(|context| context.server);
+        let server = self.contexts.get(id).map(|context| context.server);
         let bytes = server.and_then(|server| stack.request(server)).map(<[u8]>::to_vec);
         let mut index = Box::new(Index::new());
         let message =
@@ -362,7 +347,7 @@ impl Proxy {
             self.put_work(id, work);
             return false;
         };
-        if let Some(context) = self.contexts.0.get_mut(id) {
+        if let Some(context) = self.contexts.get_mut(id) {
             context.done(at);
         }
         self.begin_branch(around, stack, out, id, &mut work, &message, target, true);
@@ -404,7 +389,7 @@ impl Proxy {
         cancel: &Message<'_>,
     ) {
         let Some(id) = self.find(number) else { return };
-        if let Some(context) = self.contexts.0.get_mut(id) {
+        if let Some(context) = self.contexts.get_mut(id) {
             context.stopped.get_or_insert(CancelCause::Caller);
         }
         self.cancel_pending(around, stack, out, id, CancelCause::Caller, Some(cancel));
@@ -423,7 +408,7 @@ impl Proxy {
         cause: CancelCause,
         cancel: Option<&Message<'_>>,
     ) {
-        let Some(context) = self.contexts.0.get(id) else { return };
+        let Some(context) = self.contexts.get(id) else { return };
         // Only an INVITE is ever cancelled (section 9.1).
         if !context.invite {
             return;
@@ -444,7 +429,7 @@ impl Proxy {
         cause: CancelCause,
         cancel: Option<&Message<'_>>,
     ) {
-        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        let Some(context) = self.contexts.get_mut(id) else { return };
         let server = context.server;
         let Some(branch) = context.branches.get_mut(at) else { return };
         if branch.cancelled || branch.progress == Progress::Done {
@@ -487,10 +472,13 @@ impl Proxy {
         let Some(id) = self.find(number) else { return };
         // All that came on it could not be passed on: as if nothing had come.
         self.branch_failed(around, stack, out, id, client, 408);
-        if let Some(context) = self.contexts.0.get_mut(id)
+        if let Some(over) = self.contexts.over_mut(id) {
+            over.client_ended(client);
+        } else if let Some(context) = self.contexts.get_mut(id)
             && let Some(branch) = context.branches.iter_mut().find(|branch| branch.client == client)
         {
             branch.alive = false;
+            self.contexts.settle(id);
         }
         self.drop_if_over(stack, id);
     }
@@ -498,24 +486,21 @@ impl Proxy {
     /// A server transaction is over.
     pub(crate) fn server_ended(&mut self, stack: &mut Stack, number: u64) {
         let Some(id) = self.find(number) else { return };
-        if let Some(context) = self.contexts.0.get_mut(id) {
+        if let Some(over) = self.contexts.over_mut(id) {
+            over.server_ended();
+        } else if let Some(context) = self.contexts.get_mut(id) {
             context.served = false;
         }
         self.drop_if_over(stack, id);
     }
 
     fn drop_if_over(&mut self, stack: &mut Stack, id: ContextId) {
-        if !self.contexts.0.get(id).is_some_and(Context::is_over) {
+        if !self.contexts.is_done(id) {
             return;
         }
         self.clear_timer(stack, id);
         self.found(id);
-        let Some(mut context) = self.contexts.0.remove(id) else { return };
-        if self.rooms.len() < ROOMS {
-            context.branches.clear();
-            self.rooms.push(context.branches);
-        }
-        if let Some(work) = context.work {
+        if let Some(work) = self.contexts.remove(id) {
             self.spare_work(work);
         }
     }

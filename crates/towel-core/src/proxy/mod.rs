@@ -8,6 +8,7 @@
 pub mod best;
 pub mod breadth;
 mod context;
+mod contexts;
 mod copying;
 pub(crate) mod core;
 mod forward;

@@ -23,7 +23,29 @@ impl Proxy {
     ) {
         let Some(id) = self.find(number) else { return };
         let status = response.message.status();
-        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        if let Some(over) = self.contexts.over_mut(id) {
+            // Step 5, for a 2xx from somebody else, or one that comes again (RFC 6026 section 7).
+            let goes_on = response.message.values(Name::Via).nth(1).is_some();
+            if over.passes && (200..300).contains(&status) && goes_on {
+                self.forward(around, stack, out, id, response);
+            }
+            return;
+        }
+        self.response_of_branch(around, stack, out, response, client, id);
+        self.contexts.settle(id);
+    }
+
+    fn response_of_branch(
+        &mut self,
+        around: &Around<'_>,
+        stack: &mut Stack,
+        out: &mut Outbox,
+        response: &Received<'_>,
+        client: ClientId,
+        id: ContextId,
+    ) {
+        let status = response.message.status();
+        let Some(context) = self.contexts.get_mut(id) else { return };
         let Some(at) = context.branches.iter().position(|branch| branch.client == client) else {
             return;
         };
@@ -78,7 +100,7 @@ impl Proxy {
     /// Whether the caller wants the branches that are left to ring on after a 2xx (RFC 3841 section
     /// 9.1, no-cancel).
     fn ring_on(&self, id: ContextId) -> bool {
-        let work = self.contexts.0.get(id).and_then(|context| context.work.as_ref());
+        let work = self.contexts.get(id).and_then(|context| context.work.as_ref());
         work.is_some_and(|work| work.directives.cancel == Some(false))
     }
 
@@ -94,7 +116,7 @@ impl Proxy {
     ) {
         let status = response.message.status();
         let Some(mut work) = self.take_work(id) else { return };
-        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        let Some(context) = self.contexts.get_mut(id) else { return };
         if status >= 600 {
             // Step 5: the others are cancelled and no new branch is made; the 6xx waits for them.
             context.stopped.get_or_insert(CancelCause::Declined(status));
@@ -163,7 +185,7 @@ impl Proxy {
         id: ContextId,
     ) {
         let Some(mut work) = self.take_work(id) else { return };
-        let Some(context) = self.contexts.0.get(id) else { return };
+        let Some(context) = self.contexts.get(id) else { return };
         let (server, source, invite) = (context.server, context.source, context.invite);
         let cancelled = context.stopped == Some(CancelCause::Caller);
         let best = work.best.take().or_else(|| work.redirection.take());
@@ -213,13 +235,13 @@ impl Proxy {
         id: ContextId,
         status: u16,
     ) {
-        if let Some(context) = self.contexts.0.get(id).filter(|context| context.invite) {
+        if let Some(context) = self.contexts.get(id).filter(|context| context.invite) {
             stack.tell_call(around.now, out, context.server, status);
         }
         self.clear_timer(stack, id);
         self.found(id);
         let work = self.take_work(id);
-        if let Some(context) = self.contexts.0.get_mut(id) {
+        if let Some(context) = self.contexts.get_mut(id) {
             context.answered = Some(status);
         }
         if let Some(work) = work {
@@ -227,6 +249,7 @@ impl Proxy {
         }
         // A stateful proxy keeps an eye on what is left: a branch that was cancelled and stays
         // silent is ended by its transaction.
+        self.contexts.settle(id);
     }
 
     /// Steps 3 and 7 to 9 for a response that goes on as it is.
@@ -238,14 +261,18 @@ impl Proxy {
         id: ContextId,
         response: &Received<'_>,
     ) {
-        let Some(context) = self.contexts.0.get_mut(id) else { return };
-        let (server, source) = (context.server, context.source);
-        let mut work = context.work.take();
+        let (server, source, mut work) = match self.contexts.get_mut(id) {
+            Some(context) => (context.server, Some(context.source), context.work.take()),
+            None => match self.contexts.over_mut(id) {
+                Some(over) => (over.server, stack.source(over.server), None),
+                None => return,
+            },
+        };
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         let slots = work.as_mut().map(|work| &mut work.slots);
-        let send = self.write_response(around, response, slots, &[], Some(source), &mut buffer);
-        if let Some(context) = self.contexts.0.get_mut(id) {
+        let send = self.write_response(around, response, slots, &[], source, &mut buffer);
+        if let Some(context) = self.contexts.get_mut(id) {
             context.work = work;
         }
         if send {

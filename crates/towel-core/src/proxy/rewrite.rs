@@ -19,7 +19,7 @@ impl Proxy {
         stamp: &ViaStamp<'_>,
         to: &mut Vec<u8>,
     ) -> bool {
-        let Some(context) = self.find(number).and_then(|id| self.contexts.0.get_mut(id)) else {
+        let Some(context) = self.find(number).and_then(|id| self.contexts.get_mut(id)) else {
             return false;
         };
         let Some(branch) = context.branches.iter().find(|branch| branch.client == client) else {

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use super::context::Context;
 use super::core::{Around, ContextId, Proxy};
 use super::settings::Forking;
 use crate::contract::Candidate;
@@ -26,7 +25,10 @@ impl Proxy {
     /// A search for an address of record begins.
     pub(super) fn seek(&mut self, id: ContextId, address: u64) {
         let older = self.seeking.0.insert(address, id);
-        if let Some(context) = self.contexts.0.get_mut(id) {
+        if let Some(older) = older.and_then(|older| self.contexts.get_mut(older)) {
+            older.newer = Some(id);
+        }
+        if let Some(context) = self.contexts.get_mut(id) {
             context.sought = Some(address);
             context.older = older;
         }
@@ -34,16 +36,17 @@ impl Proxy {
 
     /// The search is over.
     pub(super) fn found(&mut self, id: ContextId) {
-        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        let Some(context) = self.contexts.get_mut(id) else { return };
         let Some(address) = context.sought.take() else { return };
-        let older = context.older;
-        if self.seeking.0.get(&address) != Some(&id) {
-            return;
+        let (older, newer) = (context.older.take(), context.newer.take());
+        if let Some(older) = older.and_then(|older| self.contexts.get_mut(older)) {
+            older.newer = newer;
         }
-        match older.filter(|older| self.contexts.0.get(*older).is_some_and(Context::is_open)) {
-            Some(older) => self.seeking.0.insert(address, older),
-            None => self.seeking.0.remove(&address),
-        };
+        match (newer.and_then(|newer| self.contexts.get_mut(newer)), older) {
+            (Some(newer), _) => newer.older = older,
+            (None, Some(older)) => drop(self.seeking.0.insert(address, older)),
+            (None, None) => drop(self.seeking.0.remove(&address)),
+        }
     }
 
     /// The searches for an address of record that a target may still join, the newest first.
@@ -51,7 +54,7 @@ impl Proxy {
         let mut searches = Vec::new();
         let mut next = self.seeking.0.get(&address).copied();
         while let Some(id) = next.filter(|_| searches.len() < MOST) {
-            let Some(context) = self.contexts.0.get(id) else { break };
+            let Some(context) = self.contexts.get(id) else { break };
             if context.is_open() && context.stopped.is_none() {
                 searches.push(id);
             }
@@ -76,7 +79,7 @@ impl Proxy {
         let forking = super::context::asked(around.settings.forking, &work.directives);
         for target in targets {
             insert(&mut work.targets, work.begun, target, forking);
-            if let Some(context) = self.contexts.0.get_mut(id) {
+            if let Some(context) = self.contexts.get_mut(id) {
                 context.breadth.make_room();
             }
         }

@@ -14,7 +14,7 @@ use crate::stack::{ClientId, Stack};
 impl Proxy {
     /// Sets the timer of a context, if it has one.
     pub(super) fn set_timer(&mut self, _around: &Around<'_>, stack: &mut Stack, id: ContextId) {
-        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        let Some(context) = self.contexts.get_mut(id) else { return };
         // A timer that is set is left to fire early rather than moved: most are never needed.
         let ring_on = context.answered.is_some_and(|status| status < 300) && context.invite;
         if context.timer.is_some() || (context.answered.is_some() && !ring_on) {
@@ -26,7 +26,7 @@ impl Proxy {
     }
 
     pub(super) fn clear_timer(&mut self, stack: &mut Stack, id: ContextId) {
-        if let Some(timer) = self.contexts.0.get_mut(id).and_then(|context| context.timer.take()) {
+        if let Some(timer) = self.contexts.get_mut(id).and_then(|context| context.timer.take()) {
             stack.clear_timer(timer);
         }
     }
@@ -41,7 +41,7 @@ impl Proxy {
     ) -> bool {
         let Some(id) = self.find(number) else { return false };
         let now = around.now.at;
-        let Some(context) = self.contexts.0.get_mut(id) else { return false };
+        let Some(context) = self.contexts.get_mut(id) else { return false };
         context.timer = None;
         if context.give_up.is_some_and(|at| at <= now) {
             context.give_up = None;
@@ -82,7 +82,7 @@ impl Proxy {
     /// A search for a non-INVITE request that has lasted nearly as long as its client waits, or for
     /// an INVITE that has expired (section 20.19): what there is is given.
     fn give_up(&mut self, around: &Around<'_>, stack: &mut Stack, out: &mut Outbox, id: ContextId) {
-        let Some(context) = self.contexts.0.get_mut(id) else { return };
+        let Some(context) = self.contexts.get_mut(id) else { return };
         let ringing = |branch: &Branch| context.invite && branch.progress == Progress::Proceeding;
         let open: Vec<ClientId> = context
             .branches

@@ -16,6 +16,11 @@ impl<T> Id<T> {
         Id { slot, generation, of: PhantomData }
     }
 
+    /// The handle of the same place in a table of something else.
+    pub(crate) fn cast<U>(self) -> Id<U> {
+        Id::new(self.slot, self.generation)
+    }
+
     /// The handle as a number: for a table of the owner's, or a log.
     pub fn number(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.slot)

@@ -167,6 +167,26 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// A context without targets, of a request from a flow.
+    pub(super) fn new(server: ServerId, source: Flow, invite: bool) -> Context {
+        Context {
+            server,
+            served: true,
+            source,
+            invite,
+            branches: Vec::new(),
+            breadth: Breadth::new(None, 0),
+            answered: None,
+            stopped: None,
+            work: None,
+            timer: None,
+            sought: None,
+            older: None,
+            newer: None,
+            give_up: None,
+        }
+    }
+
     /// How many branches have had no final response.
     pub(super) fn pending(&self) -> usize {
         self.branches.iter().filter(|branch| branch.progress != Progress::Done).count()

@@ -104,22 +104,9 @@ impl Proxy {
         }
         let breadth = message.value(Name::MaxBreadth).and_then(towel_message::scan::number);
         let invite = message.method() == Method::Invite;
-        let context = Context {
-            server,
-            served: true,
-            source: received.flow,
-            invite,
-            branches: Vec::new(),
-            breadth: Breadth::new(breadth, around.settings.max_breadth),
-            answered: None,
-            stopped: None,
-            work: None,
-            timer: None,
-            sought: None,
-            older: None,
-            newer: None,
-            give_up: gives_up(around, stack, &message, invite, work.targets.len()),
-        };
+        let mut context = Context::new(server, received.flow, invite);
+        context.breadth = Breadth::new(breadth, around.settings.max_breadth);
+        context.give_up = gives_up(around, stack, &message, invite, work.targets.len());
         let id = self.contexts.insert(context);
         stack.set_server_user(server, id.number());
         if let Some(address) = plan.address.filter(|_| invite) {

@@ -122,7 +122,36 @@ fn insert(targets: &mut Vec<Candidate>, begun: usize, mut target: Candidate, for
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::io::{Flow, ListenerId, Transport};
+    use crate::proxy::context::Context;
+    use crate::transaction::slab::Id;
+
+    #[test]
+    fn a_search_that_ends_hides_none_of_the_others() {
+        let remote = SocketAddr::from(([192, 0, 2, 9], 5060));
+        let transport = Transport::Udp;
+        let source =
+            Flow { transport, listener: ListenerId(0), local: remote, remote, connection: None };
+        let mut proxy = Proxy::default();
+        let mut begin = || {
+            let id = proxy.contexts.insert(Context::new(Id::new(0, 0), source, true));
+            proxy.seek(id, 7);
+            id
+        };
+        let [a, b, c, d] = [begin(), begin(), begin(), begin()];
+        assert_eq!(proxy.searches_for(7), [d, c, b, a]);
+        proxy.found(c);
+        assert_eq!(proxy.searches_for(7), [d, b, a]);
+        proxy.found(d);
+        assert_eq!(proxy.searches_for(7), [b, a]);
+        proxy.found(a);
+        assert_eq!(proxy.searches_for(7), [b]);
+        proxy.found(b);
+        assert!(proxy.searches_for(7).is_empty() && proxy.seeks_nobody());
+    }
 
     /// Targets as (q, group), the first `begun` of them begun, joined by one of `q`.
     fn joined(before: &[(u16, u32)], begun: usize, q: u16, forking: Forking) -> Vec<(u16, u32)> {

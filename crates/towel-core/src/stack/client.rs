@@ -306,6 +306,7 @@ impl Stack {
                 connection.wait(id, live);
             }
         }
+        self.await_answer(id);
         self.transmit_request(now, out, id);
     }
 
@@ -512,6 +513,9 @@ impl Stack {
             return;
         };
         let (silent, number) = (client.silent, client.user);
+        if unanswered && !client.machine.is_unanswered() {
+            self.await_no_answer(id);
+        }
         for action in actions {
             match *action {
                 Action::SendRequest => {
@@ -629,6 +633,7 @@ impl Stack {
             let number = client.user;
             user.client_ended(self, now, out, id, number);
         }
+        self.await_no_answer(id);
         let Some(client) = self.clients.remove(id) else { return };
         self.wheel.clear(client.repeat);
         self.wheel.clear(client.end);

@@ -313,27 +313,7 @@ impl Stack {
         listener: ListenerId,
         remote: SocketAddr,
     ) {
-        // Looking at every transaction is only worth it while there are few: in a great table the
-        // timers do it.
-        const FEW: usize = 4096;
-        if self.clients.len() > FEW {
-            return;
-        }
-        let hit: Vec<_> = self
-            .clients
-            .ids()
-            .filter(|&id| {
-                self.clients.get(id).is_some_and(|client| {
-                    let there = client.flow.is_some_and(|flow| {
-                        flow.transport == Transport::Udp
-                            && flow.listener == listener
-                            && flow.remote == remote
-                    });
-                    there && client.machine.is_unanswered()
-                })
-            })
-            .collect();
-        for id in hit {
+        for id in self.awaiting(listener, remote) {
             self.client_transport_failed(now, out, user, id);
         }
     }

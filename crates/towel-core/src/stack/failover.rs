@@ -88,6 +88,8 @@ impl Stack {
         client.attempt += 1;
         client.round = 0;
         self.counters.failovers += 1;
+        // It may be put there again for another address.
+        self.await_no_answer(id);
         self.launch_for(now, out, user, id, target, any_size);
         true
     }

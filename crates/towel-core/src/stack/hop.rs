@@ -79,6 +79,7 @@ impl Stack {
         if !reliable {
             self.set_client_timer(now, cancel, Timer::E);
         }
+        self.await_answer(cancel);
         self.transmit_request(now, out, cancel);
         if let Some(client) = self.clients.get_mut(id) {
             client.cancel = Some(cancel);

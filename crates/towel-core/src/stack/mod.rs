@@ -13,6 +13,7 @@ mod listeners;
 mod overload;
 mod server;
 mod telling;
+mod unanswered;
 #[cfg(test)]
 mod tests;
 
@@ -290,6 +291,7 @@ pub struct Stack {
     /// The proof of the request that is being handled, under its own method.
     asked: Option<Proof>,
     clients: Slab<Client>,
+    unanswered: unanswered::Unanswered,
     lookups: hashbrown::HashMap<LookupId, ClientId>,
     /// Responses by the connection that is made for them, and by the look-up that they wait for.
     answering: hashbrown::HashMap<crate::io::ConnectionId, Vec<answering::Answering>>,
@@ -346,6 +348,7 @@ impl Stack {
             matches: HashTable::new(),
             asked: None,
             clients: Slab::new(),
+            unanswered: unanswered::Unanswered::default(),
             lookups: hashbrown::HashMap::new(),
             answering: hashbrown::HashMap::new(),
             seeking: hashbrown::HashMap::new(),
@@ -494,6 +497,7 @@ impl Stack {
             && self.matches.is_empty()
             && self.lookups.is_empty()
             && self.seeking.is_empty()
+            && self.unanswered.is_empty()
             && self.locator.is_drained()
             && self.pending.is_empty()
             && self.wheel.len() == self.user_timers + self.connection_timers

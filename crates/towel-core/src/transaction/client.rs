@@ -50,6 +50,16 @@ pub(crate) struct Work {
     pub(crate) cancelling: Option<Vec<u8>>,
     /// What the Via says that stands in the request now.
     pub(crate) written: (Transport, ListenerId, u8),
+    /// Its place among those that were sent to about the same address and not answered.
+    pub(crate) near: Option<Near>,
+}
+
+/// A place in a list: which list, and the slots beside it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Near {
+    pub(crate) list: u32,
+    pub(crate) next: u32,
+    pub(crate) previous: u32,
 }
 
 impl Work {
@@ -62,6 +72,7 @@ impl Work {
             lookup: None,
             cancelling: None,
             written: (transport, listener, 0),
+            near: None,
         }
     }
 }

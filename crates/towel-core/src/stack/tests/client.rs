@@ -226,3 +226,49 @@ fn an_icmp_error_is_a_transport_error() {
     assert_eq!(world.told(), ["failed 42 Transport"]);
     assert!(world.stack.is_drained());
 }
+
+#[test]
+fn a_flood_of_icmp_errors_looks_only_at_what_went_there() {
+    const PEERS: u16 = 8000;
+    let mut world = World::new();
+    let peer = |port: u16| addr(&format!("192.0.2.9:{}", 10_000 + port));
+    for port in 0..PEERS {
+        let to = Destination::Target { transport: Transport::Udp, addr: peer(port), server_name: None };
+        let user = u64::from(port);
+        world
+            .call(|stack, now, out| {
+                stack.client_transaction(now, out, to, user, |via, to| write("OPTIONS", via, to))
+            })
+            .unwrap();
+    }
+    let sent = std::mem::take(&mut world.sent);
+    // A flood of errors from where nothing went to: two lists in a row are short.
+    for _ in 0..1000 {
+        world.handle(Input::Unreachable { listener: UDP, remote: addr("192.0.2.77:5060") });
+        world.handle(Input::Unreachable { listener: ListenerId(1), remote: peer(7) });
+    }
+    assert!(world.told().is_empty());
+    assert!(world.stack.unanswered.looked < 2000 * 16, "{}", world.stack.unanswered.looked);
+    // One for each of them: each is found, and little else is looked at.
+    world.stack.unanswered.looked = 0;
+    for port in (0..PEERS).step_by(2) {
+        world.handle(Input::Unreachable { listener: UDP, remote: peer(port) });
+        assert_eq!(world.told(), [format!("failed {port} Transport")]);
+    }
+    let half = u64::from(PEERS) / 2;
+    assert!(world.stack.unanswered.looked < 8 * half, "{}", world.stack.unanswered.looked);
+    // Those that were answered are looked at no more.
+    for (at, (_, flow, text)) in sent.iter().enumerate() {
+        if at % 2 == 1 {
+            world.datagram(&flow.remote.to_string(), &answer(text, 200));
+        }
+    }
+    assert_eq!(world.told().len() as u64, half);
+    world.stack.unanswered.looked = 0;
+    for port in 0..PEERS {
+        world.handle(Input::Unreachable { listener: UDP, remote: peer(port) });
+    }
+    assert!(world.told().is_empty());
+    assert_eq!(world.stack.unanswered.looked, 0);
+    world.drained();
+}

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use towel_bench::budget::{self, TOLERANCE};
@@ -21,6 +21,13 @@ enum Wanted {
     Time {
         /// Units of each work.
         #[arg(default_value_t = 20_000)]
+        units: u32,
+    },
+    /// Nanoseconds a unit, and the memory that it keeps, while more and more of what is over lingers.
+    Linger {
+        /// The name of the work.
+        name: String,
+        /// How many units at last.
         units: u32,
     },
     /// Counts instructions under valgrind; fails where a budget is exceeded.
@@ -58,6 +65,37 @@ fn time(units: u32) -> Result<(), String> {
     Ok(())
 }
 
+/// Does units in so little time that all of them linger, and tells now and then what one costs.
+fn linger(name: &str, units: u32) -> Result<(), String> {
+    let work = Work::ALL.into_iter().find(|work| work.name() == name);
+    let mut bench = Bench::new(work.ok_or_else(|| format!("there is no work {name}"))?)?;
+    bench.rig().set_step(Duration::from_micros(20));
+    let (mut done, mut next, mut before) = (0, 100, resident());
+    while done < units {
+        let until = next.min(units);
+        let count = until - done;
+        let began = Instant::now();
+        for _ in 0..count {
+            bench.unit()?;
+        }
+        let each = began.elapsed().as_nanos() / u128::from(count);
+        let after = resident();
+        let grown = after.saturating_sub(before) / u64::from(count);
+        println!("{name:<16} {until:>8} linger {each:>8} ns {grown:>8} octets each");
+        (done, before) = (until, after);
+        next *= 2;
+    }
+    Ok(())
+}
+
+/// The memory that is in use, in octets, where the system tells.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or_default() * 1024
+}
+
 fn check() -> Result<(), String> {
     let known = budget::read(&budgets())?;
     let mut over = Vec::new();
@@ -91,6 +129,7 @@ fn check() -> Result<(), String> {
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Wanted::Time { units } => time(units),
+        Wanted::Linger { name, units } => linger(&name, units),
         Wanted::Check => check(),
         Wanted::Write => budget::count(|name, count| println!("{name:<20} {count:>8}"))
             .and_then(|counted| budget::write(&budgets(), &counted)),

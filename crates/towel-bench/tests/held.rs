@@ -30,9 +30,9 @@ const BUDGETS: [(Work, f64); 5] = [
     (Work::Refresh, 16.0),
     (Work::Ping, 16.0),
     // The answer to the one with credentials.
-    (Work::DigestPair, 640.0),
-    (Work::Call, 2000.0),
-    (Work::Message, 1200.0),
+    (Work::DigestPair, 620.0),
+    (Work::Call, 1200.0),
+    (Work::Message, 800.0),
 ];
 
 #[test]

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use towel_core::auth::credentials::User;
 use towel_core::io::Record;
@@ -36,7 +37,7 @@ pub struct Entry {
 /// All users, by realm and name.
 #[derive(Clone, Default)]
 pub struct Users {
-    all: BTreeMap<(String, String), Entry>,
+    all: BTreeMap<(Arc<str>, Arc<str>), Entry>,
 }
 
 impl std::fmt::Debug for Users {
@@ -64,13 +65,12 @@ impl Users {
 
     /// One user.
     pub fn get(&self, name: &str, realm: &str) -> Option<&Entry> {
-        self.all.get(&(realm.to_owned(), name.to_owned()))
+        self.all.get(&(realm.into(), name.into()))
     }
 
     /// Sets one user; gives what was known of that one.
     pub fn set(&mut self, source: Source, user: User) -> Option<Entry> {
-        let key = (user.realm().to_owned(), user.name().to_owned());
-        self.all.insert(key, Entry { source, user })
+        self.all.insert(user.key(), Entry { source, user })
     }
 
     /// Sets one user of the configuration, or says why it cannot be meant.
@@ -85,7 +85,7 @@ impl Users {
 
     /// Removes one user.
     pub fn remove(&mut self, name: &str, realm: &str) -> Option<Entry> {
-        self.all.remove(&(realm.to_owned(), name.to_owned()))
+        self.all.remove(&(realm.into(), name.into()))
     }
 
     /// Takes in a record of the store's table of users; false if it cannot be read.

@@ -7,6 +7,7 @@ use super::digest::{Algorithm, Hex, ha1};
 use crate::hash::{Hasher, Key};
 use crate::io::Record;
 use hashbrown::HashTable;
+use std::sync::Arc;
 
 /// The store's table of users.
 pub const TABLE: u8 = 2;
@@ -74,11 +75,14 @@ fn octets_of<const N: usize>(hex: &Hex) -> [u8; N] {
     octets
 }
 
-/// One user in one realm.
+/// One user in one realm. A clone is the same one, and takes no memory of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
-    name: Box<str>,
-    realm: Box<str>,
+pub struct User(Arc<Known>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Known {
+    name: Arc<str>,
+    realm: Arc<str>,
     secret: Secret,
     secret_with_realm: Secret,
 }
@@ -88,24 +92,30 @@ impl User {
     #[must_use]
     pub fn new(name: &str, realm: &str, password: &str) -> Self {
         let (n, r, p) = (name.as_bytes(), realm.as_bytes(), password.as_bytes());
-        Self {
+        Self(Arc::new(Known {
             name: name.into(),
             realm: realm.into(),
             secret: Secret::new(n, r, p),
             secret_with_realm: Secret::new(format!("{name}@{realm}").as_bytes(), r, p),
-        }
+        }))
     }
 
     /// The name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// The realm in which the name means something.
     #[must_use]
     pub fn realm(&self) -> &str {
-        &self.realm
+        &self.0.realm
+    }
+
+    /// The realm and the name, as a key that shares them with the user.
+    #[must_use]
+    pub fn key(&self) -> (Arc<str>, Arc<str>) {
+        (Arc::clone(&self.0.realm), Arc::clone(&self.0.name))
     }
 
     /// What the store keeps of it.
@@ -113,9 +123,9 @@ impl User {
     pub fn record(&self) -> Record {
         let mut value = Vec::with_capacity(1 + 2 * HASHES);
         value.push(VERSION);
-        self.secret.write(&mut value);
-        self.secret_with_realm.write(&mut value);
-        Record { table: TABLE, key: key(&self.name, &self.realm), value: Some(value) }
+        self.0.secret.write(&mut value);
+        self.0.secret_with_realm.write(&mut value);
+        Record { table: TABLE, key: key(self.name(), self.realm()), value: Some(value) }
     }
 
     /// What takes a user out of the store.
@@ -135,11 +145,9 @@ impl User {
         let (secret_with_realm, rest) = Secret::read(rest)?;
         let key = core::str::from_utf8(&record.key).ok()?;
         let (realm, name) = key.split_once('\0')?;
-        (version == VERSION && rest.is_empty()).then(|| Self {
-            name: name.into(),
-            realm: realm.into(),
-            secret,
-            secret_with_realm,
+        (version == VERSION && rest.is_empty()).then(|| {
+            let (name, realm) = (name.into(), realm.into());
+            Self(Arc::new(Known { name, realm, secret, secret_with_realm }))
         })
     }
 }
@@ -187,14 +195,14 @@ impl Credentials {
 
     /// Adds a user, or takes the place of the one of the same name and realm.
     pub fn insert(&mut self, user: User) {
-        if let Some(at) = self.position(user.name.as_bytes(), user.realm.as_bytes()) {
+        if let Some(at) = self.position(user.name().as_bytes(), user.realm().as_bytes()) {
             if let Some(known) = self.users.get_mut(at as usize) {
                 *known = user;
             }
             return;
         }
         let Ok(at) = u32::try_from(self.users.len()) else { return };
-        let hash = hash(self.key, user.name.as_bytes(), user.realm.as_bytes());
+        let hash = hash(self.key, user.name().as_bytes(), user.realm().as_bytes());
         self.users.push(user);
         let (users, key) = (&self.users, self.key);
         self.index.insert_unique(hash, at, |&at| hash_at(users, key, at));
@@ -249,8 +257,8 @@ impl Credentials {
             .and_then(|name| name.strip_suffix(b"@"))
             .and_then(|name| self.get(name, realm));
         match (plain, with_realm) {
-            (Some(user), _) => (Some(user), user.secret.ha1(algorithm)),
-            (None, Some(user)) => (Some(user), user.secret_with_realm.ha1(algorithm)),
+            (Some(user), _) => (Some(user), user.0.secret.ha1(algorithm)),
+            (None, Some(user)) => (Some(user), user.0.secret_with_realm.ha1(algorithm)),
             (None, None) => (None, self.nobody.ha1(algorithm)),
         }
     }
@@ -258,7 +266,7 @@ impl Credentials {
     fn position(&self, name: &[u8], realm: &[u8]) -> Option<u32> {
         let fits = |&at: &u32| {
             let user = self.users.get(at as usize);
-            user.is_some_and(|u| u.name.as_bytes() == name && u.realm.as_bytes() == realm)
+            user.is_some_and(|u| u.name().as_bytes() == name && u.realm().as_bytes() == realm)
         };
         self.index.find(hash(self.key, name, realm), fits).copied()
     }
@@ -269,7 +277,7 @@ fn hash(key: Key, name: &[u8], realm: &[u8]) -> u64 {
 }
 
 fn hash_at(users: &[User], key: Key, at: u32) -> u64 {
-    users.get(at as usize).map_or(0, |user| hash(key, user.name.as_bytes(), user.realm.as_bytes()))
+    users.get(at as usize).map_or(0, |user| hash(key, user.name().as_bytes(), user.realm().as_bytes()))
 }
 
 #[cfg(test)]

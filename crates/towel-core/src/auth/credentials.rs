@@ -277,7 +277,9 @@ fn hash(key: Key, name: &[u8], realm: &[u8]) -> u64 {
 }
 
 fn hash_at(users: &[User], key: Key, at: u32) -> u64 {
-    users.get(at as usize).map_or(0, |user| hash(key, user.name().as_bytes(), user.realm().as_bytes()))
+    users
+        .get(at as usize)
+        .map_or(0, |user| hash(key, user.name().as_bytes(), user.realm().as_bytes()))
 }
 
 #[cfg(test)]

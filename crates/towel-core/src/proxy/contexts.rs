@@ -42,7 +42,9 @@ impl Over {
         let clients = match (alive.next(), alive.next()) {
             (None, _) => Clients::None,
             (Some(one), None) => Clients::One(one),
-            (Some(one), Some(other)) => Clients::Many([one, other].into_iter().chain(alive).collect()),
+            (Some(one), Some(other)) => {
+                Clients::Many([one, other].into_iter().chain(alive).collect())
+            }
         };
         let passes = context.invite && status < 300;
         Some(Over { server: context.server, passes, served: context.served, clients })

@@ -13,9 +13,9 @@ mod listeners;
 mod overload;
 mod server;
 mod telling;
-mod unanswered;
 #[cfg(test)]
 mod tests;
+mod unanswered;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -62,7 +62,8 @@ impl Stack {
         if let Some(work) = self.work_at(id.slot) {
             work.near = Some(Near { list, next, previous: NONE });
         }
-        if let Some(Near { previous, .. }) = self.work_at(next).and_then(|work| work.near.as_mut()) {
+        if let Some(Near { previous, .. }) = self.work_at(next).and_then(|work| work.near.as_mut())
+        {
             *previous = id.slot;
         }
     }

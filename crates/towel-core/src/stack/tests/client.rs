@@ -233,7 +233,8 @@ fn a_flood_of_icmp_errors_looks_only_at_what_went_there() {
     let mut world = World::new();
     let peer = |port: u16| addr(&format!("192.0.2.9:{}", 10_000 + port));
     for port in 0..PEERS {
-        let to = Destination::Target { transport: Transport::Udp, addr: peer(port), server_name: None };
+        let to =
+            Destination::Target { transport: Transport::Udp, addr: peer(port), server_name: None };
         let user = u64::from(port);
         world
             .call(|stack, now, out| {

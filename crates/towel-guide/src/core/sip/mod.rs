@@ -77,15 +77,24 @@ pub static EXTENSION: Extension = Extension {
     ],
     response_codes: codes::RESPONSE_CODES,
     warn_codes: codes::WARN_CODES,
-    bodies: &[BodyType {
-        media_type: "application/sdp",
-        disposition: "session",
-        optional: false,
-        reason: "a session without its description is none",
-        // A proxy that answers OPTIONS itself is no party to a session and takes one for what
-        // section 20.1 says is the default.
-        accepted_by: Roles::of(&[Role::Uas, Role::Proxy]),
-    }],
+    bodies: &[
+        BodyType {
+            media_type: "application/sdp",
+            disposition: "session",
+            optional: false,
+            reason: "a session without its description is none",
+            // A proxy that answers OPTIONS itself is no party to a session and takes one for what
+            // section 20.1 says is the default.
+            accepted_by: Roles::of(&[Role::Uas, Role::Proxy]),
+        },
+        BodyType {
+            media_type: "text/plain",
+            disposition: "render",
+            optional: true,
+            reason: "who asks what a server can do may add a word that nobody reads",
+            accepted_by: Roles::of(&[Role::Proxy, Role::Registrar]),
+        },
+    ],
     dispositions: &["render", "session", "icon", "alert"],
     uac: Acts::Does("Sections 8.1, 9.1, 10.2, 11, 13.2, 14.1 and 15.1."),
     uas: Acts::Does("Sections 8.2, 9.2, 11.2, 13.3, 14.2 and 15.1."),

@@ -367,7 +367,7 @@ impl Stack {
         } else {
             self.settings.interval_among(count, timer, client.round.into())
         };
-        let due = self.wheel.set(now.at + interval, Due::Client(id, timer));
+        let due = self.wheel.set(super::due_at(now, timer, interval), Due::Client(id, timer));
         let old = if timer.repeats() {
             client.round = client.round.saturating_add(1);
             std::mem::replace(&mut client.repeat, due)

@@ -640,6 +640,21 @@ const USUAL: usize = 1024;
 /// The sizes of buffers: for what is kept with little to spare, and for a message.
 const ROOM: [usize; 9] = [256, 320, 384, 448, 512, 576, 640, 768, USUAL];
 
+/// What is only forgotten is forgotten four times a second: at a modest rate waking up for each would
+/// cost more than all the rest of the call.
+const FORGETTING: u64 = 250_000;
+
+/// When a timer is due.
+fn due_at(now: Now, timer: Timer, interval: std::time::Duration) -> Instant {
+    let at = now.at + interval;
+    // With timers as short as tests have them it would be no small part.
+    if timer.forgets() && interval.as_micros() >= u128::from(4 * FORGETTING) {
+        Instant(at.0.next_multiple_of(FORGETTING))
+    } else {
+        at
+    }
+}
+
 fn no_names() -> Arc<[String]> {
     Arc::from([])
 }

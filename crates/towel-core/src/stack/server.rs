@@ -493,7 +493,7 @@ impl Stack {
             (Timer::Trying, Machine::Invite(_)) => self.settings.trying_after.unwrap_or_default(),
             _ => self.settings.interval_among(count, timer, server.round.into()),
         };
-        let due = self.wheel.set(now.at + interval, Due::Server(id, timer));
+        let due = self.wheel.set(super::due_at(now, timer, interval), Due::Server(id, timer));
         let old = if timer.repeats() {
             server.round = server.round.saturating_add(u8::from(timer != Timer::Trying));
             std::mem::replace(&mut server.repeat, due)

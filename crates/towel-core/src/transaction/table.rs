@@ -39,6 +39,12 @@ impl Timer {
     pub fn repeats(self) -> bool {
         matches!(self, Timer::A | Timer::E | Timer::G | Timer::Trying)
     }
+
+    /// Whether it only has a finished transaction forgotten: then nobody minds a moment more, and
+    /// many can go at once.
+    pub fn forgets(self) -> bool {
+        matches!(self, Timer::D | Timer::I | Timer::J | Timer::K | Timer::L | Timer::M)
+    }
 }
 
 /// What a transition does, in the order of the row.

@@ -8,8 +8,8 @@
 //! - ACK, BYE, CANCEL and PRACK are never refused: each of them ends work that was done, or frees
 //!   what is held. Nor are responses, nor what comes again of a request that was let in.
 //! - Requests within a dialog and emergency calls are refused last, [`Class::Dialog`].
-//! - Requests with credentials, and those of a neighbour that reduces its load by itself (RFC
-//!   7339), are refused before them, [`Class::Known`]: a challenge was spent on them.
+//! - Requests with credentials are refused before them, [`Class::Known`]: a challenge was spent on
+//!   them.
 //! - All other work, [`Class::New`], is refused first.
 //!
 //! The driver tells how long its oldest datagram has waited ([`crate::io::Input::Backlog`]), the
@@ -68,7 +68,7 @@ impl Default for Settings {
 pub enum Class {
     /// First: it asks for new work.
     New,
-    /// After all those: it has been answered once already, or its sender holds back by itself.
+    /// After all those: it has been answered once already.
     Known,
     /// Last: it belongs to work that was done, or is urgent.
     Dialog,

@@ -100,7 +100,7 @@ struct Run {
     /// File whose first line is the password of all users whose pattern has none
     #[arg(long, value_name = "FILE", help_heading = "Who")]
     password_file: Option<PathBuf>,
-    /// Callers by a pattern [default: c{n}@DOMAIN, as many as users, without passwords]
+    /// Callers by a pattern (by default `c{n}@DOMAIN`, as many as users, without passwords)
     #[arg(long, value_name = "PATTERN", help_heading = "Who")]
     caller: Option<String>,
     /// The users are the callers, too, with their passwords

@@ -381,7 +381,14 @@ impl World<'_> {
             return;
         };
         let Some(wanted) = self.registering[phone].remove(&entry) else { return };
+        let overtaken = self.told[phone] > cseq;
+        self.told[phone] = self.told[phone].max(cseq);
         if !self.registering[phone].is_empty() {
+            return;
+        }
+        if overtaken {
+            // The answer to an earlier request came last: it says nothing of what holds now.
+            self.claims[phone] = Claim::Unknown;
             return;
         }
         let now = self.net.now();

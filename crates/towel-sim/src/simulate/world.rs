@@ -87,6 +87,8 @@ pub(super) struct World<'s> {
     pub(super) named: usize,
     pub(super) calls: BTreeMap<String, Calling>,
     pub(super) claims: Vec<Claim>,
+    /// The greatest CSeq of a REGISTER that each phone has an answer to.
+    pub(super) told: Vec<u32>,
     /// How many requests of each phone to its registrar have no answer yet.
     pub(super) registering: Vec<BTreeMap<u32, Option<u32>>>,
     pub(super) deaths: Vec<Death>,
@@ -181,6 +183,7 @@ impl<'s> World<'s> {
         let mut world = World {
             watch: Watch::new(scenario),
             claims: vec![Claim::Unknown; phones.len()],
+            told: vec![0; phones.len()],
             registering: vec![BTreeMap::new(); phones.len()],
             jumps: vec![(0, 0); servers.len()],
             scenario,

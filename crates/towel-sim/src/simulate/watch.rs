@@ -309,8 +309,12 @@ impl Watch {
             // a transaction (section 8.2.7).
             let again = !came.invite && matches!(last, 404 | 480) && status != 407;
             // And so may a CANCEL overtake its INVITE.
-            let again =
-                (again || (last, status, method) == (481, 200, "CANCEL")) && came.copies > 1;
+            let again = again
+                || (last, status, method) == (481, 200, "CANCEL")
+                // Nor has a REGISTER one that waited for no disk: a copy of it that a later one has
+                // overtaken is out of order now, or finds it is no longer so.
+                || method == "REGISTER" && matches!((last, status), (200, 500) | (500, 200));
+            let again = again && came.copies > 1;
             if status < 200 {
                 wrong.push(format!("a {last} went before it"));
             } else if !(status == last || late_2xx || again || came.invite && both_2xx) {

@@ -198,7 +198,8 @@ pub fn run(
         }
     }
     let _ = opened.tell.set(Box::new(move |ticket, result| teller.stored(ticket, result)));
-    let _ = opened.report.set(Box::new(crate::store_report::reporter(log.clone())));
+    let reporter = crate::store_report::reporter(log.clone(), config.durability);
+    let _ = opened.report.set(Box::new(reporter));
     let store = Arc::new(opened.store);
 
     let listeners = driver.listeners().to_vec();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use towel_store::StoreError;
 
-use crate::config::LogLevel as Level;
+use crate::config::{Durability, LogLevel as Level};
 use crate::log::Log;
 
 /// How often a store that fails is told of.
@@ -47,8 +47,31 @@ impl Course {
     }
 }
 
+/// What fails, and what that means for who registers.
+fn failing(fault: &StoreError, durability: Durability) -> String {
+    let before = match fault {
+        StoreError::Gone(_) => "is kept in memory only",
+        _ => "is safe",
+    };
+    let meanwhile = match durability {
+        Durability::BeforeAnswer => "REGISTER gets 500; what was acknowledged before",
+        Durability::Soon => {
+            "REGISTER gets its 200 but is kept in memory only (durability = \"soon\"); what was \
+             stored before"
+        }
+        Durability::Memory => {
+            "no user can be changed; bindings are never stored (durability = \"memory\"); what was \
+             stored before"
+        }
+    };
+    format!("{fault}. Until it can be written, {meanwhile} {before}, and calls go on")
+}
+
 /// Says in the log that the store fails, and when it no longer does.
-pub(crate) fn reporter(log: Log) -> impl Fn(Result<(), &StoreError>) + Send + Sync {
+pub(crate) fn reporter(
+    log: Log,
+    durability: Durability,
+) -> impl Fn(Result<(), &StoreError>) + Send + Sync {
     let course = std::sync::Mutex::new(Course::default());
     move |result| {
         if let Err(fault @ StoreError::Compaction(_)) = result {
@@ -59,15 +82,7 @@ pub(crate) fn reporter(log: Log) -> impl Fn(Result<(), &StoreError>) + Send + Sy
                 log.event(Level::Info, "store-works", "the store can be written again");
             }
             Some(Say::Fails) => {
-                let before = match result {
-                    Err(StoreError::Gone(_)) => "is kept in memory only",
-                    _ => "is safe",
-                };
-                let fault = result.err().map(ToString::to_string).unwrap_or_default();
-                let text = format!(
-                    "{fault}. Until it can be written, REGISTER gets 500; what was acknowledged \
-                     before {before}, and calls go on"
-                );
+                let text = result.err().map(|fault| failing(fault, durability)).unwrap_or_default();
                 log.event(Level::Error, "store", text);
             }
             None => {}
@@ -78,6 +93,17 @@ pub(crate) fn reporter(log: Log) -> impl Fn(Result<(), &StoreError>) + Send + Sy
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What the server does then is proved in `towel-core/src/registrar/tests/durability.rs`.
+    #[test]
+    fn what_a_register_gets_is_said_for_each_durability() {
+        let fault = StoreError::Closed;
+        let told = |durability| failing(&fault, durability);
+        assert!(told(Durability::BeforeAnswer).contains("REGISTER gets 500; what was ack"));
+        let soon = told(Durability::Soon);
+        assert!(soon.contains("REGISTER gets its 200") && !soon.contains("500"), "{soon}");
+        assert!(!told(Durability::Memory).contains("REGISTER"));
+    }
 
     #[test]
     fn what_comes_and_goes_is_told_of_once() {

@@ -141,7 +141,7 @@ impl Index {
     /// The index of the same message with the bytes at `span`, which lie in the value of one header
     /// field, replaced by `len` others that hold no line end: what a Via stamped with `received`
     /// needs, without a second pass.
-    pub fn splice(&mut self, span: Span, len: usize) {
+    pub(crate) fn splice(&mut self, span: Span, len: usize) {
         self.kept.forget();
         let moved = |at: u32| (at + len as u32).saturating_sub(span.len);
         let slots = self.fixed.iter_mut().take(self.len).chain(&mut self.spill);

@@ -1,51 +1,19 @@
 //! A datagram's way in and out allocates nothing, and a stream's neither.
 
-#![allow(unsafe_code)]
-
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use towel_core::io::{Flow, Input, Machine, Now, Outbox, Transport};
+use towel_counting::Counting;
 use towel_net::{Bind, Config, Driver, Forget};
 
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 thread_local!(static COUNTED: Cell<bool> = const { Cell::new(false) });
 
-fn count() {
-    // The thread-local is gone while a thread ends; nothing is counted then.
-    if COUNTED.try_with(Cell::get).unwrap_or(false) {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-// SAFETY: everything is handed to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
+// The thread-local is gone while a thread ends; nothing is counted then.
 #[global_allocator]
-static GLOBAL: Counting = Counting;
+static ALLOCATOR: Counting = Counting::when(|| COUNTED.try_with(Cell::get).unwrap_or(false));
 
 /// Sends back what comes.
 #[derive(Default)]
@@ -116,12 +84,9 @@ fn the_way_of_a_message_allocates_nothing() {
         }
     };
     run(50);
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
-    let begin = Instant::now();
+    let before = ALLOCATOR.made();
     run(500);
-    let each = begin.elapsed() / (500 * 21);
-    let allocated = ALLOCATIONS.load(Ordering::Relaxed) - before;
-    eprintln!("{each:?} a message and its answer, client included");
+    let allocated = ALLOCATOR.made() - before;
     assert_eq!(allocated, 0);
     handle.stop(Duration::ZERO);
     thread.join().unwrap();

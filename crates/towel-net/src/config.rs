@@ -45,10 +45,6 @@ pub struct Config {
     /// deadline is near. Costs a system call for each such wait; protocol timers do not need it, a
     /// schedule of sending does.
     pub precise: bool,
-    /// How long a shard that was woken waits for more before it reads: at a modest rate waking up
-    /// costs more than what there is to do. It adds so much to what a message takes, and nothing
-    /// while there is always something to read. Nought for none.
-    pub gather: std::time::Duration,
 }
 
 impl Config {
@@ -60,7 +56,6 @@ impl Config {
             limits: Limits::default(),
             resolver: Some(ResolverConfig::default()),
             precise: false,
-            gather: std::time::Duration::ZERO,
         }
     }
 }

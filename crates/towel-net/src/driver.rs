@@ -210,7 +210,6 @@ impl Driver {
             onlooker,
             stop: None,
             precise: self.config.precise,
-            gather: self.config.gather,
             stop_look: Instant(0),
         };
         for listener in self.listeners {
@@ -248,8 +247,6 @@ struct Shard<'a> {
     stop: Option<Instant>,
     /// See [`Config::precise`].
     precise: bool,
-    /// See [`Config::gather`].
-    gather: Duration,
     /// When to look again whether that can be now.
     stop_look: Instant,
 }
@@ -272,7 +269,6 @@ impl Shard<'_> {
             } else {
                 self.timeout(machine)
             };
-            let from = (!self.gather.is_zero()).then(|| self.clock.now());
             let count = match self.epoll.wait(&mut events, timeout) {
                 Ok(count) => count,
                 Err(nix::errno::Errno::EINTR) => 0,
@@ -280,14 +276,6 @@ impl Shard<'_> {
             };
             self.counts.turns += 1;
             self.now = self.clock.now();
-            // Only who slept was idle; under load there is always something to read.
-            if let Some(from) = from
-                && count > 0
-                && self.now.at.since(from.at) * 4 >= self.gather
-            {
-                std::thread::sleep(self.gather);
-                self.now = self.clock.now();
-            }
             for event in events.iter().take(count) {
                 let flags = event.events();
                 match token::read(event.data()) {

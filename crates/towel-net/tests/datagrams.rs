@@ -127,23 +127,3 @@ fn a_taken_port_is_named() {
     assert!(fault.contains(&taken.to_string()), "{fault}");
     drop(socket);
 }
-
-#[test]
-fn who_gathers_answers_everybody() {
-    let addr = "127.0.0.1:0".parse().unwrap();
-    let mut config = Config::new(vec![Bind::new(Transport::Udp, addr)]);
-    config.gather = Duration::from_millis(2);
-    let running = Running::start(config);
-    let socket = client("127.0.0.1:0");
-    let mut buffer = [0; 64];
-    for round in 0..20 {
-        for i in 0..3 {
-            socket.send_to(format!("{round} {i}").as_bytes(), running.addr(0)).unwrap();
-        }
-        for i in 0..3 {
-            let count = socket.recv(&mut buffer).unwrap();
-            assert_eq!(&buffer[..count], format!("{round} {i}").as_bytes());
-        }
-    }
-    running.stop();
-}

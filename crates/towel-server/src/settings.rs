@@ -186,7 +186,6 @@ pub fn driver(config: &Config) -> towel_net::Config {
     net.limits.connect_time = config.transport.connect;
     net.limits.handshake_time = config.transport.connect;
     net.limits.idle_time = config.transport.idle;
-    net.gather = config.transport.gather;
     net.resolver = Some(ResolverConfig {
         servers: config.dns.servers.clone(),
         timeout: config.dns.timeout,

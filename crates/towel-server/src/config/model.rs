@@ -409,8 +409,6 @@ pub struct TransportSettings {
     pub connect: Duration,
     /// When the server is stopped, requests that are under way may take this long to be answered.
     pub drain: Duration,
-    /// How long a server that was idle waits for more to come before it reads.
-    pub gather: Duration,
     /// A message that has begun to arrive must be whole within this.
     pub read: Duration,
     /// A request above this many bytes leaves UDP for TCP (RFC 3261 section 18.1.1).
@@ -520,7 +518,6 @@ impl Default for Config {
                 idle: Duration::from_secs(3600),
                 connect: Duration::from_secs(8),
                 drain: Duration::from_secs(10),
-                gather: Duration::ZERO,
                 read: Duration::from_secs(30),
                 mtu_switch: 1300,
             },

@@ -44,6 +44,25 @@ impl Call {
         self.caller.request(method, &format!("sip:x@{}", self.callee.at()), &more)
     }
 
+    /// Both ends: who called and who was called.
+    #[allow(dead_code)]
+    pub(crate) fn ends(&self) -> (&Peer, &Peer) {
+        (&self.caller, &self.callee)
+    }
+
+    /// A request of who was called.
+    #[allow(dead_code)]
+    pub(crate) fn back(&self, method: &str, cseq: u32) -> String {
+        let more = format!(
+            "Route: {}\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} {method}\r\n",
+            self.route,
+            self.ok.field("To"),
+            self.ok.field("From"),
+            self.ok.field("Call-ID")
+        );
+        self.callee.request(method, &format!("sip:x@{}", self.caller.at()), &more)
+    }
+
     pub(crate) fn end(self) {
         self.caller.send(&self.within("BYE", 2));
         let bye = self.callee.next();

@@ -297,6 +297,13 @@ impl Stream {
         let _ = self.socket.write_all(bytes.as_ref());
     }
 
+    /// Ends it at once and without a word of farewell.
+    #[allow(dead_code)]
+    pub(crate) fn reset(self) {
+        let linger = socket2::SockRef::from(&self.socket);
+        linger.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
     fn fill(&mut self, patience: Duration) -> bool {
         self.socket.set_read_timeout(Some(patience)).unwrap();
         let mut some = [0; 4096];

@@ -108,6 +108,36 @@ impl Towel {
         });
     }
 
+    /// Has it read its configuration again, changed like that, which it refuses.
+    #[allow(dead_code)]
+    pub(crate) fn reload_refused(&self, change: impl Fn(String) -> String) {
+        let path = self.dir.path().join("towel.toml");
+        let config = fs::read_to_string(&path).unwrap();
+        if !config.contains(&change(String::new())) {
+            fs::write(&path, change(config)).unwrap();
+        }
+        let before = self.log().matches("reload-refused").count();
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+        eventually("the reload to be refused", || {
+            self.log().matches("reload-refused").count() > before
+        });
+    }
+
+    /// Its process.
+    #[allow(dead_code)]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The memory that it holds, in bytes (proc(5)).
+    #[allow(dead_code)]
+    pub(crate) fn memory(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+    }
+
     /// What it has written so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 pub use crate::locating::QueryId;
 use crate::locating::{Answer, Question};
+use crate::overload::Shed;
 use crate::settings::Settings;
 
 /// A moment on the driver's monotonic clock, in microseconds since an origin of its choice.
@@ -354,10 +355,10 @@ pub enum Output {
         /// What.
         record: Record,
     },
-    /// Throw away so many thousandths, chosen by chance, of the datagrams that ask for new work,
-    /// unread and as early as can be; nought: none. A driver that cannot does nothing: more is
-    /// refused with an answer then.
-    Shed(u16),
+    /// Throw away such shares, chosen by chance, of the datagrams that ask for work, unread and as
+    /// early as can be; nought: none. Requests of dialogs and those that say that they are urgent are
+    /// to pass. A driver that cannot does nothing: more is refused after reading then.
+    Shed(Shed),
     /// Something that an onlooker may care for.
     Event(Event),
 }

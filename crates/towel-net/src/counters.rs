@@ -74,8 +74,10 @@ counters! {
     sent_to_nowhere,
     /// Times that the share of datagrams was set that the kernel throws away unread, in overload.
     shed_changes,
-    /// That share now, in thousandths.
+    /// That share of new work now, in thousandths.
     shed_share,
+    /// That of requests with credentials.
+    shed_share_known,
     /// Questions that went to the DNS.
     questions,
     /// Records that went to the store.

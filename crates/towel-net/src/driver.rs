@@ -16,6 +16,7 @@ use towel_core::io::{
     QueryId,
 };
 use towel_core::locating::Answer;
+use towel_core::overload::Shed;
 
 use crate::bind::{self, BindFault, Bound, Listening, Opened};
 use crate::clock::Clock;
@@ -528,10 +529,11 @@ impl Shard<'_> {
         self.tell(machine, Input::Backlog { wait, fill });
     }
 
-    /// Has the kernel throw away so many thousandths of the datagrams that ask for new work.
-    fn shed(&mut self, share: u16) {
+    /// Has the kernel throw away such shares of the datagrams that ask for work.
+    fn shed(&mut self, share: Shed) {
         self.counts.shed_changes += 1;
-        self.counts.shed_share = u64::from(share);
+        self.counts.shed_share = u64::from(share.new);
+        self.counts.shed_share_known = u64::from(share.known);
         for socket in &self.sockets {
             if let Listening::Datagrams(socket) = socket {
                 // Where the kernel does not do it they are refused with an answer.

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use towel_core::io::{Input, Instant, Machine, Now, Outbox, Output, Transport};
+use towel_core::overload::Shed;
 use towel_net::{Bind, Config, Driver, Forget};
 
 #[derive(Debug, PartialEq)]
@@ -22,7 +23,7 @@ impl Machine for Slow {
             Input::Datagram { bytes, .. } => {
                 let text = String::from_utf8_lossy(bytes).into_owned();
                 if let Some(share) = text.strip_prefix("shed ") {
-                    out.outputs.push(Output::Shed(share.parse().unwrap()));
+                    out.outputs.push(Output::Shed(Shed { new: share.parse().unwrap(), known: 0 }));
                 } else {
                     std::thread::sleep(Duration::from_micros(200));
                 }

@@ -2,13 +2,19 @@
 //!
 //! It is a PI controller as that of PIE (RFC 8033 section 4.2) with another measure and other
 //! gains: what it holds at its aim is the wait of the queue as a share of the wait that is allowed,
-//! and it looks at the least of a period, so that a burst that is soon gone does not count.
+//! and it looks at the least of a period, so that a burst that is soon gone does not count. What it
+//! sets is the logarithm of the share that is let in: the same step then is the same relative change at
+//! one and a half times what can be served and, with all that is sent again, at sixty times.
 //!
 //! Nor does a long wait alone: a machine that had something else to do lets a single message wait as
 //! a flood does. So pressure begins only where each period for a while had both a wait beyond the
 //! target and a load that is one, and what a period counts for is its nominal length, however long
-//! the process was stopped in it. The kernel is asked to throw datagrams away only where refusing with
-//! an answer has not been enough for longer still.
+//! the process was stopped in it.
+//!
+//! A refusal costs an eighth of a call, so at twice the load answers alone would cost a tenth of
+//! the goodput and at ten times most of it. They get a share of the work and no more: what is to be
+//! refused beyond it is dropped, and where that lasts the kernel is asked to drop it before it is
+//! read. Over a connection nothing can be dropped, and all is answered.
 
 use std::time::Duration;
 
@@ -18,25 +24,32 @@ use crate::io::Instant;
 /// How often the pressure is set anew.
 const PERIOD: Duration = Duration::from_millis(16);
 /// How much of what is too much in the queue goes into the pressure each period.
-const PROPORTION: f32 = 0.02;
+const PROPORTION: f32 = 0.1;
 /// How much of what it grew by does.
-const TREND: f32 = 0.1;
+const TREND: f32 = 0.5;
 /// What is left of the pressure after a period in which nothing waited at all.
-const RELIEF: f32 = 0.85;
+const RELIEF: f32 = 0.9;
 /// Less than this is none.
 const LEAST: f32 = 0.01;
 /// Waits longer than so many times the target are all the same.
-const MOST: f32 = 4.0;
-/// The share of the kernel's buffer that counts as much as the whole target: beyond it datagrams
-/// are about to be lost.
-const FULL: f32 = 75.0;
-/// The greatest share of a class that is refused: somebody has to try whether it goes again.
-const NEARLY_ALL: f32 = 0.98;
+const MOST: f32 = 2.5;
+/// The share of the kernel's buffer that counts as much as the whole target: what comes in a burst
+/// finds room in the rest, so that nothing is lost that belongs to a call.
+const FULL: f32 = 40.0;
+/// How far the pressure goes for each class: at its end one in `e` to the power of it is let in, some
+/// two hundred. Somebody has to try whether it goes again.
+const SPAN: f32 = 5.3;
 /// As long as requests of a class are this share of all, the next one is not touched.
 const ENOUGH: f32 = 0.25;
-/// The share of new requests that is refused with an answer; what else there is to refuse is thrown
-/// away unread. An answer costs a tenth of serving, so more of them would cost the served ones.
-const ANSWERED: f32 = 0.5;
+/// How many refusals are answered for each message that is read. A call has six.
+const ANSWERED: f32 = 1.0 / 40.0;
+/// So many may be answered in any case each period.
+const ANSWERED_LEAST: f32 = 2.0;
+/// For so many periods what is not used of that is kept.
+const KEPT: f32 = 8.0;
+/// Where the kernel drops, the share of what it lets through that is still refused here: with an
+/// answer, as far as that goes.
+const LEFT: f32 = 0.15;
 /// In overload a load is one already if it is this share of what overload takes to begin: the rest
 /// is thrown away unread.
 const HELD: f32 = 0.25;
@@ -46,11 +59,8 @@ const CROWDED: u8 = 25;
 const AGAIN: u32 = 8;
 /// After so many periods in which nothing waited the pressure halves with each.
 const EMPTY: u32 = 8;
-/// For so many times of what lasting means the answers must not have been enough before the kernel
-/// throws anything away.
+/// The kernel drops once answers have not been enough for this share of what lasting means.
 const UNREAD: u32 = 2;
-/// Less pressure than this and the kernel throws nothing away until that is shown anew.
-const READABLE: f32 = 0.25;
 /// It is over when nothing has been refused for so long.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -68,12 +78,50 @@ pub enum Change {
     },
 }
 
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is served.
+    Serve,
+    /// It is refused with an answer.
+    Refuse,
+    /// It is dropped: whoever sent it sends it again.
+    Drop,
+}
+
+/// The share of requests, in thousandths, that the kernel is asked to drop unread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shed {
+    /// Of those that ask for new work, [`super::Class::New`].
+    pub new: u16,
+    /// Of those with credentials, [`super::Class::Known`].
+    pub known: u16,
+}
+
+impl Shed {
+    /// Whether any are dropped.
+    pub fn is_any(self) -> bool {
+        self.new > 0 || self.known > 0
+    }
+
+    fn of(self, class: usize) -> f32 {
+        let thousandths = [self.new, self.known].get(class).copied().unwrap_or(0);
+        f32::from(thousandths) / 1000.0
+    }
+}
+
 /// Decides how much is refused. See the module.
 #[derive(Clone, Debug)]
 pub struct Controller {
-    /// 0 to 1: the share of new requests that is refused; what is above 1 is that of the next class,
-    /// and so on.
+    /// What is taken off the logarithm of the share of new requests that is let in, up to [`SPAN`];
+    /// what is above is for the next class, and so on.
     pressure: f32,
+    /// Below which lot a request of each class is refused, of what the kernel lets through.
+    below: [u32; 3],
+    /// How many refusals may still be answered.
+    answers: f32,
+    /// What the kernel is known to drop.
+    shed: Shed,
     /// The measure of the last period.
     before: f32,
     /// The least of this period, and how much of the buffer was taken at least.
@@ -88,7 +136,9 @@ pub struct Controller {
     lasted: u32,
     /// For how many periods nothing has waited.
     empty: u32,
-    /// For how many periods more had to be refused than is answered, and the buffer was full.
+    /// How many requests were dropped in this period for want of answers.
+    dropped: u32,
+    /// For how many periods there were any.
     unanswered: u32,
     /// Whether the kernel may throw away what is not answered.
     unread: bool,
@@ -106,6 +156,9 @@ impl Default for Controller {
     fn default() -> Controller {
         Controller {
             pressure: 0.0,
+            below: [0; 3],
+            answers: 0.0,
+            shed: Shed::default(),
             before: 0.0,
             least: None,
             period: None,
@@ -113,6 +166,7 @@ impl Default for Controller {
             read: 0,
             lasted: 0,
             empty: 0,
+            dropped: 0,
             unanswered: 0,
             unread: false,
             began: None,
@@ -131,9 +185,18 @@ impl Controller {
         self.pressure > 0.0
     }
 
-    /// How hard it is: 0 nothing is refused, 1 all new requests, 2 all but those of dialogs.
+    /// How hard it is: 0 nothing is refused, 1 nearly all new requests, 2 nearly all but those of
+    /// dialogs.
     pub fn pressure(&self) -> f32 {
-        self.pressure
+        self.pressure / SPAN
+    }
+
+    /// The share of the requests of a class that is let in.
+    pub fn admitted(&self, class: Class) -> f32 {
+        match class {
+            Class::Always => 1.0,
+            class => (-(self.pressure - class as u8 as f32 * SPAN).clamp(0.0, SPAN)).exp(),
+        }
     }
 
     /// Whether there is overload, from the first refusal until it has been over for a while.
@@ -179,8 +242,11 @@ impl Controller {
         // Where nothing was told nothing has waited.
         let (told, taken) = self.least.take().unwrap_or((0.0, 0));
         let spent = now.since(over) + PERIOD;
-        let loaded = taken > CROWDED || self.is_load(settings, read - self.read, spent);
+        let messages = read - self.read;
+        let loaded = taken > CROWDED || self.is_load(settings, messages, spent);
         self.read = read;
+        let more = (messages as f32 * ANSWERED).max(ANSWERED_LEAST);
+        self.answers = (self.answers + more).min(more * KEPT);
         // Long waits without a load are a machine that had something else to do.
         let measure = if loaded { told } else { told.min(1.0) };
         let seen = std::mem::take(&mut self.seen);
@@ -189,11 +255,12 @@ impl Controller {
         let was = self.pressure;
         self.pressure = if settings.enabled { self.step(settings, measure, seen) } else { 0.0 };
         self.before = measure;
-        // A buffer that is worked off is not full.
-        let too_many = self.pressure > ANSWERED && f32::from(taken) >= FULL;
-        self.unanswered = if too_many { self.unanswered.saturating_add(1) } else { 0 };
-        self.unread = self.pressure >= READABLE
-            && (self.unread || PERIOD * self.unanswered >= settings.lasting * UNREAD);
+        let too_many = std::mem::take(&mut self.dropped) > 0;
+        self.unanswered =
+            if too_many { self.unanswered.saturating_add(1) } else { self.unanswered / 2 };
+        self.unread = self.pressure > 0.0
+            && (self.unread || PERIOD * self.unanswered >= settings.lasting / UNREAD);
+        self.draw();
         if self.pressure > 0.0 || was > 0.0 {
             self.last = now;
         }
@@ -239,7 +306,7 @@ impl Controller {
         let all = seen.iter().sum::<u32>() as f32;
         // A class is refused only where there is not enough to refuse of those before it.
         let plenty = seen.iter().position(|count| *count as f32 >= ENOUGH * all);
-        let most = plenty.unwrap_or(seen.len() - 1) as f32 + 1.0;
+        let most = (plenty.unwrap_or(seen.len() - 1) as f32 + 1.0) * SPAN;
         // Nothing waits: too much is refused, and the time that is not used does not come back.
         let relief = match self.empty {
             0 => 1.0,
@@ -247,44 +314,67 @@ impl Controller {
             _ => 0.5,
         };
         let was = self.pressure * relief;
-        let pressure = (was + step).min(most.max(was)).clamp(0.0, seen.len() as f32);
+        let pressure = (was + step).min(most.max(was)).clamp(0.0, seen.len() as f32 * SPAN);
         if self.empty > 0 && pressure < LEAST { 0.0 } else { pressure }
     }
 
-    /// Whether a request of that class is to be refused. `lot` is evenly spread, and the same for
-    /// requests that belong together. `urgent`: it has its class for saying so.
-    pub fn refuses(
+    /// What becomes of a request of that class. `lot` is evenly spread, and the same for requests
+    /// that belong together. `urgent`: it has its class for saying so. `again`: its sender will send
+    /// it again, so that it can be dropped.
+    pub fn judge(
         &mut self,
         settings: &Settings,
         now: Instant,
-        class: Class,
-        urgent: bool,
+        (class, urgent): (Class, bool),
         lot: u32,
-    ) -> bool {
+        again: bool,
+    ) -> Verdict {
         let class = if urgent && !self.may_be_urgent(settings, now) { Class::New } else { class };
-        let Some(seen) = self.seen.get_mut(class as usize) else { return false };
+        let Some(seen) = self.seen.get_mut(class as usize) else { return Verdict::Serve };
         *seen += 1;
-        let share = (self.pressure - class as u8 as f32).clamp(0.0, NEARLY_ALL);
-        // What is thrown away unread has been taken off the new ones already.
-        let share = if class == Class::New { share.min(ANSWERED) } else { share };
-        let refused = (lot as f32) < share * 4_294_967_296.0;
-        self.refused += u64::from(refused);
-        refused
+        if self.below.get(class as usize).is_none_or(|below| lot >= *below) {
+            return Verdict::Serve;
+        }
+        if again && self.answers < 1.0 {
+            self.dropped += 1;
+            return Verdict::Drop;
+        }
+        self.answers = (self.answers - 1.0).max(0.0);
+        self.refused += 1;
+        Verdict::Refuse
     }
 
-    /// The share of new requests that the driver should throw away unread, in thousandths.
-    pub fn shed(&self) -> u16 {
-        if !self.unread {
-            return 0;
-        }
-        let admitted = 1.0 - self.pressure.min(NEARLY_ALL);
-        let shed = 1.0 - admitted / (1.0 - ANSWERED);
-        (shed.max(0.0) * 1000.0) as u16
+    /// The share of requests that the driver should throw away unread.
+    pub fn shed(&self) -> Shed {
+        let share = |class| {
+            if !self.unread {
+                return 0;
+            }
+            ((1.0 - self.admitted(class) / (1.0 - LEFT)).max(0.0) * 1000.0) as u16
+        };
+        Shed { new: share(Class::New), known: share(Class::Known) }
+    }
+
+    /// The driver throws away so many from now on: they have been taken off what comes.
+    pub fn sheds(&mut self, shed: Shed) {
+        self.shed = shed;
+        self.draw();
+    }
+
+    /// Sets which lots are blanks.
+    fn draw(&mut self) {
+        let classes = [Class::New, Class::Known, Class::Dialog];
+        self.below = classes.map(|class| {
+            let through = 1.0 - self.shed.of(class as usize);
+            let share = 1.0 - (self.admitted(class) / through).min(1.0);
+            (share * u32::MAX as f32) as u32
+        });
     }
 
     #[cfg(test)]
     pub(super) fn pressure_for_test(&mut self, pressure: f32) {
-        self.pressure = pressure;
+        self.pressure = pressure * SPAN;
+        self.draw();
     }
 
     fn may_be_urgent(&mut self, settings: &Settings, now: Instant) -> bool {

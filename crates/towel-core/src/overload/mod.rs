@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use towel_message::{Message, Method, Name};
 
-pub use controller::{Change, Controller};
+pub use controller::{Change, Controller, Shed, Verdict};
 
 /// What can be set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Settings {
     /// How long a message may wait to be read, where that lasts.
     pub target: Duration,
     /// For how long the wait of every message must have been beyond the target before any is
-    /// refused. Datagrams are thrown away unread only where that was not enough for twice as long.
+    /// refused. Datagrams are thrown away unread where that was not enough for half as long again.
     pub lasting: Duration,
     /// How many messages a second are a load: with fewer nothing is refused however long they wait,
     /// unless they fill a quarter of the socket's buffer.

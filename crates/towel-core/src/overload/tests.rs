@@ -53,7 +53,12 @@ struct Bench {
     queue: std::collections::VecDeque<(u64, Class)>,
     served: [u64; 4],
     refused: [u64; 4],
+    dropped: [u64; 4],
     thrown: u64,
+    /// What the kernel throws away.
+    shed: Shed,
+    /// Whether requests may be dropped.
+    again: bool,
     rng: Rng,
     changes: Vec<Change>,
     longest: u64,
@@ -79,7 +84,10 @@ impl Bench {
             queue: Default::default(),
             served: [0; 4],
             refused: [0; 4],
+            dropped: [0; 4],
             thrown: 0,
+            shed: Shed::default(),
+            again: true,
             rng: Rng::from_number(1),
             changes: Vec::new(),
             longest: 0,
@@ -127,8 +135,12 @@ impl Bench {
                         pick < 0.0
                     })
                     .map_or(Class::New, |(class, _)| class);
-                let shed = u64::from(self.controller.shed());
-                if class == Class::New && self.rng.below(1000) < shed {
+                let shed = match class {
+                    Class::New => self.shed.new,
+                    Class::Known => self.shed.known,
+                    _ => 0,
+                };
+                if self.rng.below(1000) < u64::from(shed) {
                     self.thrown += 1;
                 } else if self.queue.len() < ROOM {
                     self.queue.push_back((next as u64, class));
@@ -144,7 +156,9 @@ impl Bench {
                 self.controller.waited(&self.settings, now, waited, fill, self.read);
             }
             self.changes.extend(self.controller.due(&self.settings, now, self.read));
-            if self.controller.shed() > 0 {
+            self.shed = self.controller.shed();
+            self.controller.sheds(self.shed);
+            if self.shed.is_any() {
                 self.first[1].get_or_insert(self.now);
             }
             match self.queue.pop_front() {
@@ -153,21 +167,30 @@ impl Bench {
                     self.read += 1;
                     self.longest = self.longest.max(self.now - at);
                     let lot = self.rng.next_u64() as u32;
-                    let refused = self.controller.is_pressed()
-                        && self.controller.refuses(&self.settings, now, class, false, lot);
-                    let count = if refused { &mut self.refused } else { &mut self.served };
+                    let verdict = if self.controller.is_pressed() {
+                        let class = (class, false);
+                        self.controller.judge(&self.settings, now, class, lot, self.again)
+                    } else {
+                        Verdict::Serve
+                    };
+                    let (count, cost) = match verdict {
+                        Verdict::Serve => (&mut self.served, self.serve),
+                        Verdict::Refuse => (&mut self.refused, self.refuse),
+                        Verdict::Drop => (&mut self.dropped, self.refuse / 2),
+                    };
                     count[class as usize] += 1;
-                    if refused {
+                    if verdict != Verdict::Serve {
                         self.first[0].get_or_insert(self.now);
                     }
-                    self.now += if refused { self.refuse } else { self.serve };
+                    self.now += cost;
                 }
             }
         }
     }
 
     fn forget(&mut self) {
-        (self.served, self.refused, self.thrown, self.longest) = ([0; 4], [0; 4], 0, 0);
+        (self.served, self.refused, self.dropped) = ([0; 4], [0; 4], [0; 4]);
+        (self.thrown, self.longest) = (0, 0);
     }
 }
 
@@ -200,7 +223,7 @@ fn at_twenty_times_the_peak_the_goodput_stays_and_the_wait_is_short() {
         bench.forget();
         bench.run(5.0, [times * PEAK, 0.0, 0.0, 0.0]);
         let goodput = bench.served[0] as f64 / 5.0 / PEAK;
-        assert!(goodput > 0.85, "{times}: {goodput}, {:?}", bench.controller);
+        assert!(goodput > 0.95, "{times}: {goodput}, {:?}", bench.controller);
         assert!(bench.longest < 150_000, "{times}: {}", bench.longest);
         assert_eq!(bench.changes, [Change::Began]);
     }
@@ -254,12 +277,12 @@ fn a_great_burst_is_worked_off() {
         bench.burst(5000);
         bench.run_off();
         assert!(bench.first[0].is_none_or(|at| at > 500_000), "{:?}", bench.first);
-        assert_eq!(bench.first[1], None);
+        assert_eq!(bench.thrown, 0);
         // Once it is short nobody is refused any more.
         bench.run(0.3, [100.0, 0.0, 0.0, 0.0]);
         bench.forget();
         bench.run(1.0, [100.0, 0.0, 0.0, 0.0]);
-        assert_eq!(bench.refused, [0; 4], "{serve}");
+        assert_eq!((bench.refused, bench.dropped, bench.thrown), ([0; 4], [0; 4], 0), "{serve}");
         assert_eq!(bench.controller.pressure(), 0.0);
     }
 }
@@ -275,11 +298,11 @@ fn overload_that_lasts_is_held_off_in_time() {
         // Answers first, and those not at once; the kernel not before they have been too few.
         let [answered, thrown] = bench.first.map(Option::unwrap);
         assert!((500_000..1_000_000).contains(&answered), "{serve}: {answered}");
-        assert!(thrown > answered + 1_000_000, "{serve}: {thrown}");
+        assert!(thrown > answered + 200_000, "{serve}: {thrown}");
         // And when it is over it is over for all.
         bench.run_off();
         bench.run(0.4, [100.0, 0.0, 0.0, 0.0]);
-        assert_eq!((bench.controller.pressure(), bench.controller.shed()), (0.0, 0), "{serve}");
+        assert_eq!((bench.controller.pressure(), bench.controller.shed()), (0.0, Shed::default()), "{serve}");
     }
 }
 
@@ -315,7 +338,7 @@ fn it_is_told_when_it_ends() {
     ));
     assert!(!bench.controller.is_overloaded());
     assert_eq!(bench.controller.deadline(), None);
-    assert_eq!(bench.controller.shed(), 0);
+    assert_eq!(bench.controller.shed(), Shed::default());
 }
 
 #[test]
@@ -323,8 +346,11 @@ fn only_so_many_are_urgent() {
     let mut controller = Controller::default();
     let settings = Settings { urgent: 3, ..Settings::default() };
     controller.pressure_for_test(1.0);
-    let mut refused =
-        |at| (0..10).filter(|_| controller.refuses(&settings, at, Class::Dialog, true, 0)).count();
+    let mut refused = |at| {
+        let urgent = (Class::Dialog, true);
+        let judge = |_: &_| controller.judge(&settings, at, urgent, 0, false) == Verdict::Refuse;
+        (0..10).filter(judge).count()
+    };
     assert_eq!(refused(Instant(5_000_000)), 7);
     assert_eq!(refused(Instant(5_500_000)), 10);
     assert_eq!(refused(Instant(6_000_000)), 7);

@@ -9,6 +9,7 @@ use towel_message::{Fault, Message, Name, check};
 use super::telling::fault as told;
 use super::{Due, Received, Stack, TransactionUser, no_names};
 use crate::io::{ConnectionId, Flow, Level, ListenerId, Now, Outbox, Transport};
+use crate::overload::Verdict;
 use crate::transport::stun;
 
 impl Stack {
@@ -246,8 +247,15 @@ impl Stack {
         if self.abuse.has_rates() && self.is_too_much(now, out, &request) {
             return;
         }
-        if self.overload.is_pressed() && self.refuses_for_overload(now, &request) {
-            return self.refuse_for_overload(now, out, &request);
+        if self.overload.is_pressed() {
+            match self.judge_for_overload(now, &request) {
+                Verdict::Serve => {}
+                Verdict::Refuse => return self.refuse_for_overload(now, out, &request),
+                Verdict::Drop => {
+                    self.counters.dropped_overload += 1;
+                    return;
+                }
+            }
         }
         if self.servers.len() >= self.settings.max {
             self.counters.refused_table_full += 1;

@@ -8,25 +8,26 @@ use towel_message::Name;
 use super::{Received, Stack};
 use crate::hash::Hasher;
 use crate::io::{Instant, Level, Now, Outbox, Output};
-use crate::overload::{Change, Class, Controller, Settings};
+use crate::overload::{Change, Class, Controller, Settings, Shed, Verdict};
 
 /// For so long the lots are the same: a digest and its challenge are within it, but nobody draws
 /// the same blank for ever. A power of two of microseconds, some 8 s.
 const DRAWN: u32 = 23;
-/// The driver is asked to throw away another share only if it differs by this much, in thousandths.
-const STEP: u16 = 30;
+/// The driver is asked to throw away another share only if what is let through differs by this part of
+/// itself.
+const STEP: u16 = 16;
 
 /// What the stack keeps for it.
 #[derive(Debug)]
 pub(super) struct Guard {
     settings: Settings,
     controller: Controller,
-    shed: u16,
+    shed: Shed,
 }
 
 impl Guard {
     pub(super) fn new(settings: &Settings) -> Guard {
-        Guard { settings: settings.clone(), controller: Controller::default(), shed: 0 }
+        Guard { settings: settings.clone(), controller: Controller::default(), shed: Shed::default() }
     }
 
     pub(super) fn reload(&mut self, settings: &Settings) {
@@ -60,8 +61,12 @@ impl Stack {
         let Guard { settings, controller, shed } = &mut self.overload;
         let change = controller.due(settings, now.at, read);
         let wanted = controller.shed();
-        if wanted.abs_diff(*shed) >= STEP || (wanted == 0 && *shed > 0) {
+        let differ = |wanted: u16, was: u16| {
+            wanted.abs_diff(was) > (1000 - was.min(1000)) / STEP || (wanted == 0 && was > 0)
+        };
+        if differ(wanted.new, shed.new) || differ(wanted.known, shed.known) {
             *shed = wanted;
+            controller.sheds(wanted);
             out.outputs.push(Output::Shed(wanted));
         }
         match change {
@@ -86,17 +91,18 @@ impl Stack {
         self.counters.requests_received + self.counters.responses_received
     }
 
-    /// Whether a request that no transaction knows is to be refused.
-    pub(super) fn refuses_for_overload(&mut self, now: Now, request: &Received<'_>) -> bool {
+    /// What becomes of a request that no transaction knows.
+    pub(super) fn judge_for_overload(&mut self, now: Now, request: &Received<'_>) -> Verdict {
         let Guard { settings, controller, .. } = &mut self.overload;
-        let (class, urgent) = settings.class(&request.message);
-        if class == Class::Always {
-            return false;
+        let class = settings.class(&request.message);
+        if class.0 == Class::Always {
+            return Verdict::Serve;
         }
         let mut hasher = Hasher::new(self.match_key);
         hasher.bytes(&(now.at.0 >> DRAWN).to_le_bytes());
         hasher.bytes(request.message.call_id().unwrap_or_default());
-        controller.refuses(settings, now.at, class, urgent, hasher.finish() as u32)
+        let again = !request.flow.transport.reliable();
+        controller.judge(settings, now.at, class, hasher.finish() as u32, again)
     }
 
     /// Answers 503 without a transaction.

@@ -64,6 +64,8 @@ counters! {
     logins_delayed;
     /// Requests answered 503 for overload.
     refused_overload;
+    /// Requests dropped in overload without an answer, to be sent again.
+    dropped_overload;
     /// Times that overload began.
     overloads;
     /// Malformed framing of a stream, answered or not; the connection was closed.

@@ -302,7 +302,11 @@ fn overload_that_lasts_is_held_off_in_time() {
         // And when it is over it is over for all.
         bench.run_off();
         bench.run(0.4, [100.0, 0.0, 0.0, 0.0]);
-        assert_eq!((bench.controller.pressure(), bench.controller.shed()), (0.0, Shed::default()), "{serve}");
+        assert_eq!(
+            (bench.controller.pressure(), bench.controller.shed()),
+            (0.0, Shed::default()),
+            "{serve}"
+        );
     }
 }
 

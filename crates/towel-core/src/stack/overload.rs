@@ -27,7 +27,11 @@ pub(super) struct Guard {
 
 impl Guard {
     pub(super) fn new(settings: &Settings) -> Guard {
-        Guard { settings: settings.clone(), controller: Controller::default(), shed: Shed::default() }
+        Guard {
+            settings: settings.clone(),
+            controller: Controller::default(),
+            shed: Shed::default(),
+        }
     }
 
     pub(super) fn reload(&mut self, settings: &Settings) {

@@ -17,6 +17,7 @@
 pub mod abuse;
 pub mod auth;
 pub mod contract;
+pub mod dialog;
 pub mod hash;
 pub mod io;
 pub mod locating;

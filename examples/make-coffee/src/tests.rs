@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use towel_core::contract::check::{Weight, check};
-use towel_core::contract::{Element, Fields, Registry, Slots};
+use towel_core::contract::{Element, Fields, Registry, Slots, Tasks};
 use towel_core::io::{Flow, ListenerId, Now, Transport};
 use towel_message::{Draft, Index, Limits, Message};
 
@@ -85,6 +85,8 @@ fn a_server_makes_what_it_has() {
                 fields: &mut fields,
                 slots: &mut Slots::new(),
                 notes: &mut Vec::new(),
+                dialog: None,
+                tasks: &mut Tasks::new(),
             };
             let verdict = registry.uas_request(registry.woken(&request), env(), &mut at);
             (verdict, fields.get(FIELD).map(<[u8]>::to_vec))
@@ -132,6 +134,10 @@ fn a_client_asks_and_is_told() {
         next_hop: b"sip:kitchen.example",
         slots: &mut slots,
         agent: &mut Slots::new(),
+        dialog: None,
+        tasks: &mut Tasks::new(),
+        body: &[],
+        own: None,
     };
     registry.uac_request(registry.woken_for_method(b"OPTIONS"), env(), &mut at);
     assert_eq!(fields.get(FIELD), Some(&b"espresso"[..]));
@@ -145,7 +151,19 @@ fn a_client_asks_and_is_told() {
             let woken = registry.woken(&response);
             let (method, slots) = (&b"OPTIONS"[..], &mut slots);
             let (notes, agent, source) = (&mut notes, &mut Slots::new(), source());
-            let mut at = UacResponse { response, method, notes, slots, agent, source };
+            let (tasks, reliable) = (&mut Tasks::new(), &mut false);
+            let mut at = UacResponse {
+                response,
+                method,
+                notes,
+                slots,
+                agent,
+                source,
+                dialog: None,
+                tasks,
+                own: None,
+                reliable,
+            };
             registry.uac_response(woken, env(), &mut at);
         });
         assert_eq!(notes, [told]);

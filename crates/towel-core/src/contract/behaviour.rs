@@ -11,6 +11,7 @@ use super::contexts::{
     ProxyCancel, ProxyForward, ProxyPreprocess, ProxyReply, ProxyResponse, ProxyTargets,
     ProxyValidate, Register, Registered, UacRequest, UacResponse, UasRequest, UasResponse,
 };
+use super::sessions::DialogTimer;
 use crate::io::{Flow, Now};
 
 /// The places at which an extension can be called.
@@ -42,11 +43,13 @@ pub enum Stage {
     UacRequest,
     /// A UAC has a response (8.1.3).
     UacResponse,
+    /// A timer that the extension set in a dialog is due.
+    DialogTimer,
 }
 
 impl Stage {
     /// How many there are.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 14;
     /// All of them.
     pub const ALL: [Self; Self::COUNT] = [
         Self::UasRequest,
@@ -62,6 +65,7 @@ impl Stage {
         Self::Registered,
         Self::UacRequest,
         Self::UacResponse,
+        Self::DialogTimer,
     ];
 }
 
@@ -165,8 +169,8 @@ pub enum Verdict {
     /// Answer the request so; what comes after is not called. At a stage that has no request to
     /// answer it counts as [`Verdict::Pass`].
     Refuse(Box<Reply>),
-    /// Send nothing: a response is not forwarded or not made. Counts as [`Verdict::Pass`] at
-    /// stages other than those about to send a response.
+    /// Send nothing: a response is not forwarded or not made. A UAC that has a response tells nobody of
+    /// it. Counts as [`Verdict::Pass`] at other stages.
     Discard,
 }
 
@@ -283,6 +287,8 @@ pub trait Behaviour: Sync + Send {
     fn uac_response(&self, _env: &Env<'_>, _at: &mut UacResponse<'_>) -> Verdict {
         Verdict::Pass
     }
+    /// A timer that it set in a dialog is due ([`super::Task::Timer`]).
+    fn dialog_timer(&self, _env: &Env<'_>, _at: &mut DialogTimer<'_>) {}
 }
 
 /// A behaviour that does nothing.

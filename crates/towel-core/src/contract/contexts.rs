@@ -3,6 +3,7 @@
 use towel_message::{Draft, Message, NameAddr};
 
 use super::behaviour::{Body, Fields};
+use super::sessions::{Delivery, InDialog, Tasks};
 use super::state::{Durable, Slots};
 use crate::io::Flow;
 
@@ -20,6 +21,10 @@ pub struct UasRequest<'a> {
     pub slots: &'a mut Slots,
     /// What the user of this UAS should be told.
     pub notes: &'a mut Vec<String>,
+    /// The dialog that the request is in.
+    pub dialog: Option<InDialog<'a>>,
+    /// What is to be done when the stage is over.
+    pub tasks: &'a mut Tasks,
 }
 
 /// A UAS is about to send a response.
@@ -34,6 +39,14 @@ pub struct UasResponse<'a> {
     pub contact_parameters: &'a mut Vec<u8>,
     /// What extensions keep with the transaction.
     pub slots: &'a mut Slots,
+    /// The dialog that the request is in, or that this response makes: it is there by now.
+    pub dialog: Option<InDialog<'a>>,
+    /// What is to be done when the stage is over.
+    pub tasks: &'a mut Tasks,
+    /// The body of the response; empty if it has none.
+    pub body: &'a [u8],
+    /// How the response is to be sent.
+    pub delivery: &'a mut Delivery,
 }
 
 /// A proxy examines a request.
@@ -238,6 +251,14 @@ pub struct UacRequest<'a> {
     pub slots: &'a mut Slots,
     /// What extensions keep with the user agent, from one request to the next.
     pub agent: &'a mut Slots,
+    /// The dialog that it is sent in.
+    pub dialog: Option<InDialog<'a>>,
+    /// What is to be done when the stage is over.
+    pub tasks: &'a mut Tasks,
+    /// Its body; empty if it has none.
+    pub body: &'a [u8],
+    /// The id of the extension that has it sent.
+    pub own: Option<&'static str>,
 }
 
 /// A UAC has a response.
@@ -254,4 +275,14 @@ pub struct UacResponse<'a> {
     pub agent: &'a mut Slots,
     /// Where it came from.
     pub source: Flow,
+    /// The dialog that the request was sent in, or that this response makes or belongs to: it is there
+    /// by now.
+    pub dialog: Option<InDialog<'a>>,
+    /// What is to be done when the stage is over.
+    pub tasks: &'a mut Tasks,
+    /// The id of the extension that had the request sent.
+    pub own: Option<&'static str>,
+    /// Whether this provisional response is a reliable one (RFC 3262): an offer or answer in it
+    /// counts then. `Verdict::Discard` keeps a response from the application.
+    pub reliable: &'a mut bool,
 }

@@ -18,6 +18,7 @@ mod contexts;
 mod declaration;
 mod registry;
 mod roles;
+mod sessions;
 pub mod state;
 mod table;
 #[cfg(test)]
@@ -38,5 +39,6 @@ pub use declaration::{
 };
 pub use registry::{Configure, Configured, MOST_EXTENSIONS, Registry, SettingFault, Woken};
 pub use roles::{Role, Roles};
+pub use sessions::{Carry, Delivery, DialogTimer, InDialog, Outline, Task, Tasks};
 pub use state::{Durable, Slots};
 pub use table::{COLUMNS, Cell, PROVISIONAL, REDIRECTION, Row, SUCCESS, Where};

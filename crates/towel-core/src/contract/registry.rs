@@ -18,6 +18,7 @@ use super::contexts::{
 };
 use super::declaration::{Extension, FieldDeclaration, MethodDeclaration, Wake};
 use super::roles::Roles;
+use super::sessions::DialogTimer;
 use super::state;
 
 /// What an extension's configuration became.
@@ -369,6 +370,22 @@ impl Registry {
                 extension.behaviour.list_binding(value, parameters);
             }
         }
+    }
+
+    /// A set with the extension of this id added, if there is one.
+    pub fn woken_with(&self, mut woken: Woken, id: Option<&str>) -> Woken {
+        if let Some(index) = id.and_then(|id| self.ids.get(id)) {
+            woken.add(*index);
+        }
+        woken
+    }
+
+    /// Calls the stage of one extension whose timer in a dialog is due.
+    pub fn dialog_timer(&self, id: &str, env: Env<'_>, at: &mut DialogTimer<'_>) {
+        let Some(index) = self.ids.get(id) else { return };
+        let Some(extension) = self.extensions.get(*index) else { return };
+        let settings = self.configured.get(*index).and_then(Option::as_deref);
+        extension.behaviour.dialog_timer(&Env { settings, ..env }, at);
     }
 
     /// Calls the woken extensions of a stage in order until one does not pass.

@@ -23,18 +23,18 @@ struct Place {
 
 /// What the server itself was asked of late.
 #[derive(Debug)]
-pub(super) struct Merged {
+pub(crate) struct Merged {
     key: Key,
     places: Vec<Place>,
 }
 
 impl Merged {
-    pub(super) fn new(key: Key) -> Self {
+    pub(crate) fn new(key: Key) -> Self {
         Self { key, places: Vec::new() }
     }
 
     /// Whether this request came before by another way. Notes that it came.
-    pub(super) fn is_merged(&mut self, now: Instant, message: &Message<'_>, via: &Via<'_>) -> bool {
+    pub(crate) fn is_merged(&mut self, now: Instant, message: &Message<'_>, via: &Via<'_>) -> bool {
         if message.to_tag().is_some() {
             return false;
         }

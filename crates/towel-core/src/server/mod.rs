@@ -12,7 +12,7 @@ mod element;
 mod endpoint;
 mod late;
 mod login;
-mod merged;
+pub(crate) mod merged;
 mod register;
 mod reply;
 mod settings;

@@ -5,7 +5,9 @@ use towel_message::{Fault, Method, Name};
 use super::element::Server;
 use super::{Mode, targets, uas};
 use crate::auth::Kind;
-use crate::contract::{Fields, ProxyReply, Reply, Slots, UasRequest, UasResponse, Verdict, Woken};
+use crate::contract::{
+    Delivery, Fields, ProxyReply, Reply, Slots, Tasks, UasRequest, UasResponse, Verdict, Woken,
+};
 use crate::io::{Level, Now, Outbox};
 use crate::stack::{Received, Stack};
 
@@ -47,6 +49,8 @@ impl Server {
                 fields: &mut fields,
                 slots: &mut slots,
                 notes: &mut Vec::new(),
+                dialog: None,
+                tasks: &mut Tasks::new(),
             };
             if let Verdict::Refuse(reply) =
                 self.registry.uas_request(woken, self.env(now), &mut stage)
@@ -65,6 +69,10 @@ impl Server {
                 fields: &mut fields,
                 contact_parameters: &mut Vec::new(),
                 slots: &mut slots,
+                dialog: None,
+                tasks: &mut Tasks::new(),
+                body: reply.body.as_ref().map_or(&[], |body| &body.bytes),
+                delivery: &mut Delivery::Plain,
             };
             let _ = self.registry.uas_response(woken, self.env(now), &mut stage);
         }

@@ -89,6 +89,13 @@ impl Stack {
         Some(server.request.as_slice())
     }
 
+    /// The response that was sent last; of a final one no more once the call in which it was given
+    /// is over.
+    pub fn response(&self, id: ServerId) -> Option<&[u8]> {
+        let server = self.servers.get(id).filter(|server| !server.response.is_empty())?;
+        Some(server.response.as_slice())
+    }
+
     /// Where that request came from.
     pub fn source(&self, id: ServerId) -> Option<Flow> {
         self.servers.get(id).map(|server| self.flow(&server.source))

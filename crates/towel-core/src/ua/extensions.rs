@@ -4,13 +4,14 @@ use towel_message::{Message, NameAddr};
 
 use super::{Inner, Request, RequestId, Sent};
 use crate::contract::{
-    Element, Env, Fields, Reply, Slots, UacRequest, UacResponse, UasRequest, UasResponse, Verdict,
+    Delivery, Element, Env, Fields, Reply, Slots, Tasks, UacRequest, UacResponse, UasRequest,
+    UasResponse, Verdict,
 };
 use crate::io::{Flow, Now};
 use crate::stack::Received;
 
 /// A user agent is responsible for no domain and nobody's next hop.
-struct Nobody;
+pub(crate) struct Nobody;
 
 impl Element for Nobody {
     fn is_own_domain(&self, _host: &[u8]) -> bool {
@@ -41,6 +42,10 @@ impl Inner {
                 next_hop: &next_hop,
                 slots,
                 agent: &mut self.kept,
+                dialog: None,
+                tasks: &mut Tasks::new(),
+                body: &request.body.1,
+                own: None,
             },
         );
         // RFC 3261 section 8.1.1.9: what a server may use in its response. An ACK has none, and to
@@ -83,6 +88,10 @@ impl Inner {
                 slots: &mut sent.slots,
                 agent: &mut self.kept,
                 source: received.flow,
+                dialog: None,
+                tasks: &mut Tasks::new(),
+                own: None,
+                reliable: &mut false,
             },
         );
         self.note(Some(sent.id), notes);
@@ -108,6 +117,8 @@ impl Inner {
                 fields,
                 slots,
                 notes: &mut notes,
+                dialog: None,
+                tasks: &mut Tasks::new(),
             },
         );
         self.note(None, notes);
@@ -137,6 +148,10 @@ impl Inner {
                     fields,
                     contact_parameters: &mut contact_parameters,
                     slots,
+                    dialog: None,
+                    tasks: &mut Tasks::new(),
+                    body: &[],
+                    delivery: &mut Delivery::Plain,
                 },
             );
         }

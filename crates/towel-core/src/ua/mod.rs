@@ -1,11 +1,12 @@
 //! A small user agent (RFC 3261 sections 8, 10.2, 22): sends one request after another, answers
 //! challenges, and hands back what came. For the command line and for tests; it makes no calls.
 
-mod extensions;
+pub(crate) mod extensions;
 mod request;
 mod respond;
 #[cfg(test)]
 mod tests;
+pub mod user_agent;
 
 use std::collections::VecDeque;
 
@@ -20,6 +21,7 @@ use crate::stack::{
 };
 
 pub use request::Request;
+pub use user_agent::UserAgent;
 
 /// A request of an [`Agent`]'s, in the order of [`Agent::send`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -172,6 +172,10 @@ fn who_is_not_trusted_is_told_nothing() {
             next_hop: next_hop.as_bytes(),
             slots: &mut Slots::new(),
             agent: &mut Slots::new(),
+            dialog: None,
+            tasks: &mut towel_core::contract::Tasks::new(),
+            body: &[],
+            own: None,
         };
         registry.uac_request(registry.woken_for_own_request(), env(), &mut at);
         assert_eq!(fields.get("P-Preferred-Identity").is_some(), told, "{next_hop}");

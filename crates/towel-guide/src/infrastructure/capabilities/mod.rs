@@ -231,6 +231,10 @@ mod tests {
                 fields: &mut Fields::new(),
                 contact_parameters: &mut parameters,
                 slots: &mut Slots::new(),
+                dialog: None,
+                tasks: &mut towel_core::contract::Tasks::new(),
+                body: &[],
+                delivery: &mut towel_core::contract::Delivery::Plain,
             };
             registry.uas_response(registry.woken(&message), env(), &mut at);
             assert_eq!(parameters, b";audio;actor=\"msg-taker\"");

@@ -208,6 +208,10 @@ mod tests {
                 slots: &mut Slots::new(),
                 agent: slots,
                 source: crate::testing::from("198.51.100.7:5060"),
+                dialog: None,
+                tasks: &mut towel_core::contract::Tasks::new(),
+                own: None,
+                reliable: &mut false,
             };
             ServiceRoute.uac_response(&env(), &mut at);
         });
@@ -223,6 +227,10 @@ mod tests {
             next_hop: b"sip:192.0.2.1",
             slots: &mut Slots::new(),
             agent: slots,
+            dialog: None,
+            tasks: &mut towel_core::contract::Tasks::new(),
+            body: &[],
+            own: None,
         };
         ServiceRoute.uac_request(&env(), &mut at);
         fields.get("Route").map(<[u8]>::to_vec)

@@ -71,6 +71,10 @@ fn a_client_shows_the_hops() {
             slots: &mut Slots::new(),
             agent: &mut Slots::new(),
             source: crate::testing::from("198.51.100.7:5060"),
+            dialog: None,
+            tasks: &mut towel_core::contract::Tasks::new(),
+            own: None,
+            reliable: &mut false,
         };
         registry.uac_response(registry.woken(&message), env(), &mut at);
         notes

@@ -1,0 +1,308 @@
+//! What an application is told, and what it says.
+
+use super::state::{Call, Incoming, Leg, Outgoing};
+use crate::contract::Fields;
+use crate::stack::Failure;
+use crate::transaction::Id;
+
+/// A call: one INVITE of ours with what it forks into until one dialog is kept, or one of a peer's.
+pub type CallHandle = Id<Call>;
+/// A dialog.
+pub type DialogHandle = Id<Leg>;
+/// A request of ours.
+pub type RequestHandle = Id<Outgoing>;
+/// A request of a peer's that waits for its answer.
+pub type IncomingHandle = Id<Incoming>;
+
+/// Why a call is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// We hung up, cancelled or refused it.
+    Local,
+    /// The peer sent a BYE.
+    Bye,
+    /// The peer gave up before it was answered.
+    Cancelled,
+    /// It was answered with this failure, or redirected.
+    Failed {
+        /// The response, as it came.
+        response: Vec<u8>,
+        /// Its status code.
+        status: u16,
+    },
+    /// Nobody answered, or the request could not be sent.
+    NoResponse(Failure),
+    /// No ACK came for our 2xx (RFC 3261 section 13.3.1.4).
+    NoAck,
+    /// The peer knows the dialog no more, or answers nothing in it (RFC 5057).
+    Lost {
+        /// The status that said so: 408 where nothing came.
+        status: u16,
+    },
+    /// Another branch was kept (RFC 3261 section 13.2.2.4).
+    Fork,
+    /// The peer's 2xx or its offer could not be worked with.
+    Unfit,
+}
+
+/// What became of a request of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Came {
+    /// A provisional response.
+    Provisional(Vec<u8>),
+    /// The final response, after any challenge was answered.
+    Final {
+        /// The response, as it came.
+        response: Vec<u8>,
+        /// Its status code.
+        status: u16,
+    },
+    /// It came to nothing.
+    Failed(Failure),
+}
+
+impl Came {
+    /// The status code: 408 or 503 where there was no response (RFC 3261 section 8.1.3.1).
+    pub fn status(&self) -> u16 {
+        match self {
+            Came::Provisional(_) => 100,
+            Came::Final { status, .. } => *status,
+            Came::Failed(Failure::TimedOut | Failure::Cancelled) => 408,
+            Came::Failed(Failure::Transport | Failure::NotLocated(_)) => 503,
+        }
+    }
+}
+
+/// Something that an application is told. Messages are as they came on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody calls: to be answered with [`super::UserAgent::answer`].
+    Incoming {
+        /// The call.
+        call: CallHandle,
+        /// The INVITE.
+        request: Vec<u8>,
+    },
+    /// A provisional response to a call of ours, 100 left out.
+    Progress {
+        /// The call.
+        call: CallHandle,
+        /// The early dialog, if it has a tag. Each branch has its own.
+        dialog: Option<DialogHandle>,
+        /// Whether it came reliably, so that an offer or answer in it counts.
+        reliable: bool,
+        /// The response.
+        response: Vec<u8>,
+    },
+    /// The session is set up: a 2xx to our INVITE came, or the ACK for ours.
+    Established {
+        /// The call.
+        call: CallHandle,
+        /// Its dialog.
+        dialog: DialogHandle,
+        /// The 2xx or the ACK.
+        message: Vec<u8>,
+    },
+    /// A 2xx from another branch, where those are kept: it is a call of its own from now on.
+    Forked {
+        /// The call that was made.
+        from: CallHandle,
+        /// The new one.
+        call: CallHandle,
+        /// Its dialog.
+        dialog: DialogHandle,
+        /// The 2xx.
+        message: Vec<u8>,
+    },
+    /// The message that came has an offer, and the answer has to travel in what is held back until
+    /// [`super::UserAgent::supply`] gives it: the ACK of a 2xx (RFC 3261 section 13.2.1), or a request
+    /// of an extension's.
+    AnswerWanted {
+        /// The dialog.
+        dialog: DialogHandle,
+        /// The method of what is held back.
+        method: String,
+        /// What came with the offer.
+        message: Vec<u8>,
+    },
+    /// The peer wants to change the session: a re-INVITE, to be answered with
+    /// [`super::UserAgent::reply`].
+    Reinvite {
+        /// The dialog.
+        dialog: DialogHandle,
+        /// The request.
+        request: IncomingHandle,
+        /// The INVITE.
+        message: Vec<u8>,
+    },
+    /// A re-INVITE of the peer's that we have answered with a 2xx is acknowledged.
+    Acknowledged {
+        /// The dialog.
+        dialog: DialogHandle,
+        /// The ACK.
+        message: Vec<u8>,
+    },
+    /// The peer's re-INVITE was cancelled: it has got its 487.
+    ReinviteCancelled {
+        /// The dialog.
+        dialog: DialogHandle,
+        /// The request.
+        request: IncomingHandle,
+    },
+    /// Another request, to be answered with [`super::UserAgent::reply`].
+    Request {
+        /// The dialog that it is in.
+        dialog: Option<DialogHandle>,
+        /// The request.
+        request: IncomingHandle,
+        /// The message.
+        message: Vec<u8>,
+    },
+    /// What came of a request of ours, a re-INVITE among them.
+    Response {
+        /// The dialog that it was sent in.
+        dialog: Option<DialogHandle>,
+        /// The request.
+        request: RequestHandle,
+        /// What came.
+        came: Came,
+    },
+    /// An early dialog is over while its call goes on.
+    ForkEnded {
+        /// The call.
+        call: CallHandle,
+        /// The early dialog.
+        dialog: DialogHandle,
+    },
+    /// A call is over; its handle is stale after this.
+    Ended {
+        /// The call.
+        call: CallHandle,
+        /// Its dialog, if it had one.
+        dialog: Option<DialogHandle>,
+        /// Why.
+        why: Ending,
+    },
+    /// Something that an extension found worth telling the user.
+    Note(String),
+}
+
+/// A body with its media type.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// The value of Content-Type.
+    pub media_type: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Content {
+    /// A session description.
+    pub fn sdp(bytes: impl Into<Vec<u8>>) -> Content {
+        Content { media_type: "application/sdp".into(), bytes: bytes.into() }
+    }
+}
+
+/// What to answer to a request of a peer's.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The reason phrase; the usual one if empty.
+    pub reason: String,
+    /// Header fields besides those that every response has.
+    pub fields: Fields,
+    /// The body.
+    pub body: Option<Content>,
+}
+
+impl Answer {
+    /// A response with its usual phrase.
+    pub fn new(status: u16) -> Answer {
+        Answer { status, ..Answer::default() }
+    }
+
+    /// The same with a session description.
+    #[must_use]
+    pub fn sdp(mut self, bytes: impl Into<Vec<u8>>) -> Answer {
+        self.body = Some(Content::sdp(bytes));
+        self
+    }
+
+    /// The same with a header field more.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Answer {
+        self.fields.push(name, value);
+        self
+    }
+}
+
+/// What to send.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// The method.
+    pub method: String,
+    /// Where to: the Request-URI; in a dialog the dialog knows.
+    pub uri: String,
+    /// The value of To without a tag; the Request-URI if empty.
+    pub to: String,
+    /// The value of From without a tag; that of the profile if empty.
+    pub from: String,
+    /// Header fields besides those that every request has.
+    pub fields: Fields,
+    /// The body.
+    pub body: Option<Content>,
+    /// How many hops it may take; 70 if `None`.
+    pub max_forwards: Option<u8>,
+}
+
+impl Ask {
+    /// An INVITE with an offer.
+    pub fn invite(uri: &str, offer: impl Into<Vec<u8>>) -> Ask {
+        Ask { body: Some(Content::sdp(offer)), ..Ask::new("INVITE", uri) }
+    }
+
+    /// A request with nothing but a method.
+    pub fn new(method: &str, uri: &str) -> Ask {
+        Ask { method: method.into(), uri: uri.into(), ..Ask::default() }
+    }
+
+    /// The same with a header field more.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Ask {
+        self.fields.push(name, value);
+        self
+    }
+}
+
+/// Why a command is not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The handle is of something that is over.
+    Stale,
+    /// A limit is reached, of calls or of transactions.
+    Full,
+    /// It cannot be done in this state: a second answer, a request in a dialog that is ending.
+    State,
+    /// Another INVITE is under way in the dialog (RFC 3261 section 14.1): try again when it is over.
+    Pending,
+    /// No offer may travel there now, or an answer is missing (RFC 3264, RFC 6337).
+    OfferAnswer,
+    /// What was asked for cannot be written as a message.
+    Malformed,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Refused::Stale => "it is over",
+            Refused::Full => "there is too much under way",
+            Refused::State => "it cannot be done now",
+            Refused::Pending => "another INVITE is under way",
+            Refused::OfferAnswer => "an offer or answer may not travel there now, or is missing",
+            Refused::Malformed => "it cannot be written as a message",
+        })
+    }
+}
+
+impl std::error::Error for Refused {}

@@ -1,0 +1,388 @@
+//! A user agent (RFC 3261 sections 8, 9 and 11 to 15) as a machine: calls in both directions, many at
+//! once, dialogs, requests in them and outside of them.
+//!
+//! # How an application uses it
+//!
+//! [`UserAgent`] is a [`Machine`]: a driver or the simulator hands it inputs and carries out what it
+//! wants. Between inputs the application takes what happened ([`UserAgent::next_event`]) and says what
+//! it wants; each command takes the time and the outbox, as an input does.
+//!
+//! * A call of ours: [`UserAgent::call`], then [`Event::Progress`] for each branch, then
+//!   [`Event::Established`] or [`Event::Ended`].
+//! * A call of a peer's: [`Event::Incoming`], [`UserAgent::answer`] with 1xx as often as wanted and
+//!   one final response, then [`Event::Established`] when the ACK is there.
+//! * Either: [`UserAgent::hang_up`] does what fits: CANCEL, BYE, a refusal, a BYE as soon as one
+//!   is allowed.
+//! * In a dialog: [`UserAgent::request`] with any method, `INVITE` being a re-INVITE; what comes of it
+//!   is an [`Event::Response`]. The peer's are [`Event::Reinvite`] and [`Event::Request`], answered by
+//!   [`UserAgent::reply`].
+//! * Outside of one: [`UserAgent::send`].
+//!
+//! Retransmission, ACK, challenges, the order of requests, glare, and what a failure ends are the
+//! user agent's own care. OPTIONS is answered by itself. Bodies are the application's.
+//!
+//! # How an extension takes part
+//!
+//! At the stages of [`crate::contract`], which are called here in this order:
+//!
+//! * **UAC sends** (`uac_request`): for every request but ACK of a 2xx and CANCEL's own; `dialog` is
+//!   there inside one. Called again when a request is sent anew ([`Task::Retry`]); what it added before is
+//!   gone then, what it keeps in `slots` is not.
+//! * **UAC has a response** (`uac_response`): `dialog` is there when the response made or belongs to one,
+//!   an early one too. `reliable` may be set for a 1xx. `Verdict::Discard` keeps a 1xx or 2xx from
+//!   everything that follows (a repeated reliable 1xx). `Task::Send` sends a request in that dialog:
+//!   PRACK, UPDATE, a re-INVITE; with [`Carry::Answer`] the application is asked for its body
+//!   ([`Event::AnswerWanted`]).
+//! * **UAS has a request** (`uas_request`): after the checks of section 8.2 and the dialog's order of
+//!   requests, before the application. `Verdict::Refuse` answers it, with a 200 as well (that is how
+//!   an extension answers a method of its own); then the application hears nothing of it.
+//! * **UAS responds** (`uas_response`): the dialog is there already when the response makes one.
+//!   `delivery` makes a provisional response reliable or holds it back; [`Task::Arrived`], from
+//!   whatever stage of the same dialog, lets the next one go.
+//! * **A timer is due** (`dialog_timer`): set by [`Task::Timer`], gone with the dialog.
+//!
+//! [`Task::Retry`]: crate::contract::Task::Retry
+//! [`Task::Arrived`]: crate::contract::Task::Arrived
+//! [`Task::Timer`]: crate::contract::Task::Timer
+//! [`Carry::Answer`]: crate::contract::Carry::Answer
+
+mod called;
+mod calling;
+mod commands;
+mod event;
+mod offers;
+mod outgoing;
+mod responding;
+mod session;
+mod stages;
+mod state;
+mod template;
+#[cfg(test)]
+mod tests;
+mod timing;
+mod uas;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::contract::{Registry, Slots};
+use crate::dialog::Dialogs;
+use crate::io::{Input, Instant, Machine, Now, Outbox};
+use crate::rng::Rng;
+use crate::server::merged::Merged;
+use crate::settings::Settings;
+use crate::stack::{ClientId, Failure, Received, ServerId, Stack, TransactionUser, ViaStamp};
+use crate::transaction::slab::Slab;
+
+use super::Account;
+
+pub use event::{
+    Answer, Ask, CallHandle, Came, Content, DialogHandle, Ending, Event, IncomingHandle, Refused,
+    RequestHandle,
+};
+use state::{Call, Incoming, Leg, Outgoing, Timed};
+
+/// What is done with a second branch of a call that is answered with a 2xx.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Forks {
+    /// It is acknowledged and ended at once (RFC 3261 section 13.2.2.4).
+    #[default]
+    EndOthers,
+    /// It becomes a call of its own: [`Event::Forked`].
+    Keep,
+}
+
+/// Who a user agent is, and its limits.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Its address, as it stands in From without a tag: `Arthur <sip:arthur@example.com>`.
+    pub address: String,
+    /// The user part of its Contact.
+    pub contact: String,
+    /// Who it is when it is challenged.
+    pub account: Option<Account>,
+    /// An outbound proxy: a URI that becomes the first Route of requests outside of dialogs.
+    pub route: Option<String>,
+    /// What becomes of second branches.
+    pub forks: Forks,
+    /// The most calls at a time, of both directions; an INVITE beyond it gets 486.
+    pub max_calls: usize,
+    /// The most dialogs; what would make one beyond it is refused with 503.
+    pub max_dialogs: usize,
+    /// The most early dialogs of one call of ours; provisional responses of further branches are
+    /// passed over.
+    pub max_branches: usize,
+    /// The most events that wait for the application; beyond it new requests get 503.
+    pub max_events: usize,
+    /// How long a call may ring at either end: then it is given up, or answered 480.
+    pub ringing: Duration,
+}
+
+impl Default for Profile {
+    fn default() -> Profile {
+        Profile {
+            address: "<sip:anonymous@anonymous.invalid>".into(),
+            contact: String::new(),
+            account: None,
+            route: None,
+            forks: Forks::EndOthers,
+            max_calls: 100_000,
+            max_dialogs: 200_000,
+            max_branches: 32,
+            max_events: 100_000,
+            ringing: Duration::from_secs(180),
+        }
+    }
+}
+
+/// The user agent.
+#[derive(Debug)]
+pub struct UserAgent {
+    stack: Stack,
+    core: Core,
+}
+
+/// All of it but the stack.
+#[derive(Debug)]
+struct Core {
+    profile: Profile,
+    registry: Registry,
+    t1: Duration,
+    t2: Duration,
+    calls: Slab<Call>,
+    legs: Dialogs<Leg>,
+    outgoing: Slab<Outgoing>,
+    incoming: Slab<Incoming>,
+    timed: Slab<Timed>,
+    merged: Merged,
+    events: VecDeque<Event>,
+    /// What extensions keep with the user agent.
+    kept: Slots,
+    /// How deep tasks have called for tasks.
+    depth: u8,
+}
+
+/// The stack, the time and the outbox: what everything here works with.
+struct World<'a> {
+    stack: &'a mut Stack,
+    now: Now,
+    out: &'a mut Outbox,
+}
+
+impl UserAgent {
+    /// A user agent with these extensions. Listeners have to be up ([`Input::Listening`]) before it
+    /// can send.
+    pub fn new(
+        settings: &Settings,
+        profile: Profile,
+        registry: Registry,
+        seed: [u8; 32],
+    ) -> UserAgent {
+        let mut rng = Rng::new(seed);
+        let mut stack_seed = [0; 32];
+        for chunk in stack_seed.chunks_exact_mut(8) {
+            chunk.copy_from_slice(&rng.next_u64().to_le_bytes());
+        }
+        UserAgent {
+            stack: Stack::new(settings, stack_seed),
+            core: Core {
+                profile,
+                registry,
+                t1: settings.transaction.t1,
+                t2: settings.transaction.t2,
+                calls: Slab::new(),
+                legs: Dialogs::new(rng.key()),
+                outgoing: Slab::new(),
+                incoming: Slab::new(),
+                timed: Slab::new(),
+                merged: Merged::new(rng.key()),
+                events: VecDeque::new(),
+                kept: Slots::new(),
+                depth: 0,
+            },
+        }
+    }
+
+    /// What happened since this was last asked.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.core.events.pop_front()
+    }
+
+    /// The stack below.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// The extensions.
+    pub fn registry(&self) -> &Registry {
+        &self.core.registry
+    }
+
+    /// How many calls, dialogs, requests of ours and requests of peers there are, and how many timers
+    /// are set.
+    pub fn sizes(&self) -> [usize; 5] {
+        [
+            self.core.calls.len(),
+            self.core.legs.len(),
+            self.core.outgoing.len(),
+            self.core.incoming.len(),
+            self.core.timed.len(),
+        ]
+    }
+
+    /// Does something with the core, and tells the stack what followed.
+    fn act<R>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        act: impl FnOnce(&mut Core, &mut World<'_>) -> R,
+    ) -> R {
+        let result = act(&mut self.core, &mut World { stack: &mut self.stack, now, out });
+        self.stack.run_due(now, out, &mut self.core);
+        result
+    }
+}
+
+impl Machine for UserAgent {
+    fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
+        self.stack.handle(now, input, out, &mut self.core);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.stack.deadline()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.stack.is_drained() && self.sizes() == [0; 5]
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.stack.is_quiet() && self.core.calls.len() == 0
+    }
+
+    fn flow_of(&self, connection: crate::io::ConnectionId) -> Option<crate::io::Flow> {
+        self.stack.flow_of(connection)
+    }
+}
+
+impl TransactionUser for Core {
+    fn request(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, request: Received<'_>) {
+        self.take_request(&mut World { stack, now, out }, &request);
+    }
+
+    fn ack(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        ack: Received<'_>,
+        _: Option<(ServerId, u64)>,
+    ) {
+        self.take_ack(&mut World { stack, now, out }, &ack);
+    }
+
+    fn cancelled(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        cancel: Received<'_>,
+        known: bool,
+        invite: Option<(ServerId, u64)>,
+    ) {
+        let user = invite.map(|(_, user)| user);
+        self.take_cancel(&mut World { stack, now, out }, &cancel, known, user);
+    }
+
+    fn response(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        response: Received<'_>,
+        _: ClientId,
+        user: u64,
+    ) {
+        self.take_response(&mut World { stack, now, out }, &response, id_of(user));
+    }
+
+    fn failed(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        _: ClientId,
+        user: u64,
+        why: Failure,
+    ) {
+        self.take_failure(&mut World { stack, now, out }, id_of(user), why);
+    }
+
+    fn rewrite(
+        &mut self,
+        _: &Stack,
+        _: Now,
+        _: ClientId,
+        user: u64,
+        stamp: &ViaStamp<'_>,
+        to: &mut Vec<u8>,
+    ) -> bool {
+        match self.outgoing.get(id_of(user)) {
+            Some(outgoing) => {
+                outgoing.template.write(stamp, to);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn client_ended(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        client: ClientId,
+        user: u64,
+    ) {
+        self.client_over(&mut World { stack, now, out }, client, id_of(user));
+    }
+
+    fn server_ended(
+        &mut self,
+        stack: &mut Stack,
+        now: Now,
+        out: &mut Outbox,
+        server: ServerId,
+        user: u64,
+    ) {
+        self.server_over(&mut World { stack, now, out }, server, id_of(user));
+    }
+
+    fn timer(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, token: u64) {
+        self.timer_due(&mut World { stack, now, out }, token);
+    }
+}
+
+/// The handle that a number was made of.
+fn id_of<T>(number: u64) -> crate::transaction::Id<T> {
+    crate::transaction::Id::new(number as u32, (number >> 32) as u32)
+}
+
+/// The phrase for a status.
+fn phrase(status: u16) -> &'static str {
+    match status {
+        180 => "Ringing",
+        181 => "Call Is Being Forwarded",
+        182 => "Queued",
+        183 => "Session Progress",
+        486 => "Busy Here",
+        488 => "Not Acceptable Here",
+        491 => "Request Pending",
+        504 => "Server Time-out",
+        600 => "Busy Everywhere",
+        603 => "Decline",
+        604 => "Does Not Exist Anywhere",
+        606 => "Not Acceptable",
+        _ => crate::server::phrase(status),
+    }
+}

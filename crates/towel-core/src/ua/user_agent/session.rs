@@ -1,0 +1,315 @@
+//! The INVITE usage of a dialog: steps of its table, BYE, re-INVITEs of ours, and what is left when it
+//! is over (RFC 3261 sections 14 and 15).
+
+use std::time::Duration;
+
+use towel_message::Message;
+
+use super::event::{Came, Content, Ending, Event, Refused};
+use super::outgoing::refreshes;
+use super::state::{Call, Due, Leg, Outgoing, Owner};
+use super::{Answer, Ask, Core, World};
+use crate::dialog::machines::usage::{self, Action, State};
+use crate::transaction::Id;
+
+impl Core {
+    /// Makes a step of a usage; gives what is left to do for whoever has the request at hand.
+    pub(super) fn step(
+        &mut self,
+        w: &mut World<'_>,
+        leg: Id<Leg>,
+        event: usage::Event,
+        why: Option<Ending>,
+    ) -> Option<&'static [Action]> {
+        let found = self.legs.get_mut(leg)?;
+        let (next, actions) = usage::step(found.usage?, event)?;
+        found.usage = Some(next);
+        let call = found.call;
+        for action in actions {
+            match action {
+                Action::SendBye => self.send_bye(w, leg),
+                Action::StopRepeating => self.stop_repeating(w, leg),
+                Action::AnswerInvite => {
+                    let invite = self.legs.get_mut(leg).and_then(|leg| leg.invite.take());
+                    if let Some(invite) = invite {
+                        let _ = self.respond(w, invite, Answer::new(487));
+                    }
+                }
+                Action::Ended => {
+                    let why = why.clone().unwrap_or(Ending::Local);
+                    self.drop_unacked(w, leg);
+                    if let Some(found) = self.legs.get_mut(leg) {
+                        found.why.get_or_insert_with(|| why.clone());
+                    }
+                    let session = call.is_some_and(|call| self.is_session(call, leg));
+                    if let Some(call) = call.filter(|_| session) {
+                        self.tell_ended(w, call, Some(leg), why);
+                    }
+                }
+                Action::Established
+                | Action::Acknowledged
+                | Action::TellInvite
+                | Action::RefuseBusy
+                | Action::RefuseGlare
+                | Action::RefuseGone => {}
+            }
+        }
+        if next == State::Over {
+            self.settle(w, leg);
+        }
+        Some(actions)
+    }
+
+    /// Whether the end of this dialog is the end of the call.
+    fn is_session(&self, call: Id<Call>, leg: Id<Leg>) -> bool {
+        self.calls.get(call).is_some_and(|call| {
+            call.session == Some(leg) || (call.incoming.is_some() && call.early.contains(&leg))
+        })
+    }
+
+    fn send_bye(&mut self, w: &mut World<'_>, leg: Id<Leg>) {
+        let reason = self.legs.get_mut(leg).and_then(|leg| leg.bye_reason.take());
+        let mut ask = Ask::new("BYE", "");
+        if let Some(reason) = reason {
+            ask.fields.push("Reason", &reason);
+        }
+        let sent = self.inside(leg, &ask).and_then(|mut outgoing| {
+            outgoing.owner = Owner::Ourselves;
+            self.launch(w, outgoing)
+        });
+        if sent.is_err() {
+            // It is over all the same (section 15.1.1): the peer will find out.
+            self.step(w, leg, usage::Event::ByeDone, None);
+        }
+    }
+
+    /// Tells the end of a call once.
+    pub(super) fn tell_ended(
+        &mut self,
+        w: &mut World<'_>,
+        call: Id<Call>,
+        leg: Option<Id<Leg>>,
+        why: Ending,
+    ) {
+        let Some(found) = self.calls.get_mut(call) else { return };
+        let ringing = found.ringing.take();
+        if !std::mem::replace(&mut found.told, true) {
+            self.events.push_back(Event::Ended { call, dialog: leg, why });
+        }
+        self.clear(w, ringing);
+    }
+
+    /// Forgets a dialog that has no usage and no request under way (RFC 5057 section 4).
+    pub(super) fn settle(&mut self, w: &mut World<'_>, leg: Id<Leg>) {
+        let Some(found) = self.legs.get_mut(leg) else { return };
+        let lives = found.usage.is_some_and(|usage| usage != State::Over)
+            || !found.dialog.subscriptions.is_empty()
+            || found.open > 0;
+        if lives {
+            return;
+        }
+        found.dialog.end();
+        self.drop_unacked(w, leg);
+        let Some(found) = self.legs.remove(leg) else { return };
+        for (_, _, timer) in found.timers {
+            self.clear(w, Some(timer));
+        }
+        if let Some(call) = found.call {
+            if let Some(call) = self.calls.get_mut(call) {
+                call.early.retain(|early| *early != leg);
+                if call.session == Some(leg) {
+                    call.session = None;
+                }
+            }
+            self.settle_call(w, call);
+        }
+    }
+
+    /// Forgets a call of which nothing is left.
+    pub(super) fn settle_call(&mut self, w: &mut World<'_>, call: Id<Call>) {
+        let Some(found) = self.calls.get(call) else { return };
+        let lives = found.outgoing.is_some()
+            || found.incoming.is_some()
+            || found.session.is_some()
+            || !found.early.is_empty();
+        if !lives && found.told {
+            let ringing = found.ringing;
+            self.calls.remove(call);
+            self.clear(w, ringing);
+        }
+    }
+
+    /// Ends the wait for an answer that an ACK or a request of an extension's was to carry.
+    fn drop_unacked(&mut self, w: &mut World<'_>, leg: Id<Leg>) {
+        let Some(found) = self.legs.get_mut(leg) else { return };
+        found.unanswered = None;
+        let Some(unacked) = found.unacked.take() else { return };
+        self.clear(w, Some(unacked.timer));
+        // It is acknowledged all the same: the transaction at the peer's end waits for it.
+        self.acknowledge(w, unacked.outgoing, leg, unacked.number, None);
+    }
+
+    /// The application has not given the answer in time.
+    pub(super) fn no_answer_given(&mut self, w: &mut World<'_>, leg: Id<Leg>) {
+        self.step(w, leg, usage::Event::HangUp, Some(Ending::Unfit));
+    }
+
+    /// The answer for what was held back.
+    pub(super) fn supply(
+        &mut self,
+        w: &mut World<'_>,
+        leg: Id<Leg>,
+        answer: Content,
+    ) -> Result<(), Refused> {
+        let found = self.legs.get_mut(leg).ok_or(Refused::Stale)?;
+        if let Some(unacked) = found.unacked.take() {
+            found.offers.sent.clone_from(&answer.bytes);
+            self.clear(w, Some(unacked.timer));
+            self.acknowledge(w, unacked.outgoing, leg, unacked.number, Some(answer));
+            return Ok(());
+        }
+        let (id, outline) = found.unanswered.take().ok_or(Refused::State)?;
+        found.offers.sent.clone_from(&answer.bytes);
+        self.send_outline(w, leg, id, outline, Some(answer))
+    }
+
+    /// Hangs up whatever there is of a call.
+    pub(super) fn hang_up(&mut self, w: &mut World<'_>, call: Id<Call>) -> Result<(), Refused> {
+        let found = self.calls.get(call).ok_or(Refused::Stale)?;
+        if found.told {
+            return Err(Refused::Stale);
+        }
+        if let Some(leg) = found.session {
+            return match self.step(w, leg, usage::Event::HangUp, Some(Ending::Local)) {
+                Some(_) => Ok(()),
+                None => Err(Refused::State),
+            };
+        }
+        match found.incoming {
+            Some(incoming) => self.reply(w, incoming, Answer::new(603)),
+            None => self.give_up(w, call),
+        }
+    }
+
+    /// Sends a request in a dialog.
+    pub(super) fn request_inside(
+        &mut self,
+        w: &mut World<'_>,
+        leg: Id<Leg>,
+        ask: &Ask,
+        owner: Owner,
+    ) -> Result<Id<Outgoing>, Refused> {
+        let found = self.legs.get(leg).ok_or(Refused::Stale)?;
+        match ask.method.as_str() {
+            "ACK" | "CANCEL" => return Err(Refused::State),
+            "BYE" => {
+                self.step(w, leg, usage::Event::HangUp, Some(Ending::Local));
+                return Err(Refused::Stale);
+            }
+            "INVITE" => match found.usage {
+                Some(State::Idle) => {}
+                Some(State::Changing | State::Asked | State::Answered) => {
+                    return Err(Refused::Pending);
+                }
+                _ => return Err(Refused::State),
+            },
+            _ if matches!(found.usage, Some(State::Ending | State::Over)) => {
+                return Err(Refused::State);
+            }
+            _ => {}
+        }
+        let mut outgoing = self.inside(leg, ask)?;
+        outgoing.owner = owner;
+        let invite = ask.method == "INVITE";
+        let id = self.launch(w, outgoing)?;
+        if invite {
+            self.step(w, leg, usage::Event::Change, None);
+            if let Some(found) = self.legs.get_mut(leg) {
+                found.reinvite = Some(id);
+                if let Some(body) = &ask.body {
+                    found.offers.sent.clone_from(&body.bytes);
+                }
+            }
+        }
+        Ok(id)
+    }
+
+    /// The final response to a re-INVITE of ours (section 14.1).
+    pub(super) fn reinvite_answered(
+        &mut self,
+        w: &mut World<'_>,
+        id: Id<Outgoing>,
+        message: &Message<'_>,
+    ) {
+        let status = message.status();
+        let Some(outgoing) = self.outgoing.get_mut(id) else { return };
+        let Some(leg) = outgoing.leg else { return };
+        if status / 100 == 2 {
+            outgoing.done = true;
+            if let Some(found) = self.legs.get_mut(leg) {
+                found.reinvite = None;
+                found.dialog.refresh_target(message);
+            }
+            self.step(w, leg, usage::Event::Done, None);
+            self.tell(id, || Came::Final { response: message.bytes().to_vec(), status });
+            self.acknowledge_or_ask(w, id, leg, message);
+            return;
+        }
+        if status == 491 && !outgoing.glared {
+            // Section 14.1: the owner of the Call-ID waits longer, each by chance.
+            outgoing.glared = true;
+            let owner = self.legs.get(leg).is_some_and(|leg| leg.dialog.is_initiator());
+            let tens = match owner {
+                true => 210 + w.stack.rng().below(191),
+                false => w.stack.rng().below(201),
+            };
+            self.step(w, leg, usage::Event::Done, None);
+            let timer = self.set(w, Duration::from_millis(10 * tens), Due::Glare(id));
+            if let Some(outgoing) = self.outgoing.get_mut(id) {
+                outgoing.glare = Some(timer);
+            }
+            return;
+        }
+        self.tell(id, || Came::Final { response: message.bytes().to_vec(), status });
+        self.reinvite_failed(w, id, status);
+    }
+
+    /// A re-INVITE of ours has failed, and that has been told: the session is as it was (section
+    /// 14.1), unless the failure says more (RFC 5057).
+    pub(super) fn reinvite_failed(&mut self, w: &mut World<'_>, id: Id<Outgoing>, status: u16) {
+        let Some(outgoing) = self.outgoing.remove(id) else { return };
+        self.clear(w, outgoing.glare);
+        let Some(leg) = outgoing.leg else { return };
+        if let Some(found) = self.legs.get_mut(leg) {
+            found.open = found.open.saturating_sub(1);
+            found.reinvite = None;
+        }
+        self.step(w, leg, usage::Event::Done, None);
+        self.apply_effect(w, leg, "INVITE", status);
+        self.settle(w, leg);
+    }
+
+    /// The wait after a glare is over: it is tried once more if nothing else is under way.
+    pub(super) fn try_after_glare(&mut self, w: &mut World<'_>, id: Id<Outgoing>) {
+        let Some(outgoing) = self.outgoing.get_mut(id) else { return };
+        outgoing.glare = None;
+        let Some(leg) = outgoing.leg else { return };
+        let idle = self.legs.get(leg).and_then(|leg| leg.usage) == Some(State::Idle);
+        if idle && self.transmit_anew(w, id) {
+            self.step(w, leg, usage::Event::Change, None);
+            return;
+        }
+        let response = b"SIP/2.0 491 Request Pending\r\n\r\n".to_vec();
+        self.tell(id, || Came::Final { response, status: 491 });
+        self.reinvite_failed(w, id, 491);
+    }
+
+    /// Whether the peer may be reached elsewhere from now on.
+    pub(super) fn refresh_by(&mut self, leg: Id<Leg>, method: &str, request: &Message<'_>) {
+        if refreshes(method)
+            && let Some(found) = self.legs.get_mut(leg)
+        {
+            found.dialog.refresh_target(request);
+        }
+    }
+}

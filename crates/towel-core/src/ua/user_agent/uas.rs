@@ -1,0 +1,201 @@
+//! Requests of peers: what RFC 3261 section 8.2 asks of every one, and section 12.2.2 of those in a
+//! dialog, before anybody is told.
+
+use towel_message::{Message, Method, Uri, check, check_contacts};
+
+use super::event::Event;
+use super::state::{Incoming, Leg};
+use super::{Answer, Core, World};
+use crate::contract::{Fields, Reply, Slots, Verdict};
+use crate::dialog::Order;
+use crate::dialog::machines::usage;
+use crate::stack::Received;
+use crate::transaction::Id;
+
+impl Core {
+    /// A request that is neither ACK nor CANCEL.
+    pub(super) fn take_request(&mut self, w: &mut World<'_>, received: &Received<'_>) {
+        let message = &received.message;
+        let method = message.method();
+        let makes_dialog = matches!(method, Method::Invite | Method::Subscribe | Method::Refer);
+        let form = check(message).and_then(|()| match makes_dialog {
+            true => check_contacts(message),
+            false => Ok(()),
+        });
+        if let Err(fault) = form {
+            return w.stack.respond_stateless(
+                w.now,
+                w.out,
+                received,
+                fault.status,
+                fault.reason,
+                |writer| writer.end(),
+            );
+        }
+        let full = self.events.len() >= self.profile.max_events;
+        let taken = w.stack.server_transaction(w.now, received, u64::MAX);
+        let (Ok(server), false) = (taken, full) else {
+            let reason = "Service Unavailable";
+            return w.stack.respond_stateless(w.now, w.out, received, 503, reason, |mut writer| {
+                writer.field(towel_message::Name::RetryAfter, b"5");
+                writer.end();
+            });
+        };
+        let leg = self.leg_of(message);
+        let id = self.incoming.insert(Incoming {
+            server,
+            flow: received.flow,
+            call: None,
+            leg,
+            method: String::from_utf8_lossy(method.as_bytes()).into(),
+            number: message.cseq().map_or(0, |cseq| cseq.number),
+            request: message.bytes().to_vec(),
+            slots: Slots::new(),
+            fields: Fields::new(),
+            status: 0,
+            response: Vec::new(),
+            round: 0,
+            again: None,
+            end: None,
+            refresh: None,
+            delivering: false,
+            held: std::collections::VecDeque::new(),
+            last: None,
+        });
+        w.stack.set_server_user(server, id.number());
+        if let Some(leg) = leg.and_then(|leg| self.legs.get_mut(leg)) {
+            leg.open += 1;
+        }
+        if let Some(refusal) = self.judge(w, received, leg) {
+            return self.refuse(w, id, refusal);
+        }
+        let mut outcome = self.read_request(w, received, id, leg);
+        self.note_allow(leg, message);
+        match outcome.refusal.take() {
+            Some(reply) => self.refuse(w, id, reply),
+            None => self.act_on(w, received, id, leg),
+        }
+        let leg = self.incoming.get(id).and_then(|incoming| incoming.leg).or(leg);
+        self.do_tasks(w, leg, outcome.tasks);
+    }
+
+    /// The dialog that a message of the peer's is in.
+    pub(super) fn leg_of(&self, message: &Message<'_>) -> Option<Id<Leg>> {
+        let local = message.to_tag()?;
+        let remote = message.from_tag().unwrap_or_default();
+        self.legs.find(message.call_id()?, local, remote)
+    }
+
+    /// What is wrong with a request.
+    fn judge(
+        &mut self,
+        w: &mut World<'_>,
+        received: &Received<'_>,
+        leg: Option<Id<Leg>>,
+    ) -> Option<Reply> {
+        let message = &received.message;
+        let method = message.method();
+        if message.to_tag().is_some() {
+            let Some(leg) = leg.and_then(|leg| self.legs.get_mut(leg)) else {
+                return Some(Reply::new(481, "Call/Transaction Does Not Exist"));
+            };
+            let number = message.cseq().map_or(0, |cseq| cseq.number);
+            // Section 14.2: of two INVITEs the later may try again.
+            if leg.dialog.take_request(number) == Order::Late {
+                return Some(Reply::new(500, "CSeq Number Is Too Low"));
+            }
+        }
+        // Section 8.2.1.
+        let name = method.as_bytes();
+        let own = matches!(method, Method::Invite | Method::Bye | Method::Options);
+        if !own && !self.registry.allows(name) {
+            let known = method.is_known() || self.registry.method(name).is_some();
+            let reply = match known {
+                true => Reply::new(405, "Method Not Allowed"),
+                false => Reply::new(501, "Not Implemented"),
+            };
+            return Some(reply.with("Allow", self.allow()));
+        }
+        if message.to_tag().is_none() {
+            // Section 8.2.2.1: a scheme that nobody here understands.
+            let known = match message.uri() {
+                Ok(Uri::Sip(_)) => true,
+                Ok(Uri::Tel(_)) => self.registry.knows_scheme(b"tel"),
+                _ => false,
+            };
+            if !known {
+                return Some(Reply::new(416, "Unsupported URI Scheme"));
+            }
+            // Section 8.2.2.2.
+            if self.merged.is_merged(w.now.at, message, &received.via) {
+                return Some(Reply::new(482, "Loop Detected"));
+            }
+            if method == Method::Bye {
+                return Some(Reply::new(481, "Call/Transaction Does Not Exist"));
+            }
+        }
+        match self.registry.check_require(message) {
+            Verdict::Refuse(reply) => Some(*reply),
+            Verdict::Pass | Verdict::Discard => None,
+        }
+    }
+
+    fn refuse(&mut self, w: &mut World<'_>, id: Id<Incoming>, reply: Reply) {
+        let body = reply
+            .body
+            .map(|body| super::Content { media_type: body.media_type.into(), bytes: body.bytes });
+        let answer = Answer {
+            status: reply.status,
+            reason: reply.reason.into(),
+            fields: reply.fields,
+            body,
+        };
+        let _ = self.respond(w, id, answer);
+    }
+
+    /// What the request asks for.
+    fn act_on(
+        &mut self,
+        w: &mut World<'_>,
+        received: &Received<'_>,
+        id: Id<Incoming>,
+        leg: Option<Id<Leg>>,
+    ) {
+        let message = &received.message;
+        match (message.method(), leg) {
+            (Method::Invite, None) => self.called(w, message, id),
+            (Method::Invite, Some(leg)) => self.reinvited(w, message, id, leg),
+            (Method::Bye, Some(leg)) => {
+                let known = self.legs.get(leg).is_some_and(|leg| leg.usage.is_some());
+                let status = if known { 200 } else { 481 };
+                let _ = self.respond(w, id, Answer::new(status));
+                self.step(w, leg, usage::Event::ByeCame, Some(super::Ending::Bye));
+                self.settle(w, leg);
+            }
+            (Method::Options, _) => self.tell_abilities(w, id),
+            _ => {
+                let message = message.bytes().to_vec();
+                self.events.push_back(Event::Request { dialog: leg, request: id, message });
+            }
+        }
+    }
+
+    /// Section 11.2: what we can do, in the words of what an INVITE would get.
+    fn tell_abilities(&mut self, w: &mut World<'_>, id: Id<Incoming>) {
+        let busy = self.calls.len() >= self.profile.max_calls;
+        let registry = &self.registry;
+        let accept = match registry.accept() {
+            "" => "application/sdp",
+            accept => accept,
+        };
+        let mut answer = Answer::new(if busy { 486 } else { 200 })
+            .with("Allow", self.allow())
+            .with("Accept", accept)
+            .with("Accept-Encoding", registry.accept_encoding())
+            .with("Accept-Language", registry.accept_language());
+        if !registry.supported().is_empty() {
+            answer = answer.with("Supported", registry.supported());
+        }
+        let _ = self.respond(w, id, answer);
+    }
+}

@@ -150,8 +150,17 @@ impl Watch {
         let node = handled.node;
         let life = self.lives.insert(node, handled.life);
         if life.is_some_and(|life| life != handled.life) && !self.is_stateless(node) {
-            // It knows nothing any more, so nothing of before may make it speak.
-            self.came.retain(|(at, _), _| *at != node);
+            // It knows nothing any more, so nothing of before may make it speak. But for the answer
+            // to a CANCEL that was passed on without a transaction (RFC 3261 section 16.10): its
+            // way is in the message (16.11), and that outlives whoever forwarded it.
+            self.came.retain(|(at, which), came| {
+                if *at != node {
+                    return true;
+                }
+                came.last = None;
+                came.left.clear();
+                which.ends_with("|CANCEL") && came.branches > 0
+            });
             self.left.retain(|(at, _), _| *at != node);
         }
         if self.attacked {
@@ -430,3 +439,6 @@ fn passing(node: NodeId, text: &Text) -> (NodeId, String, String, u16) {
     let id = text.first("Call-ID").unwrap_or_default().to_string();
     (node, id, text.first("CSeq").unwrap_or_default().to_string(), text.status())
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ mod sections;
 mod tests;
 mod tls;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 pub use model::*;
@@ -54,8 +55,9 @@ pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config, Vec<Problem>
         // the later one counts.
         let key = |set: &str| set.split('=').next().unwrap_or("").trim().to_owned();
         let last = |at: usize| !sets[at + 1..].iter().any(|later| key(later) == key(&sets[at]));
-        let lines = sets.iter().enumerate().map(|(at, set)| if last(at) { set } else { "" });
-        let text = lines.collect::<Vec<&str>>().join("\n");
+        let lines =
+            sets.iter().enumerate().map(|(at, set)| if last(at) { line(set) } else { "".into() });
+        let text = lines.collect::<Vec<Cow<'_, str>>>().join("\n");
         problems.extend(apply("--set", &text, &mut config, None));
     }
     if problems.is_empty()
@@ -67,6 +69,18 @@ pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config, Vec<Problem>
         problems.push(tls::mismatch(Problem::whole("--set", "tls.key", ""), key));
     }
     if problems.is_empty() { Ok(config) } else { Err(problems) }
+}
+
+/// A `--set` as a line of TOML. Shells take quotes away, so a word that is no value of TOML is meant
+/// as text: an address, a domain.
+fn line(set: &str) -> Cow<'_, str> {
+    let Some((key, value)) = set.split_once('=') else { return set.into() };
+    let value = value.trim();
+    let plain = !value.is_empty() && !value.contains(['"', '\'', '\\', '[', '{', '#', '\n']);
+    if plain && toml::from_str::<toml::Table>(set).is_err() {
+        return format!("{key}=\"{value}\"").into();
+    }
+    set.into()
 }
 
 /// Reads the text of a configuration.

@@ -246,6 +246,12 @@ fn settings_of_the_command_line_go_over_the_file() {
     assert_eq!(aliased.unwrap().aliases, ["a.test"]);
     let twice = load(None, &["realm=\"a\"".into(), "realm = \"b\"".into()]);
     assert_eq!(twice.unwrap().realm.as_deref(), Some("b"));
+    // A shell has taken the quotes away.
+    let bare = load(None, &["http.address=127.0.0.1:80".into(), "realm=b.test".into()]).unwrap();
+    assert_eq!(bare.http.address.to_string(), "127.0.0.1:80");
+    assert_eq!(bare.realm.as_deref(), Some("b.test"));
+    let problems = load(None, &["http.address=127.0.0.1:many".into()]).unwrap_err();
+    assert!(problems[0].to_string().contains("`http.address`: "), "{}", problems[0]);
     let problems = load(None, &["auth.registr = false".into()]).unwrap_err();
     assert_eq!(problems[0].file, "--set");
 }

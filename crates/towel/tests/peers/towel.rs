@@ -52,7 +52,7 @@ impl Towel {
         fs::write(dir.path().join("towel.toml"), config).unwrap();
         let limit = more.lines().find_map(|l| l.strip_prefix("# ulimit -f ")?.parse().ok());
         let child = spawn(&dir, limit);
-        let towel = Towel { child, dir, limit, port };
+        let mut towel = Towel { child, dir, limit, port };
         towel.wait_ready();
         towel
     }
@@ -154,12 +154,15 @@ impl Towel {
         format!("127.0.0.1:{}", self.port)
     }
 
-    fn wait_ready(&self) {
+    fn wait_ready(&mut self) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let me = socket.local_addr().unwrap();
         let mut n = 0;
-        eventually(&format!("towel to answer; its log:\n{}", self.log()), || {
+        eventually("towel to answer", || {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("towel has ended ({status}); its log:\n{}", self.log());
+            }
             n += 1;
             let request = format!(
                 "OPTIONS sip:{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/UDP {me};branch=z9hG4bKready{n};rport\r\n\

@@ -328,6 +328,17 @@ impl Locator {
         self.lookups.is_empty() && self.flights.is_empty() && self.by_question.is_empty()
     }
 
+    /// The way from a destination to its targets, with what is known by now.
+    fn walk<'a>(&'a self, lookup: &'a Lookup) -> Walk<'a> {
+        Walk {
+            destination: lookup.plan.view(),
+            seed: lookup.seed,
+            capabilities: self.capabilities,
+            settings: &self.settings,
+            known: &lookup.known,
+        }
+    }
+
     /// Goes on as far as the cache leads; the end, or nothing where more had to be asked.
     fn advance(
         &mut self,
@@ -337,14 +348,7 @@ impl Locator {
         out: &mut Outbox,
     ) -> Option<Result<Targets, LocateFault>> {
         loop {
-            let walk = Walk {
-                destination: lookup.plan.view(),
-                seed: lookup.seed,
-                capabilities: self.capabilities,
-                settings: &self.settings,
-                known: &lookup.known,
-            };
-            match walk.step() {
+            match self.walk(&lookup).step() {
                 Step::Done(result) => {
                     return Some(result.map(|targets| self.arranged(now, targets)));
                 }
@@ -364,14 +368,7 @@ impl Locator {
     /// The DNS is slow: asks what could be needed after what is being asked.
     fn hurry(&mut self, now: Instant, id: LookupId, out: &mut Outbox) {
         let Some(mut lookup) = self.lookups.remove(&id) else { return };
-        let walk = Walk {
-            destination: lookup.plan.view(),
-            seed: lookup.seed,
-            capabilities: self.capabilities,
-            settings: &self.settings,
-            known: &lookup.known,
-        };
-        let questions = walk.ahead();
+        let questions = self.walk(&lookup).ahead();
         let missing = self.recall(now, questions, &mut lookup.known);
         self.ask(now, id, missing, out);
         self.lookups.insert(id, lookup);
@@ -381,14 +378,7 @@ impl Locator {
     fn conclude(&mut self, now: Instant, mut lookup: Lookup) -> Result<Targets, LocateFault> {
         let nothing = Arc::new(Answer::failure());
         loop {
-            let walk = Walk {
-                destination: lookup.plan.view(),
-                seed: lookup.seed,
-                capabilities: self.capabilities,
-                settings: &self.settings,
-                known: &lookup.known,
-            };
-            match walk.step() {
+            match self.walk(&lookup).step() {
                 Step::Done(result) => return result.map(|targets| self.arranged(now, targets)),
                 Step::Ask(questions) => {
                     for question in self.recall(now, questions, &mut lookup.known) {

@@ -127,9 +127,14 @@ fn belongs(aor: &[u8], user: &str) -> bool {
 impl Ask for Control {
     fn metrics(&self) -> Result<Metrics, Gone> {
         let mut metrics = Metrics::default();
-        let (bindings, records, waiting) = self.jobs.ask(|element, _, _| {
+        let (bindings, records, waiting, forgotten) = self.jobs.ask(|element, _, _| {
             let registrar = element.machine().server().registrar();
-            (registrar.location().bindings(), registrar.location().len(), registrar.waiting())
+            (
+                registrar.location().bindings(),
+                registrar.location().len(),
+                registrar.waiting(),
+                registrar.forgotten_removals(),
+            )
         })?;
         metrics
             .gauge("towel_bindings", "Bindings held.", bindings as u64)
@@ -148,6 +153,11 @@ impl Ask for Control {
                 "towel_uptime_seconds",
                 "Seconds since the start.",
                 self.began.elapsed().as_secs(),
+            )
+            .counter(
+                "towel_removals_forgotten_total",
+                "Removed bindings not remembered for as long as late copies may come.",
+                forgotten,
             )
             .counter(
                 "towel_log_lines_lost_total",

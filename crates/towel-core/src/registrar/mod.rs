@@ -9,6 +9,7 @@ mod contact;
 mod location;
 mod pending;
 mod register;
+mod removed;
 
 pub use aor::{Served, address_of_record, write_address_of_record};
 pub use binding::{Binding, Bindings};

@@ -5,6 +5,7 @@ use super::binding::{Binding, Bindings, assemble};
 use super::contact::{Asked, Wish, hops};
 use super::location::Location;
 use super::pending::Pending;
+use super::removed::{Last, Removed};
 use super::{Durability, Settings};
 use crate::contract::Durable;
 use crate::hash::{Hasher, Key};
@@ -146,6 +147,7 @@ pub struct Registrar {
     settings: Settings,
     location: Location,
     pending: Pending,
+    removed: Removed,
     /// When it was last called.
     now: Now,
     /// The address of record and the bindings that the last answer tells.
@@ -175,6 +177,7 @@ impl Registrar {
             settings,
             location: Location::new(key),
             pending: Pending::default(),
+            removed: Removed::new(key),
             now: Now::default(),
             aor: Vec::new(),
             answer: Vec::new(),
@@ -198,6 +201,12 @@ impl Registrar {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.pending.len()
+    }
+
+    /// How many removals could not be remembered for as long as copies of older requests may come.
+    #[must_use]
+    pub fn forgotten_removals(&self) -> u64 {
+        self.removed.crowded_out()
     }
 
     /// Carries out a REGISTER. The Require header field has been seen to (step 2). `ticket` must be
@@ -255,13 +264,28 @@ impl Registrar {
             .collect();
         self.fresh.clear();
         let before = list.len();
+        // What a removal took along with the binding: whether this came before it.
+        let last = match &wish {
+            Wish::Fetch => None,
+            _ => self.removed.last(self.now.at, &self.aor, call_id),
+        };
+        let again = match last {
+            Some(Last { cseq, mark }) => Order { call_id, cseq, mark }.standing(&order)?,
+            None => Standing::Later,
+        };
+        let mut gone = Gone::new();
+        let place = |call_id: &[u8]| self.removed.place(&self.aor, call_id);
         let changed = match &wish {
             Wish::Fetch => false,
+            // The removal itself once more. Others may have come since, whom it does not concern.
+            _ if again == Standing::Same => false,
             Wish::RemoveAll => {
                 // Step 6. One that is out of order leaves all of them as they are.
                 if let Some(refusal) = list.iter().find_map(|kept| kept.refusal(&order)) {
                     return Err(refusal);
                 }
+                gone.extend(list.iter().filter_map(|kept| kept.last(place)));
+                gone.push((place(call_id), order.last()));
                 !core::mem::take(&mut list).is_empty()
             }
             Wish::Update(asked) => {
@@ -286,9 +310,10 @@ impl Registrar {
                     template: &template,
                     contacts: &scratch.contacts,
                     kept: request.kept,
+                    place: &place,
                     unix,
                 };
-                update(&self.settings, &mut list, asked, &with, &mut self.fresh)?
+                update(&self.settings, &mut list, asked, &with, &mut self.fresh, &mut gone)?
             }
         };
         if list.len() > self.settings.max_contacts.max(before) {
@@ -299,7 +324,11 @@ impl Registrar {
         assemble(&mut bytes, &mut self.answer);
         drop(bytes);
         drop(list);
-        if changed { self.commit(ticket, out).map(Some) } else { Ok(Some(false)) }
+        let held = if changed { self.commit(ticket, out)? } else { false };
+        for (place, last) in gone {
+            self.removed.note(self.now.at, place, last);
+        }
+        Ok(Some(held))
     }
 
     /// Steps 4 and 5: may they, and is there such an address of record?
@@ -458,6 +487,11 @@ impl Registrar {
             let record = Record { table: TABLE, key: aor.to_vec(), value: None };
             out.outputs.push(Output::Store { ticket: None, record });
         }
+        for binding in self.location.get(aor).live(self.now.unix) {
+            let last = Last { cseq: binding.cseq, mark: binding.mark };
+            let place = self.removed.place(aor, binding.call_id);
+            self.removed.note(self.now.at, place, last);
+        }
         self.location.remove(aor)
     }
 }
@@ -496,6 +530,40 @@ struct Order<'a> {
     mark: u32,
 }
 
+/// How a request stands to one of its client that was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// It came after it, or has nothing to do with it.
+    Later,
+    /// It is that one, once more.
+    Same,
+}
+
+impl Order<'_> {
+    fn last(&self) -> Last {
+        Last { cseq: self.cseq, mark: self.mark }
+    }
+
+    /// How a request of the same Call-ID stands to this one that was carried out; what it is
+    /// refused with where its client sent it before this one, or where it is this one itself, forked
+    /// and come by another way.
+    fn standing(&self, request: &Order<'_>) -> Result<Standing, Refusal> {
+        let branch = |order: &Order<'_>| order.mark >> 16;
+        match request.cseq.cmp(&self.cseq) {
+            Ordering::Greater => Ok(Standing::Later),
+            Ordering::Equal if branch(self) != 0 && branch(self) == branch(request) => {
+                Ok(Standing::Same)
+            }
+            Ordering::Equal if self.mark & 0xffff == request.mark & 0xffff => Err(MERGED),
+            Ordering::Less | Ordering::Equal => Err(OUT_OF_ORDER),
+        }
+    }
+}
+
+/// What a request takes away, as it is remembered: its place among the removals, and the request
+/// that was the last to count there.
+type Gone = SmallVec<[(u64, Last); 2]>;
+
 /// What [`Binding::mark`] is for a request: sixteen bits for the branch of its top Via and sixteen for
 /// its From tag.
 fn mark(message: &Message<'_>) -> u32 {
@@ -527,20 +595,18 @@ impl<'a> Kept<'a> {
         Self { q: binding.q, uri: binding.uri, order, bytes: Place::Known(bytes) }
     }
 
-    /// What a request is refused with that must not change it: one that its client sent before the
-    /// one that made it, or that one itself, forked and come by another way.
+    /// What a request is refused with that must not change it.
     ///
     /// The very request that made it is not out of order: its client did not get the answer, and
     /// whoever could have given it again was killed.
     fn refusal(&self, request: &Order<'_>) -> Option<Refusal> {
         let known = self.order.as_ref().filter(|known| known.call_id == request.call_id)?;
-        let branch = |order: &Order<'_>| order.mark >> 16;
-        match request.cseq.cmp(&known.cseq) {
-            Ordering::Greater => None,
-            Ordering::Equal if branch(known) != 0 && branch(known) == branch(request) => None,
-            Ordering::Equal if known.mark & 0xffff == request.mark & 0xffff => Some(MERGED),
-            Ordering::Less | Ordering::Equal => Some(OUT_OF_ORDER),
-        }
+        known.standing(request).err()
+    }
+
+    /// What of it is to be remembered when it goes.
+    fn last(&self, place: impl Fn(&[u8]) -> u64) -> Option<(u64, Last)> {
+        self.order.as_ref().map(|order| (place(order.call_id), order.last()))
     }
 
     fn bytes<'b>(&'b self, fresh: &'b [u8]) -> &'b [u8] {
@@ -581,6 +647,8 @@ struct With<'a> {
     /// What [`Asked::contact`] points into.
     contacts: &'a [u8],
     kept: &'a [Durable],
+    /// The place of a Call-ID among the removals.
+    place: &'a dyn Fn(&[u8]) -> u64,
     unix: u64,
 }
 
@@ -592,6 +660,7 @@ fn update<'a>(
     asked: &[Asked<'a>],
     with: &With<'_>,
     fresh: &mut Vec<u8>,
+    gone: &mut Gone,
 ) -> Result<bool, Refusal> {
     let mut changed = false;
     for (at, asked) in asked.iter().enumerate() {
@@ -607,8 +676,9 @@ fn update<'a>(
             return Err(refusal);
         }
         if wanted == 0 {
+            gone.push(((with.place)(with.order.call_id), with.order.last()));
             if let Some(at) = known {
-                list.remove(at);
+                gone.extend(list.remove(at).last(with.place));
                 changed = true;
             }
             continue;
@@ -628,7 +698,13 @@ fn update<'a>(
         let bytes = Place::Fresh(start..fresh.len());
         let kept = Kept { q: asked.q, uri: asked.uri, order: None, bytes };
         match known.and_then(|at| list.get_mut(at)) {
-            Some(place) => *place = kept,
+            Some(place) => {
+                let other = |order: &Order<'_>| order.call_id != with.order.call_id;
+                if place.order.as_ref().is_some_and(other) {
+                    gone.extend(place.last(with.place));
+                }
+                *place = kept;
+            }
             None => list.push(kept),
         }
         changed = true;

@@ -1,4 +1,5 @@
 mod durability;
+mod late;
 mod model;
 
 use super::*;
@@ -292,7 +293,7 @@ fn the_star_removes_all() {
     assert_eq!(bench.bob("a", 2, "Contact: *\nExpires: 0"), ok(&[]));
     assert!(bench.uris().is_empty());
     assert!(bench.registrar.location().is_empty());
-    assert_eq!(bench.bob("a", 2, "Contact: *\nExpires: 0"), ok(&[]));
+    assert_eq!(bench.bob("a", 3, "Contact: *\nExpires: 0"), ok(&[]));
 }
 
 #[test]
@@ -464,8 +465,10 @@ fn the_same_call_id_needs_a_higher_cseq() {
     let answer = bench.bob("b", 1, "Contact: <sip:bob@192.0.2.4>;expires=800");
     assert_eq!(answer, ok(&["<sip:bob@192.0.2.4>;expires=800"]));
     // The binding is now of Call-ID b.
-    assert_eq!(bench.bob("a", 1, "Contact: <sip:bob@192.0.2.4>;expires=0"), ok(&[]));
-    // A lower CSeq for a contact that is not bound is no fault.
+    assert_eq!(bench.bob("a", 7, "Contact: <sip:bob@192.0.2.4>;expires=0"), ok(&[]));
+    // A lower CSeq for a contact that is not bound is no fault, once it cannot be a late copy.
+    assert_eq!(bench.bob("b", 1, ONE), Answer::No(482));
+    bench.now += 32;
     assert_eq!(bench.bob("b", 1, ONE), ok(&["<sip:bob@192.0.2.4>;expires=3600"]));
 }
 
@@ -488,7 +491,7 @@ fn nought_removes_one_and_leaves_the_others() {
         ok(&["<sip:bob@192.0.2.4>;expires=600", "<sip:bob@192.0.2.6>;expires=3600"])
     );
     let answer =
-        bench.bob("b", 1, "Contact: <sip:bob@192.0.2.4>;expires=0, <sip:bob@192.0.2.6>;expires=0");
+        bench.bob("b", 2, "Contact: <sip:bob@192.0.2.4>;expires=0, <sip:bob@192.0.2.6>;expires=0");
     assert_eq!(answer, ok(&[]));
     assert!(bench.registrar.location().is_empty());
 }

@@ -73,6 +73,8 @@ pub(super) struct Watch {
     left: BTreeMap<At, Left>,
     /// How often which response came: Call-ID, CSeq and status.
     passed: BTreeMap<(NodeId, String, String, u16), u32>,
+    /// The greatest CSeq of a REGISTER that came, by Call-ID.
+    registers: BTreeMap<(NodeId, String), u32>,
     /// Elements that were handed what this reader cannot read.
     puzzled: BTreeSet<NodeId>,
     /// User agents among the elements: they ask things of themselves.
@@ -103,6 +105,7 @@ impl Watch {
             came: BTreeMap::new(),
             left: BTreeMap::new(),
             passed: BTreeMap::new(),
+            registers: BTreeMap::new(),
             puzzled: BTreeSet::new(),
             agents: BTreeSet::new(),
             late: BTreeMap::new(),
@@ -241,6 +244,12 @@ impl Watch {
         {
             invite.acked.get_or_insert(at);
         }
+        if method == "REGISTER"
+            && let Some(id) = text.first("Call-ID")
+        {
+            let last = self.registers.entry((node, id.to_string())).or_default();
+            *last = text.cseq().max(*last);
+        }
         let stateless = self.is_stateless(node);
         let came = self.came.entry((node, own)).or_default();
         // What comes after its transaction has ended begins another one.
@@ -291,6 +300,10 @@ impl Watch {
         let Some(own) = key(text, 0, method) else {
             return self.complain("it has no Via, so nobody asked for it");
         };
+        let overtaken = text
+            .first("Call-ID")
+            .and_then(|id| self.registers.get(&(node, id.to_string())))
+            .is_some_and(|cseq| *cseq > text.cseq());
         let Some(came) = self.came.get_mut(&(node, own)) else {
             if !self.puzzled.contains(&node) {
                 self.complain("no request came that it could answer");
@@ -320,9 +333,9 @@ impl Watch {
             // And so may a CANCEL overtake its INVITE.
             let again = again
                 || (last, status, method) == (481, 200, "CANCEL")
-                // Nor has a REGISTER one that waited for no disk: a copy of it that a later one has
-                // overtaken is out of order now, or finds it is no longer so.
-                || method == "REGISTER" && matches!((last, status), (200, 500) | (500, 200));
+                // Nor has a REGISTER one that waited for no disk: a copy of it that a later one of
+                // its client has overtaken is out of order, once and for all.
+                || method == "REGISTER" && (last, status) == (200, 500) && overtaken;
             let again = again && came.copies > 1;
             if status < 200 {
                 wrong.push(format!("a {last} went before it"));

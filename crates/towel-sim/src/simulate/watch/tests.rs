@@ -95,3 +95,28 @@ fn what_had_a_transaction_is_not_answered_after_a_death() {
     looked.leaves(&message("SIP/2.0 200 OK", &["alice"], "1 MESSAGE"));
     assert_eq!(looked.complaints(), ["no request came that it could answer"]);
 }
+
+/// A REGISTER without a transaction is answered anew when it comes again, but the answer may only
+/// turn into a 500, and only when a later one has come.
+#[test]
+fn a_register_that_was_overtaken_is_out_of_order_for_good() {
+    let one = message("REGISTER sip:b SIP/2.0", &["alice"], "1 REGISTER");
+    let two = message("REGISTER sip:b SIP/2.0", &["alice2"], "2 REGISTER");
+    let answer = |status: &str| message(&format!("SIP/2.0 {status} x"), &["alice"], "1 REGISTER");
+    for (overtaken, first, second, right) in [
+        (true, "200", "500", true),
+        (false, "200", "500", false),
+        (true, "500", "200", false),
+        (true, "500", "500", true),
+    ] {
+        let mut looked = Looked::new();
+        looked.comes(&one);
+        looked.leaves(&answer(first));
+        if overtaken {
+            looked.comes(&two);
+        }
+        looked.comes(&one);
+        looked.leaves(&answer(second));
+        assert_eq!(looked.complaints().is_empty(), right, "{:?}", looked.complaints());
+    }
+}

@@ -310,6 +310,7 @@ impl Proxy {
         if let Some(via) = message.values(Name::Via).next() {
             draft.remove_value(&via);
         }
+        around.marks.answer_route(&message, around.domains, &mut draft);
         for (at, value) in message.values(Name::Contact).enumerate() {
             if dropped.contains(&at) {
                 draft.remove_value(&value);

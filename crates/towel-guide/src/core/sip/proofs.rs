@@ -11,6 +11,7 @@ const fn failure(name: &'static str, roles: Roles) -> FlowReference {
 }
 
 pub(super) const FLOWS: &[FlowReference] = &[
+    failure("dialog-leads", Roles::PROXY),
     common("register-add", Roles::REGISTRAR),
     failure("register-nobody", Roles::PROXY),
     common("register-digest", Roles::REGISTRAR),
@@ -415,6 +416,12 @@ pub(super) const RULES: &[Rule] = &[
         Roles::PROXY,
         "Record-Route keeps each proxy on the path of the dialog",
         "call-two-proxies",
+    ),
+    rule(
+        "3261 22.3",
+        Roles::PROXY,
+        "a stranger's request in a dialog goes without proof only where the other end said",
+        "dialog-leads",
     ),
     rule(
         "3261 20.19",

@@ -1,6 +1,6 @@
 //! Host names and addresses (RFC 3261 section 25.1, RFC 5954).
 
-use crate::scan::is_host_char;
+use crate::scan::{Class, after, skip};
 use core::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -27,31 +27,29 @@ impl<'a> Host<'a> {
             return v6(inner.strip_suffix(b"]")?).map(Self::V6);
         }
         let name = bytes.strip_suffix(b".").unwrap_or(bytes);
-        if name.is_empty() || bytes.len() > 255 {
+        if bytes.len() > 255 {
             return None;
         }
         // Labels are not empty, and a dash neither starts nor ends one.
-        let mut before = b'.';
-        let mut digits = true;
-        for &byte in name {
-            if byte == b'.' {
-                if matches!(before, b'.' | b'-') {
-                    return None;
-                }
-                digits = true;
-            } else {
-                if !is_host_char(byte) || (byte == b'-' && before == b'.') {
-                    return None;
-                }
-                digits &= byte.is_ascii_digit();
+        let (mut label, mut at) = (0, 0);
+        loop {
+            let end = skip(name, at, Class::LABEL);
+            at = end + 1;
+            let byte = name.get(end);
+            if byte == Some(&b'-') && end > label {
+                continue;
             }
-            before = byte;
-        }
-        if matches!(before, b'.' | b'-') {
-            return None;
+            if end == label || name.get(end - 1) == Some(&b'-') {
+                return None;
+            }
+            match byte {
+                Some(b'.') => label = at,
+                Some(_) => return None,
+                None => break,
+            }
         }
         // A name does not end in a label of digits; what does is an IPv4 address or nothing.
-        if digits {
+        if after(name, label).iter().all(u8::is_ascii_digit) {
             return v4(bytes).map(Self::V4);
         }
         Some(Self::Name(bytes))
@@ -202,4 +200,31 @@ pub(crate) fn host_port(bytes: &[u8]) -> Option<(Host<'_>, Option<u16>)> {
         None => return None,
     };
     Some((Host::parse(crate::scan::trim_end(host))?, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// A host name is labels with dots between them, read letter by letter.
+        #[test]
+        fn a_name_is_its_labels(text in r"([a-zA-Z0-9_.-]|--|\.\.|[^a]){0,12}") {
+            let bytes = text.as_bytes();
+            let name = bytes.strip_suffix(b".").unwrap_or(bytes);
+            let part = |c: &u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-');
+            let sound = |label: &[u8]| {
+                label.iter().all(part)
+                    && !label.is_empty()
+                    && !label.starts_with(b"-")
+                    && !label.ends_with(b"-")
+            };
+            let labels: Vec<&[u8]> = name.split(|c| *c == b'.').collect();
+            let digits = labels.last().is_some_and(|label| label.iter().all(u8::is_ascii_digit));
+            let expected = labels.iter().all(|label| sound(label)) && !digits;
+            let read = matches!(Host::parse(bytes), Some(Host::Name(whole)) if whole == bytes);
+            prop_assert_eq!(read, expected, "{}", text);
+        }
+    }
 }

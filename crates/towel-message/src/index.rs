@@ -3,7 +3,7 @@
 use crate::kept::Kept;
 use crate::scan::{Class, after, between, is_token, is_token_char, number, run, skip, split, trim};
 use crate::{Fault, Limits, Name, ParseError, Span};
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr, memchr_iter, memchr3, memrchr};
 
 /// Header fields that an index holds without an allocation.
 const FIXED: usize = 48;
@@ -131,7 +131,10 @@ impl Index {
     /// The index of the same message with its topmost Via stamped ([`crate::Via::stamp`]).
     pub fn stamped(&mut self, stamped: &crate::via::Stamped) {
         let via = self.kept.via.get();
+        let lone = self.kept.lone.get();
         self.splice(stamped.span, stamped.len);
+        // No comma has come in.
+        self.kept.lone.set(lone);
         // The value need not be read again.
         if let (Some(via), Some(stamp)) = (via, &stamped.stamp) {
             self.kept.via.set(Some(via.stamped(stamp)));
@@ -164,9 +167,8 @@ impl Index {
     /// Reads the lines, and returns where the body starts.
     fn lines(&mut self, bytes: &[u8], limits: &Limits) -> Result<usize, ParseError> {
         let mut at = 0;
-        if let Some(newline) = memchr(b'\n', bytes)
+        if let Some(newline) = line_end(bytes, 0)
             && newline < limits.max_head
-            && bytes.get(..newline).is_some_and(|line| line.ends_with(b"\r"))
         {
             at = newline + 1;
             self.start_line(bytes, split(bytes, at).0, limits)?;
@@ -191,11 +193,9 @@ impl Index {
         if colon == start || bytes.get(colon) != Some(&b':') {
             return None;
         }
-        let after_colon = after(bytes, colon);
-        let newline = colon + memchr(b'\n', after_colon)?;
+        let newline = line_end(bytes, colon)?;
         let mut end = newline - 1;
-        if bytes.get(end) != Some(&b'\r')
-            || matches!(bytes.get(newline + 1), None | Some(b' ' | b'\t'))
+        if matches!(bytes.get(newline + 1), None | Some(b' ' | b'\t'))
             || newline >= limits.max_head
             || newline - start >= limits.max_field_len
             || self.len >= limits.max_fields
@@ -203,10 +203,10 @@ impl Index {
             return None;
         }
         let mut value = colon + 1;
-        while value < end && matches!(bytes.get(value), Some(b' ' | b'\t' | b'\r')) {
+        while value < end && matches!(bytes.get(value), Some(b' ' | b'\t')) {
             value += 1;
         }
-        while value < end && matches!(bytes.get(end - 1), Some(b' ' | b'\t' | b'\r')) {
+        while value < end && matches!(bytes.get(end - 1), Some(b' ' | b'\t')) {
             end -= 1;
         }
         // An empty value stands at the colon.
@@ -441,15 +441,14 @@ impl Index {
     /// Bytes that may stand nowhere before the body: a CR that ends no line, and NUL outside a
     /// quoted pair. Passed on, either could read as something else at the next element.
     fn hygiene(&mut self, bytes: &[u8], head: usize) {
+        // A line of the usual form has none.
+        if self.plain {
+            return;
+        }
         let head = split(bytes, head).0;
         // Every LF has its CR, or is noted already; so there is a CR alone if there are more of them.
-        // Counting is many times faster than looking at each. Where all lines are plain, there are
-        // as many LF as lines: the first, the last, and one a header field.
-        let newlines = match self.plain {
-            true => self.len + 2,
-            false => memchr_iter(b'\n', head).count(),
-        };
-        if memchr_iter(b'\r', head).count() != newlines {
+        // Counting is many times faster than looking at each.
+        if memchr_iter(b'\r', head).count() != memchr_iter(b'\n', head).count() {
             for at in memchr_iter(b'\r', head) {
                 if head.get(at + 1) != Some(&b'\n') {
                     self.note(Fault::new(400, "CR without LF", at));
@@ -522,6 +521,13 @@ impl Index {
         // Beyond 255 the exact place is not kept; 255 is then before it.
         self.first.get(name as usize).map(|at| usize::from(*at))
     }
+}
+
+/// The LF of the CRLF that ends a line, if neither a CR nor a NUL stands in it before.
+#[inline]
+fn line_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let end = from + memchr3(b'\r', b'\n', 0, after(bytes, from))?;
+    (bytes.get(end..end + 2) == Some(b"\r\n")).then_some(end + 1)
 }
 
 #[cfg(test)]

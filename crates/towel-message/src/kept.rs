@@ -27,11 +27,27 @@ pub(crate) struct Kept {
     pub(crate) from_uri: Cell<Option<SipUriAt>>,
     pub(crate) to_uri: Cell<Option<SipUriAt>>,
     pub(crate) cseq: Cell<Option<CSeqAt>>,
+    /// Bit n: the header field n is known to have no comma.
+    pub(crate) lone: Cell<u64>,
 }
 
 impl Kept {
     pub(crate) fn forget(&mut self) {
         *self = Self::default();
+    }
+
+    /// Whether the value of the header field at a position has no comma.
+    #[inline]
+    pub(crate) fn is_lone(&self, position: usize, value: &[u8]) -> bool {
+        let bit = if position < 64 { 1u64 << position } else { 0 };
+        if self.lone.get() & bit != 0 {
+            return true;
+        }
+        let lone = memchr::memchr(b',', value).is_none();
+        if lone {
+            self.lone.set(self.lone.get() | bit);
+        }
+        lone
     }
 }
 

@@ -212,7 +212,7 @@ impl<'a> Message<'a> {
 
     /// The value of the first header field of a name.
     pub fn value(&self, name: Name) -> Option<&'a [u8]> {
-        self.first(name).map(|field| field.value)
+        self.fields(name).next_slot().map(|(slot, _)| self.slice(slot.value))
     }
 
     /// The values of a list over all its lines, in order. Empty elements are passed over. Bounded by
@@ -373,25 +373,32 @@ pub struct Fields<'a> {
     only: Option<u8>,
 }
 
-impl<'a> Iterator for Fields<'a> {
-    type Item = Field<'a>;
-
-    fn next(&mut self) -> Option<Field<'a>> {
+impl<'a> Fields<'a> {
+    /// The place of the next one, and which it is.
+    #[inline]
+    fn next_slot(&mut self) -> Option<(&'a Slot, usize)> {
         loop {
             let position = self.at;
             let slot = self.message.index.slot(position)?;
             self.at += 1;
-            let Some(id) = self.only else {
-                return Some(self.message.make_field(slot, position));
-            };
+            let Some(id) = self.only else { return Some((slot, position)) };
             if id == slot.id {
                 // Of most names there is one line: then the lines after it need no look.
-                if slot.name().is_some_and(|name| !self.message.is_repeated(name)) {
+                if id != Slot::UNKNOWN && self.message.index.repeated & (1 << (id & 127)) == 0 {
                     self.at = usize::MAX;
                 }
-                return Some(self.message.make_field(slot, position));
+                return Some((slot, position));
             }
         }
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        let (slot, position) = self.next_slot()?;
+        Some(self.message.make_field(slot, position))
     }
 }
 
@@ -415,20 +422,22 @@ impl<'a> Iterator for Values<'a> {
             let rest = match self.rest.take() {
                 Some(rest) => rest,
                 None => {
-                    let field = self.fields.next()?;
-                    self.field = field.position;
-                    self.start = field.span.start as usize;
-                    self.position = 0;
+                    let (slot, position) = self.fields.next_slot()?;
+                    let message = self.fields.message;
+                    let value = message.slice(slot.value);
                     // Of most lists a line has one value.
-                    if memchr::memchr(b',', field.value).is_none() {
-                        if field.value.is_empty() {
+                    if message.index.kept.is_lone(position, value) {
+                        if value.is_empty() {
                             continue;
                         }
                         self.left = self.left.checked_sub(1)?;
-                        let Field { value, span, position, .. } = field;
+                        let span = slot.value;
                         return Some(Value { bytes: value, span, field: position, position: 0 });
                     }
-                    field.value
+                    self.field = position;
+                    self.start = slot.value.start as usize;
+                    self.position = 0;
+                    value
                 }
             };
             let (element, more) = cut_at(rest, b',');

@@ -4,7 +4,7 @@
 use crate::params::{One, read_one};
 use crate::scan::{
     Class, after, between, is_lws, is_token_char, is_uri_char, number, offset, quoted_len, run,
-    skip, split, trim, trim_end, trim_start,
+    skip, skip_lws, split, trim, trim_end, trim_start,
 };
 use crate::{Fault, Params, Span, Uri};
 
@@ -52,7 +52,7 @@ impl<'a> NameAddr<'a> {
             b'"' => quoted_len(bytes)?,
             _ => skip(bytes, 0, Class::TOKEN),
         };
-        let open = skip(bytes, name, Class::LWS);
+        let open = skip_lws(bytes, name);
         if bytes.get(open) != Some(&b'<') {
             return None;
         }

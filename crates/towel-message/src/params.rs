@@ -3,7 +3,7 @@
 use crate::Fault;
 use crate::scan::{
     Class, after, between, cut_at, is_lws, is_token_char, is_value_char, offset, quoted_len, run,
-    skip, split, trim, trim_end, trim_start,
+    skip, skip_lws, split, trim, trim_end, trim_start,
 };
 
 use crate::limits::MAX_PARAMS;
@@ -43,7 +43,7 @@ impl<'a> Params<'a> {
 
     /// The parameters in order.
     pub fn iter(&self) -> ParamIter<'a> {
-        ParamIter { bytes: self.bytes, at: skip(self.bytes, 0, Class::LWS) }
+        ParamIter { bytes: self.bytes, at: skip_lws(self.bytes, 0) }
     }
 
     /// The first parameter of a name.
@@ -135,20 +135,20 @@ pub(crate) fn read_one(bytes: &[u8], at: usize) -> One<'_> {
         Some(b';') => {}
         Some(_) => return One::Malformed,
     }
-    let start = skip(bytes, at + 1, Class::LWS);
+    let start = skip_lws(bytes, at + 1);
     let end = skip(bytes, start, Class::TOKEN);
     if start == end {
         return One::Malformed;
     }
     let name = between(bytes, start, end);
-    let mut next = skip(bytes, end, Class::LWS);
+    let mut next = skip_lws(bytes, end);
     if bytes.get(next) != Some(&b'=') {
         return match bytes.get(next) {
             None | Some(b';') => One::Param(Param { name, value: None }, next),
             Some(_) => One::Malformed,
         };
     }
-    let start = skip(bytes, next + 1, Class::LWS);
+    let start = skip_lws(bytes, next + 1);
     let end = match bytes.get(start) {
         Some(b'"') => match quoted_len(after(bytes, start)) {
             Some(len) => start + len,
@@ -159,7 +159,7 @@ pub(crate) fn read_one(bytes: &[u8], at: usize) -> One<'_> {
     if start == end {
         return One::Malformed;
     }
-    next = skip(bytes, end, Class::LWS);
+    next = skip_lws(bytes, end);
     match bytes.get(next) {
         None | Some(b';') => {
             One::Param(Param { name, value: Some(between(bytes, start, end)) }, next)

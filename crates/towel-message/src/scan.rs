@@ -16,6 +16,7 @@ const VALUE: u16 = 1 << 8;
 const LWS: u16 = 1 << 9;
 const WORD: u16 = 1 << 10;
 const MARK: u16 = 1 << 11;
+const LABEL: u16 = 1 << 12;
 
 static CLASS: [u16; 256] = classes();
 
@@ -65,6 +66,9 @@ const fn classes() -> [u16; 256] {
         // '_' is not in the grammar of a host name, but names with it are in use.
         if alphanum || among(b"-._", byte) {
             class |= HOST;
+        }
+        if alphanum || byte == b'_' {
+            class |= LABEL;
         }
         // A generic-param's value: token or host, and what peers write there in practice.
         if byte > b' ' && byte != 0x7f && !among(b"\"<>;,?", byte) {
@@ -131,11 +135,6 @@ pub(crate) fn is_uri_char(byte: u8) -> bool {
 }
 
 #[inline]
-pub(crate) fn is_host_char(byte: u8) -> bool {
-    is(byte, HOST)
-}
-
-#[inline]
 pub(crate) fn is_value_char(byte: u8) -> bool {
     is(byte, VALUE)
 }
@@ -170,6 +169,8 @@ impl Class {
     pub(crate) const PARAM: Class = Class(PARAMCHAR);
     pub(crate) const HOST: Class = Class(HOST);
     pub(crate) const URI: Class = Class(URIC);
+    /// What a label of a host name may start and end with.
+    pub(crate) const LABEL: Class = Class(LABEL);
 }
 
 /// Where the bytes from `at` on are no longer in a class.
@@ -179,9 +180,14 @@ pub(crate) fn skip(bytes: &[u8], at: usize, class: Class) -> usize {
     let mut at = at;
     // Four at a time: one branch for all of them.
     while let Some(([a, b, c, d], more)) = rest.split_first_chunk::<4>() {
-        let all = class_of(*a) & class_of(*b) & class_of(*c) & class_of(*d);
-        if all & class.0 == 0 {
-            break;
+        let (first, second, third) = (class_of(*a), class_of(*b), class_of(*c));
+        if first & second & third & class_of(*d) & class.0 == 0 {
+            return match (first & class.0, second & class.0, third & class.0) {
+                (0, ..) => at,
+                (_, 0, _) => at + 1,
+                (.., 0) => at + 2,
+                _ => at + 3,
+            };
         }
         rest = more;
         at += 4;
@@ -193,6 +199,15 @@ pub(crate) fn skip(bytes: &[u8], at: usize, class: Class) -> usize {
         at += 1;
     }
     at
+}
+
+/// Where the white space that stands at `at` ends. There is mostly none.
+#[inline]
+pub(crate) fn skip_lws(bytes: &[u8], at: usize) -> usize {
+    match bytes.get(at) {
+        Some(byte) if is_lws(*byte) => skip(bytes, at + 1, Class::LWS),
+        _ => at,
+    }
 }
 
 /// The bytes from `start` up to `end`, or none where those do not lie in them.

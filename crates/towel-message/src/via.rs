@@ -3,7 +3,8 @@
 use crate::host::{host_port, lenient_ip};
 use crate::params::{One, read_one};
 use crate::scan::{
-    Class, after, between, is_token, number, offset, run, skip, split, trim, trim_end, trim_start,
+    Class, after, between, is_token, number, offset, run, skip, skip_lws, split, trim, trim_end,
+    trim_start,
 };
 use crate::{Fault, Host, Name, Param, Params, Span};
 use std::net::IpAddr;
@@ -97,7 +98,7 @@ impl<'a> Known<'a> {
         let mut known = Self { sound: true, ..Self::default() };
         let mut others: [&[u8]; OTHERS] = [b""; OTHERS];
         let mut count = 0;
-        let mut at = skip(bytes, 0, Class::LWS);
+        let mut at = skip_lws(bytes, 0);
         loop {
             match read_one(bytes, at) {
                 One::Param(param, next) => {
@@ -220,7 +221,7 @@ impl<'a> Via<'a> {
             return None;
         }
         let space = skip(bytes, 8, Class::TOKEN);
-        let start = skip(bytes, space, Class::LWS);
+        let start = skip_lws(bytes, space);
         let host_end = skip(bytes, start, Class::HOST);
         if space == 8 || start == space || host_end == start {
             return None;

@@ -111,6 +111,25 @@ struct Reader<'a> {
     bytes: &'a [u8],
 }
 
+/// The octets of a token, as RFC 3261 section 25.1 and RFC 7230 section 3.2.6 have it.
+static TOKEN: [bool; 256] = token();
+
+#[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "done by the compiler"))]
+const fn token() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut octet = 0u8;
+    while octet < 128 {
+        table[octet as usize] = octet.is_ascii_alphanumeric()
+            || matches!(
+                octet,
+                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~' | b'#' | b'$'
+            )
+            || matches!(octet, b'&' | b'^' | b'|');
+        octet += 1;
+    }
+    table
+}
+
 impl<'a> Reader<'a> {
     /// Skips white space, folded lines among it; whether there was any.
     fn space(&mut self) -> bool {
@@ -127,7 +146,7 @@ impl<'a> Reader<'a> {
     }
 
     fn token(&mut self) -> &'a [u8] {
-        let is_token = |c: &&u8| c.is_ascii_alphanumeric() || b"-.!%*_+`'~#$&^|".contains(c);
+        let is_token = |c: &&u8| TOKEN.get(usize::from(**c)).is_some_and(|is| *is);
         let length = self.bytes.iter().take_while(is_token).count();
         let (token, rest) = self.bytes.split_at(length);
         self.bytes = rest;

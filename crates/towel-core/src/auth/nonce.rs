@@ -1,6 +1,7 @@
 //! Nonces that need no memory: the time and a counter under a keyed hash (RFC 7616 section 3.3).
 
 use super::digest::digits_of;
+use crate::hash::{Hasher, Key};
 use sha2::{Digest as _, Sha256};
 
 /// Octets of the hash that a nonce carries.
@@ -70,14 +71,15 @@ impl Mint {
     }
 
     fn written(&self, realm: &[u8], id: u64) -> [u8; NONCE_LENGTH] {
-        // Key first is enough here: the result is cut short, so nothing can be appended to it.
-        let mut hash = Sha256::new();
-        hash.update(self.key);
-        hash.update(id.to_be_bytes());
-        hash.update(realm);
-        let hash = hash.finalize();
+        // A nonce is made for every stranger who asks, and whoever forged one would still have to
+        // know a password: a short keyed hash is enough.
+        let key =
+            |at: usize| self.key.iter().skip(at).take(8).fold(0, |k, o| k << 8 | u64::from(*o));
+        let mut hasher = Hasher::new(Key(key(0), key(8)));
+        let (first, second) = hasher.bytes(&id.to_be_bytes()).bytes(realm).finish_twice();
         let mut nonce = [0; NONCE_LENGTH];
-        let octets = id.to_be_bytes().into_iter().chain(hash.into_iter().take(MAC));
+        let mac = first.to_be_bytes().into_iter().chain(second.to_be_bytes()).take(MAC);
+        let octets = id.to_be_bytes().into_iter().chain(mac);
         for (pair, octet) in nonce.chunks_exact_mut(2).zip(octets) {
             pair.copy_from_slice(&digits_of(octet));
         }

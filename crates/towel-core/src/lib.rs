@@ -22,6 +22,7 @@ pub mod hash;
 pub mod io;
 pub mod locating;
 pub mod overload;
+mod paged;
 mod pile;
 pub mod proxy;
 pub mod registrar;

@@ -1,6 +1,7 @@
 //! The timer wheel: six levels of 64 lists, linked by index, with a bit for each list that is not
 //! empty. Setting, clearing and firing cost the same however many timers there are, and nothing is
-//! allocated once the nodes have been made.
+//! allocated once the nodes have been made. A list whose time comes is moved on a part at a time, so
+//! that no call takes long however many timers are due together.
 
 #![cfg_attr(
     not(test),
@@ -16,6 +17,8 @@ const LEVELS: usize = 6;
 const BITS: u32 = 6;
 const SLOTS: usize = 1 << BITS;
 const NONE: u32 = u32::MAX;
+/// How many timers one call moves from coarse lists to finer ones.
+const MOVES: usize = 512;
 /// What the wheel cannot hold (over two years in milliseconds) waits at its far end and is set
 /// again from there.
 const SPAN: u64 = 1 << (BITS * LEVELS as u32);
@@ -52,6 +55,8 @@ pub struct Wheel<T> {
     free: u32,
     heads: [[u32; SLOTS]; LEVELS],
     occupied: [u64; LEVELS],
+    /// The coarse list whose time has come, while something of it has still to be moved.
+    moving: Option<(usize, usize)>,
     /// Everything before this millisecond has fired.
     elapsed: u64,
     set: usize,
@@ -71,6 +76,7 @@ impl<T: Copy> Wheel<T> {
             free: NONE,
             heads: [[NONE; SLOTS]; LEVELS],
             occupied: [0; LEVELS],
+            moving: None,
             elapsed: 0,
             set: 0,
         }
@@ -123,19 +129,30 @@ impl<T: Copy> Wheel<T> {
 
     /// A moment not later than that of the first timer: the driver is to come back then.
     pub fn deadline(&self) -> Option<Instant> {
+        if self.moving.is_some() {
+            return Some(Instant(self.elapsed.saturating_mul(1000)));
+        }
         self.first().map(|(_, _, at)| Instant(at.saturating_mul(1000)))
     }
 
-    /// What is due at `now`, one at a time, in order of time.
+    /// What is due at `now`, one at a time, in order of time. Where very much is due together it may
+    /// say none before all were told; then [`Wheel::deadline`] is still not after `now`.
     pub fn due(&mut self, now: Instant) -> Option<T> {
         let now = now.0 / 1000;
+        let mut moves = MOVES;
         loop {
+            if let Some((level, slot)) = self.moving {
+                self.cascade(level, slot, &mut moves);
+                if moves == 0 {
+                    return None;
+                }
+            }
             match self.first() {
                 Some((level, slot, at)) if at <= now => {
                     self.elapsed = self.elapsed.max(at);
                     let index = self.heads[level][slot];
                     if level > 0 {
-                        self.cascade(level, slot);
+                        self.moving = Some((level, slot));
                         continue;
                     }
                     self.unlink(index);
@@ -156,18 +173,17 @@ impl<T: Copy> Wheel<T> {
         }
     }
 
-    /// Moves a whole coarse list to finer ones, now that its time has come.
-    fn cascade(&mut self, level: usize, slot: usize) {
-        let first = std::mem::replace(&mut self.heads[level][slot], NONE);
-        self.occupied[level] &= !(1 << slot);
-        let mut index = first;
-        loop {
-            let next = self.nodes[index as usize].next;
-            self.link(index);
-            if next == first {
+    /// Moves a coarse list to finer ones, now that its time has come, or as much of it as may be.
+    fn cascade(&mut self, level: usize, slot: usize, moves: &mut usize) {
+        while *moves > 0 {
+            let index = self.heads[level][slot];
+            if index == NONE {
+                self.moving = None;
                 return;
             }
-            index = next;
+            self.unlink(index);
+            self.link(index);
+            *moves -= 1;
         }
     }
 
@@ -262,6 +278,32 @@ mod tests {
         }
         assert_eq!(seen, "abcde");
         assert!(wheel.is_empty());
+    }
+
+    #[test]
+    fn very_many_together_come_in_order_and_a_part_at_a_time() {
+        let mut wheel = Wheel::new();
+        let at = |n: usize| Instant(5_000_000 + (n as u64 * 7 % 3_000) * 1000);
+        let ids: Vec<_> = (0..20_000).map(|n| wheel.set(at(n), n)).collect();
+        for id in ids.iter().step_by(3) {
+            assert!(wheel.clear(*id));
+        }
+        let (mut fired, mut pauses, mut later) = (Vec::new(), 0, None);
+        while let Some(deadline) = wheel.deadline() {
+            match wheel.due(deadline) {
+                Some(n) => fired.push(n),
+                None => pauses += 1,
+            }
+            // What is set meanwhile has its place among them.
+            if fired.len() == 1 {
+                later.get_or_insert_with(|| wheel.set(at(20_000), 20_000));
+            }
+        }
+        assert!(fired.is_sorted_by_key(|n| at(*n)));
+        fired.sort_unstable();
+        let expected: Vec<_> = (0..20_000).filter(|n| n % 3 != 0).chain([20_000]).collect();
+        assert_eq!(fired, expected);
+        assert!(pauses > 20, "{pauses}");
     }
 
     #[test]

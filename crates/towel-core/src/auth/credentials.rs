@@ -6,7 +6,7 @@
 use super::digest::{Algorithm, Hex, ha1};
 use crate::hash::{Hasher, Key};
 use crate::io::Record;
-use hashbrown::HashTable;
+use crate::paged::Paged;
 use std::sync::Arc;
 
 /// The store's table of users.
@@ -160,7 +160,7 @@ fn key(name: &str, realm: &str) -> Vec<u8> {
 #[derive(Debug, Clone)]
 pub struct Credentials {
     users: Vec<User>,
-    index: HashTable<u32>,
+    index: Paged<u32>,
     key: Key,
     /// Stands in for the users that there are not.
     nobody: Secret,
@@ -173,7 +173,7 @@ impl Credentials {
         // What nobody can know, so that no password fits.
         let secret = [key.0.to_be_bytes(), key.1.to_be_bytes()].concat();
         let nobody = Secret::new(b"", &secret, &secret);
-        Self { users: Vec::new(), index: HashTable::new(), key, nobody }
+        Self { users: Vec::new(), index: Paged::default(), key, nobody }
     }
 
     /// How many users there are.
@@ -212,9 +212,7 @@ impl Credentials {
     pub fn remove(&mut self, name: &str, realm: &str) -> bool {
         let Some(at) = self.position(name.as_bytes(), realm.as_bytes()) else { return false };
         let wanted = hash(self.key, name.as_bytes(), realm.as_bytes());
-        if let Ok(entry) = self.index.find_entry(wanted, |&known| known == at) {
-            entry.remove();
-        }
+        self.index.remove(wanted, |&known| known == at);
         // The last one moves into the gap.
         let last = u32::try_from(self.users.len() - 1).unwrap_or(u32::MAX);
         let moved = hash_at(&self.users, self.key, last);

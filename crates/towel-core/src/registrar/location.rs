@@ -6,13 +6,16 @@
 
 use super::binding::{Binding, Bindings, assemble};
 use crate::hash::{Hasher, Key};
+use crate::paged::Paged;
 use crate::pile::Pile;
-use hashbrown::HashTable;
 
 /// Buckets of the expiry wheel, a second each. What ends later than a turn of the wheel is looked
 /// at once a turn.
 const TURN: u32 = 4096;
 const NONE: u32 = u32::MAX;
+/// How many addresses of record one sweep looks at; what is due beyond that has its turn after the
+/// messages that came meanwhile.
+const SWEEP: usize = 250;
 
 #[derive(Debug)]
 struct Slot {
@@ -41,7 +44,7 @@ impl Slot {
 #[derive(Debug)]
 pub struct Location {
     key: Key,
-    index: HashTable<u32>,
+    index: Paged<u32>,
     slots: Pile<Slot>,
     free: u32,
     heads: Box<[u32]>,
@@ -49,6 +52,7 @@ pub struct Location {
     swept: u64,
     /// The first second after that in which something may be due.
     next: u64,
+    behind: bool,
     bindings: usize,
 }
 
@@ -58,20 +62,15 @@ impl Location {
     pub fn new(key: Key) -> Self {
         Self {
             key,
-            index: HashTable::new(),
+            index: Paged::default(),
             slots: Pile::default(),
             free: NONE,
             heads: vec![NONE; TURN as usize].into_boxed_slice(),
             swept: 0,
             next: u64::MAX,
+            behind: false,
             bindings: 0,
         }
-    }
-
-    /// Makes room for so many more addresses of record.
-    pub fn reserve(&mut self, more: usize) {
-        let (slots, key) = (&self.slots, self.key);
-        self.index.reserve(more, |&at| hash_at(slots, key, at));
     }
 
     /// How many addresses of record have bindings.
@@ -162,11 +161,8 @@ impl Location {
     pub(super) fn remove(&mut self, aor: &[u8]) -> bool {
         let hash = Hasher::new(self.key).bytes(aor).finish();
         let slots = &self.slots;
-        let found = self
-            .index
-            .find_entry(hash, |&at| slots.get(at as usize).is_some_and(|slot| slot.aor() == aor));
-        let Ok(entry) = found else { return false };
-        let (at, _) = entry.remove();
+        let fits = |&at: &u32| slots.get(at as usize).is_some_and(|slot| slot.aor() == aor);
+        let Some(at) = self.index.remove(hash, fits) else { return false };
         self.unlink(at);
         let free = self.free;
         if let Some(slot) = self.slots.get_mut(at as usize) {
@@ -178,8 +174,8 @@ impl Location {
         true
     }
 
-    /// Drops what has ended by now. `emptied` is told the addresses of record that have no binding
-    /// left.
+    /// Drops what has ended by now, or as much of it as one sweep may: then [`Location::is_behind`]. `emptied` is
+    /// told the addresses of record that have no binding left.
     pub fn expire(&mut self, unix: u64, mut emptied: impl FnMut(&[u8])) {
         if unix < self.next {
             self.swept = unix;
@@ -188,33 +184,52 @@ impl Location {
         // A clock that was set back turns the wheel again over the time that comes again.
         let from = self.swept.min(unix).max(unix.saturating_sub(u64::from(TURN)));
         let mut due = Vec::new();
+        let mut until = unix;
         for second in from..unix {
             let bucket = ((second + 1) % u64::from(TURN)) as usize;
             let mut at = self.heads.get(bucket).copied().unwrap_or(NONE);
-            while let Some(slot) = self.slots.get(at as usize) {
+            while let Some(slot) = self.slots.get(at as usize).filter(|_| due.len() < SWEEP) {
                 if u64::from(slot.due) <= unix {
                     due.push(at);
                 }
                 at = slot.next;
             }
+            if due.len() >= SWEEP {
+                until = second;
+                break;
+            }
         }
-        self.swept = unix;
-        let mut value = Vec::new();
+        self.swept = until;
+        self.behind = until < unix;
+        let (mut value, mut key) = (Vec::new(), Vec::new());
         for at in due {
             let Some(slot) = self.slots.get(at as usize) else { continue };
             let (aor, bindings) = slot.parts();
-            let aor = aor.to_vec();
+            // One buffer for all: asking for another while very much is given back takes long.
+            key.clear();
+            key.extend_from_slice(aor);
+            let aor = &key;
             let live = Bindings::trusted(bindings).raw().filter(|(b, _)| b.is_live(unix));
             assemble(&mut live.map(|(b, kept)| (b.q, kept)).collect::<Vec<_>>(), &mut value);
-            self.put(&aor, &value);
-            if self.position(&aor).is_none() {
-                emptied(&aor);
+            self.put(aor, &value);
+            if self.position(aor).is_none() {
+                emptied(aor);
             }
+        }
+        if self.behind {
+            self.next = until + 1;
+            return;
         }
         let mut seconds = unix + 1..=unix + u64::from(TURN);
         let filled =
             |s: &u64| self.heads.get((s % u64::from(TURN)) as usize).is_some_and(|&h| h != NONE);
         self.next = seconds.find(filled).unwrap_or(u64::MAX);
+    }
+
+    /// Whether more has ended than one sweep could drop.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.behind
     }
 
     /// The second in which [`Location::expire`] should be called next; it may find nothing then.
@@ -333,6 +348,28 @@ mod tests {
         location.expire(1_000, |_| panic!("not yet"));
         location.expire(1_011, |aor| gone.push(aor.to_vec()));
         assert_eq!(gone.len(), 3);
+    }
+
+    #[test]
+    fn what_ends_together_is_swept_out_a_part_at_a_time() {
+        let mut location = Location::new(Key(1, 2));
+        location.expire(1_000, |_| ());
+        let count = 2 * SWEEP as u32 + 100;
+        for n in 0..count {
+            let end = 1_010 + n % 3;
+            location.put(&n.to_be_bytes(), &value(&[binding("<sip:a@192.0.2.4>", 1000, end)]));
+        }
+        location.put(b"later", &value(&[binding("<sip:a@192.0.2.4>", 1000, 5_500)]));
+        let mut left = vec![];
+        for _ in 0..3 {
+            let mut gone = 0;
+            location.expire(1_020, |_| gone += 1);
+            assert!(gone <= SWEEP);
+            assert_eq!(location.is_behind(), location.len() > 1);
+            assert_eq!(location.next_expiry().is_some_and(|at| at <= 1_020), location.is_behind());
+            left.push(location.len() - 1);
+        }
+        assert_eq!(left, [SWEEP + 100, 100, 0]);
     }
 
     #[derive(Debug, Clone)]

@@ -454,12 +454,7 @@ impl Registrar {
         self.location.put(&record.key, &self.answer)
     }
 
-    /// Makes room for so many records.
-    pub fn reserve(&mut self, records: usize) {
-        self.location.reserve(records);
-    }
-
-    /// Drops the bindings that have ended.
+    /// Drops the bindings that have ended, or some of them where they are very many.
     pub fn expire(&mut self, now: Now, out: &mut Outbox) {
         self.now = now;
         let (pending, memory) = (&self.pending, self.settings.durability == Durability::Memory);
@@ -473,9 +468,13 @@ impl Registrar {
         });
     }
 
-    /// When [`Registrar::expire`] has to be called next.
+    /// When [`Registrar::expire`] has to be called next. Where more has ended than is dropped at a
+    /// time, that is a moment later.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
+        if self.location.is_behind() {
+            return Some(self.now.at + SLICE);
+        }
         let seconds = self.location.next_expiry()?.saturating_sub(self.now.unix);
         Some(self.now.at + Duration::from_secs(seconds))
     }
@@ -516,6 +515,9 @@ fn put(location: &mut Location, aor: &[u8], value: &[u8], out: &mut Outbox) -> b
     out.event(Level::Info, kind, text);
     true
 }
+
+/// Between one part of what has ended and the next, in which the server does its other work.
+const SLICE: Duration = Duration::from_millis(1);
 
 /// Section 10.3, step 7 names 500 for a request whose updates cannot all be made.
 const OUT_OF_ORDER: Refusal = Refusal::new(500, "CSeq Out of Order");

@@ -7,7 +7,6 @@
 
 mod admit;
 mod decide;
-mod devices;
 mod domains;
 mod element;
 mod endpoint;

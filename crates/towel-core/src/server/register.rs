@@ -272,8 +272,10 @@ impl Server {
     /// Has the next binding that ends waited for.
     pub(super) fn watch_expiry(&mut self, stack: &mut Stack) {
         let Some(at) = self.registrar.deadline() else { return };
-        // Sweeping more often than once a second finds nothing: expiry is told in seconds.
-        let at = at + Duration::from_secs(1);
+        // Sweeping more often than once a second finds nothing, as expiry is told in seconds, but
+        // what one sweep had to leave.
+        let behind = self.registrar.location().is_behind();
+        let at = if behind { at } else { at + Duration::from_secs(1) };
         if let Some((set, timer)) = self.registering.timer {
             if set <= at {
                 return;

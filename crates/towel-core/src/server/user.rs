@@ -97,8 +97,7 @@ impl Server {
         }
         let ours =
             matches!(&message.read_uri(&self.prepared.uri), Ok(Uri::Sip(uri)) if self.is_ours(uri));
-        let leads_away = self.prepared.leads_away(&message, &self.domains);
-        let foreign = (!ours || leads_away) && !self.is_for_device(&message, now);
+        let foreign = !ours || self.prepared.leads_away(&message, &self.domains);
         let proof = admit::proof(
             &message,
             &received.flow,
@@ -156,7 +155,7 @@ impl TransactionUser for Server {
             }
             Course::Forward { ours, directives, slots } => {
                 if stack.abuse().has_strikes() {
-                    stack.behaved(now, &received, self.prepared.passes);
+                    stack.behaved(now, &received, self.prepared.in_dialog);
                 }
                 self.forward(stack, now, out, &received, woken, ours, directives, slots);
             }

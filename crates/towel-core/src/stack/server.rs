@@ -400,9 +400,7 @@ impl Stack {
         self.wheel.clear(server.repeat);
         self.wheel.clear(server.end);
         let hash = spread(server.proof.hash());
-        if let Ok(entry) = self.matches.find_entry(hash, |&(_, slot)| slot == id.slot) {
-            entry.remove();
-        }
+        self.matches.remove(hash, |&(_, slot)| slot == id.slot);
         self.give_back(server.request);
         self.give_back(server.response);
     }

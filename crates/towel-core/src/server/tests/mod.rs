@@ -4,7 +4,6 @@
 mod abuse;
 mod admission;
 mod forking;
-mod passes;
 mod relay;
 mod responses;
 mod rig;

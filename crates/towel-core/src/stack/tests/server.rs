@@ -314,3 +314,27 @@ fn in_a_crowd_what_is_over_lingers_less() {
     assert_eq!(world.lines().len(), 4);
     world.drained();
 }
+
+#[test]
+fn what_is_forgotten_together_leaves_room_for_messages_in_between() {
+    let mut world = World::new();
+    world.user.answer = Some(200);
+    for n in 0..1000 {
+        world.datagram(PEER, &request("OPTIONS", &format!("z9hG4bK{n}")));
+    }
+    let end = world.stack.deadline().unwrap();
+    world.now.at = end + Duration::from_secs(60);
+    let mut turns = 0;
+    while !world.stack.is_drained() {
+        let before = world.stack.servers.len();
+        world.handle(Input::Tick);
+        let forgotten = before - world.stack.servers.len();
+        assert!(forgotten <= super::super::DUE, "{forgotten}");
+        // Until all is done it is to be called again at once.
+        assert!(world.stack.is_drained() || world.stack.deadline().unwrap() <= world.now.at);
+        turns += 1;
+    }
+    // Some turns more are those in which the wheel moves its lists.
+    let least = 1000usize.div_ceil(super::super::DUE);
+    assert!((least..least + 12).contains(&turns), "{turns}");
+}

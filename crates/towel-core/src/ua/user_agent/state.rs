@@ -158,11 +158,10 @@ pub struct Outgoing {
     pub(super) acks: Vec<Ack>,
     /// Whether the final response has come.
     pub(super) done: bool,
-    /// Of a re-INVITE: when it has waited for long enough, or when it is sent anew after a 491 (RFC
-    /// 3261 section 14.1).
-    pub(super) wait: Option<Id<Timed>>,
-    /// How often a glare has been waited out.
-    pub(super) glared: u8,
+    /// When it is sent anew after a 491 (RFC 3261 section 14.1).
+    pub(super) glare: Option<Id<Timed>>,
+    /// Whether a glare has been waited out before.
+    pub(super) glared: bool,
 }
 
 /// A request of a peer's; only its handle is seen outside.
@@ -207,8 +206,6 @@ pub(super) enum Due {
     Unacknowledged(Id<Incoming>),
     /// A provisional response is repeated.
     Refresh(Id<Incoming>),
-    /// A re-INVITE has no final response: it is cancelled.
-    Slow(Id<Outgoing>),
     /// A re-INVITE is tried again after a glare.
     Glare(Id<Outgoing>),
     /// The application gave no answer for an ACK.

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use towel_bench::budget::{self, TOLERANCE};
+use towel_bench::scale::{self, Axis, Figure};
 use towel_bench::work::{Bench, Work};
+use towel_bench::{model, sockets, threads};
 
 #[derive(Parser)]
 #[command(about = "What a unit of SIP costs in the core, in instructions and in time")]
@@ -34,6 +36,74 @@ enum Wanted {
     Check,
     /// Counts, and writes what was counted as the budgets.
     Write,
+    /// Measures what a unit costs beside more and more bindings, calls and connections.
+    Scale {
+        /// File of figures, written anew for what is measured here.
+        file: PathBuf,
+        /// One axis alone: bindings, "live calls", "lingering calls", "idle connections".
+        #[arg(long)]
+        axis: Option<String>,
+        /// Leaves out the count under valgrind.
+        #[arg(long)]
+        no_count: bool,
+    },
+    /// The same by a whole server on sockets of this machine's loopback: `towel serve`, `towel load`.
+    ScaleSockets {
+        /// File of figures, written anew for what is measured here.
+        file: PathBuf,
+        /// The program, built with --release.
+        #[arg(long, default_value = "target/release/towel")]
+        towel: PathBuf,
+        /// A free port, with eight free ones above it.
+        #[arg(long, default_value_t = 22_000)]
+        port: u16,
+        /// One axis alone.
+        #[arg(long)]
+        axis: Option<String>,
+    },
+    /// Draws the charts of a file of figures.
+    Charts {
+        /// The file that `scale` wrote.
+        file: PathBuf,
+        /// The folder for the charts.
+        folder: PathBuf,
+    },
+    /// The longest that one input takes where very many bindings and calls come together.
+    Pauses,
+    /// What the ways cost in which shards could meet threads: locks, hand-over, a filter.
+    Threads {
+        /// File for what was measured.
+        file: PathBuf,
+    },
+    /// What those come to with up to 16 cores.
+    Model {
+        /// The file that `threads` wrote.
+        file: PathBuf,
+        /// Microseconds that a call costs on one core, the kernel's included.
+        #[arg(long, default_value_t = 36.0)]
+        call: f64,
+        /// Those of them that are the core's.
+        #[arg(long, default_value_t = 18.0)]
+        core: f64,
+    },
+    /// Times one size of `scale`, for `scale` itself.
+    #[command(hide = true)]
+    ScaleTime {
+        /// The axis.
+        axis: String,
+        /// The size.
+        size: u32,
+    },
+    /// Does what is counted at one size, for `scale` itself.
+    #[command(hide = true)]
+    ScaleCount {
+        /// The axis.
+        axis: String,
+        /// The size.
+        size: u32,
+        /// The name of the work.
+        work: String,
+    },
     /// Does the units of one work, for whoever counts from outside.
     Run {
         /// Its name.
@@ -126,6 +196,110 @@ fn check() -> Result<(), String> {
     }
 }
 
+fn axis_of(name: &str) -> Result<Axis, String> {
+    let known = Axis::ALL.into_iter().find(|axis| axis.name() == name);
+    known.ok_or_else(|| format!("there is no axis {name}"))
+}
+
+/// The figures of a file, or none where there is no file.
+fn figures(file: &Path) -> Result<Vec<Figure>, String> {
+    match std::fs::read_to_string(file) {
+        Ok(text) => serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(format!("{}: {e}", file.display())),
+    }
+}
+
+/// Puts a figure in the place of the one that was there.
+fn put(all: &mut Vec<Figure>, new: Figure) {
+    let same = |f: &Figure| f.axis == new.axis && f.work == new.work && f.size == new.size;
+    match all.iter_mut().find(|f| same(f)) {
+        Some(old) => {
+            old.instructions = new.instructions.or(old.instructions);
+            old.nanoseconds = new.nanoseconds.or(old.nanoseconds);
+            old.pause = new.pause.or(old.pause);
+            old.server = new.server.or(old.server);
+        }
+        None => all.push(new),
+    }
+}
+
+fn scale(file: &Path, only: Option<&str>, no_count: bool) -> Result<(), String> {
+    let only = only.map(axis_of).transpose()?;
+    let mut all = figures(file)?;
+    for axis in Axis::ALL.into_iter().filter(|axis| only.is_none_or(|only| only == *axis)) {
+        for size in axis.sizes() {
+            for mut figure in scale::timed(axis, *size)? {
+                let work = axis.works().iter().find(|work| work.name() == figure.work);
+                if let Some(work) = work.filter(|_| !no_count) {
+                    figure.instructions = Some(scale::count(axis, *size, *work)?);
+                }
+                println!(
+                    "{:<8} beside {size:>8} {:<17} {:>8} instructions {:>7} ns, longest pause {} us",
+                    figure.work,
+                    figure.axis,
+                    figure.instructions.map_or("-".into(), |count| count.to_string()),
+                    figure.nanoseconds.unwrap_or_default(),
+                    figure.pause.unwrap_or_default(),
+                );
+                put(&mut all, figure);
+            }
+            write(file, &all)?;
+        }
+    }
+    Ok(())
+}
+
+fn scale_sockets(file: &Path, towel: &Path, port: u16, only: Option<&str>) -> Result<(), String> {
+    let only = only.map(axis_of).transpose()?;
+    let mut all = figures(file)?;
+    for axis in Axis::ALL.into_iter().filter(|axis| only.is_none_or(|only| only == *axis)) {
+        sockets::measure(towel, port, axis, &mut |figure| {
+            let (server, size) = (figure.server.unwrap_or_default(), figure.size);
+            println!("{:<8} beside {size:>8} {:<17} {server:>6.1} us", figure.work, figure.axis);
+            put(&mut all, figure);
+        })?;
+        write(file, &all)?;
+    }
+    Ok(())
+}
+
+fn charts(file: &Path, folder: &Path) -> Result<(), String> {
+    let all = figures(file)?;
+    for (name, chart) in scale::charts(&all) {
+        let path = folder.join(name);
+        std::fs::write(&path, chart.svg()).map_err(|e| format!("{}: {e}", path.display()))?;
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+fn threads(file: &Path) -> Result<(), String> {
+    let costs = threads::measure(&mut |name, value| println!("{name:<60} {value:>10.0}"))?;
+    write(file, &costs)
+}
+
+fn model(file: &Path, call: f64, core: f64) -> Result<(), String> {
+    let text = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    let costs = serde_json::from_str(&text).map_err(|e| format!("{}: {e}", file.display()))?;
+    println!("{}\n", model::ASSUMED);
+    println!("microseconds a call, calls a second in all");
+    for way in model::Way::ALL {
+        print!("{:<26}", way.name());
+        for cores in [1, 2, 4, 8, 16] {
+            let each = model::call(way, cores, call, core, &costs)?;
+            print!("{cores:>5}: {each:>5.1}, {:>7.0}", f64::from(cores) * 1e6 / each);
+        }
+        println!();
+    }
+    Ok(())
+}
+
+fn write(file: &Path, all: &impl serde::Serialize) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(all).map_err(|e| e.to_string())?;
+    std::fs::write(file, text + "\n").map_err(|e| format!("{}: {e}", file.display()))
+}
+
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Wanted::Time { units } => time(units),
@@ -133,6 +307,26 @@ fn main() -> ExitCode {
         Wanted::Check => check(),
         Wanted::Write => budget::count(|name, count| println!("{name:<20} {count:>8}"))
             .and_then(|counted| budget::write(&budgets(), &counted)),
+        Wanted::Scale { file, axis, no_count } => scale(&file, axis.as_deref(), no_count),
+        Wanted::ScaleSockets { file, towel, port, axis } => {
+            scale_sockets(&file, &towel, port, axis.as_deref())
+        }
+        Wanted::Charts { file, folder } => charts(&file, &folder),
+        Wanted::Pauses => {
+            scale::pauses(&mut |what, longest| println!("{what:<50} {longest:>10.1?}"))
+        }
+        Wanted::Threads { file } => threads(&file),
+        Wanted::Model { file, call, core } => model(&file, call, core),
+        Wanted::ScaleTime { axis, size } => axis_of(&axis)
+            .and_then(|axis| scale::time(axis, size))
+            .and_then(|all| serde_json::to_string(&all).map_err(|e| e.to_string()))
+            .map(|text| println!("{text}")),
+        Wanted::ScaleCount { axis, size, work } => {
+            let work = Work::ALL.into_iter().find(|known| known.name() == work);
+            axis_of(&axis).and_then(|axis| {
+                scale::be_counted(axis, size, work.ok_or("there is no such work")?)
+            })
+        }
         Wanted::Run { name, units, warm } => budget::perform(&name, units, warm),
     };
     match done {

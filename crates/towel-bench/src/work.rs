@@ -1,6 +1,7 @@
 //! The units of work: one registration, one call, one request.
 
 use towel_core::auth::client::Session;
+use towel_core::server::Endpoint;
 
 use crate::peer::{self, CALLEE, CALLER, Dialog};
 use crate::rig::Rig;
@@ -71,6 +72,9 @@ pub struct Bench {
     rig: Rig,
     work: Work,
     next: u32,
+    /// How many users there are, and the number of the first.
+    users: usize,
+    first: usize,
     bytes: Vec<u8>,
     heard: Vec<u8>,
     sessions: Vec<Session>,
@@ -92,8 +96,7 @@ impl Bench {
         if digest {
             rig.users(USERS);
         }
-        let (bytes, heard, sessions) = (Vec::new(), Vec::new(), Vec::new());
-        let mut bench = Bench { rig, work, next: 0, bytes, heard, sessions };
+        let mut bench = Bench::on(rig, work, USERS, 0);
         for user in 0..USERS {
             if digest {
                 let session = bench.digest(user, 1)?;
@@ -105,6 +108,51 @@ impl Bench {
             }
         }
         Ok(bench)
+    }
+
+    /// Work on a server that has these users already. With a `first` of theirs they are taken not
+    /// in order but in any.
+    pub fn on(rig: Rig, work: Work, users: usize, first: usize) -> Bench {
+        let (bytes, heard, sessions) = (Vec::new(), Vec::new(), Vec::new());
+        Bench { rig, work, next: first as u32, users, first, bytes, heard, sessions }
+    }
+
+    /// Goes on with other work.
+    pub fn set_work(&mut self, work: Work) {
+        self.work = work;
+    }
+
+    /// The server alone.
+    ///
+    /// # Errors
+    /// If it is not this work's own.
+    pub fn into_server(self) -> Result<Endpoint, String> {
+        self.rig.into_server()
+    }
+
+    /// Passes over so many numbers, so that two at one server have none in common.
+    pub fn skip(&mut self, numbers: u32) {
+        self.next += numbers;
+    }
+
+    /// Whose turn it is.
+    fn user(&self) -> usize {
+        let number = self.next as usize;
+        if self.first == 0 {
+            return number % self.users;
+        }
+        // Multiplied by an odd number, the bits above depend on all those below.
+        let mixed = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+        self.first + mixed as usize % self.users
+    }
+
+    /// Brings up a call that nobody ends.
+    ///
+    /// # Errors
+    /// If the server does something else.
+    pub fn bring_up(&mut self) -> Result<(), String> {
+        self.next += 1;
+        self.begin_call(self.next, self.user()).map(|_| ())
     }
 
     /// The server.
@@ -124,7 +172,7 @@ impl Bench {
     pub fn unit(&mut self) -> Result<(), String> {
         self.next += 1;
         let number = self.next;
-        let user = number as usize % USERS;
+        let user = self.user();
         match self.work {
             Work::Refresh => self.register(user, 1 + number),
             Work::Register => self.register(USERS + number as usize, 1),
@@ -180,7 +228,7 @@ impl Bench {
         Ok(session)
     }
 
-    fn call(&mut self, call: u32, user: usize) -> Result<(), String> {
+    fn begin_call(&mut self, call: u32, user: usize) -> Result<Dialog, String> {
         peer::invite(&mut self.bytes, call, user);
         self.rig.send(CALLER, &self.bytes);
         let invite = self.forwarded()?;
@@ -194,6 +242,11 @@ impl Bench {
         peer::in_dialog(&mut self.bytes, call, "ACK", 1, &dialog);
         self.rig.send(CALLER, &self.bytes);
         self.forwarded()?;
+        Ok(dialog)
+    }
+
+    fn call(&mut self, call: u32, user: usize) -> Result<(), String> {
+        let dialog = self.begin_call(call, user)?;
         peer::in_dialog(&mut self.bytes, call, "BYE", 2, &dialog);
         self.rig.send(CALLER, &self.bytes);
         let bye = self.forwarded()?;

@@ -1,27 +1,33 @@
 //! Line charts as SVG: a few lines over one axis, plain or logarithmic.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 
 use crate::report::short;
 
 /// One line of a chart.
-pub(crate) struct Line {
-    pub(crate) name: String,
-    pub(crate) points: Vec<(f64, f64)>,
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// For the legend.
+    pub name: String,
+    /// Its points, in order.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// A chart.
-pub(crate) struct Chart {
-    pub(crate) title: String,
+#[derive(Clone, Debug)]
+pub struct Chart {
+    /// What stands above it.
+    pub title: String,
     /// What the horizontal axis counts.
-    pub(crate) across: String,
+    pub across: String,
     /// What the vertical axis counts.
-    pub(crate) up: String,
+    pub up: String,
     /// Whether the axes are logarithmic: horizontal, vertical.
-    pub(crate) log: (bool, bool),
+    pub log: (bool, bool),
     /// What is written at places of the horizontal axis, instead of numbers found here.
-    pub(crate) marks: Vec<(f64, String)>,
-    pub(crate) lines: Vec<Line>,
+    pub marks: Vec<(f64, String)>,
+    /// The lines.
+    pub lines: Vec<Line>,
 }
 
 const WIDTH: f64 = 720.0;
@@ -33,6 +39,10 @@ const BOTTOM: f64 = 44.0;
 /// Colours that are told apart without colour sight, too; the dashes help.
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
 const DASHES: [&str; 6] = ["", "7 4", "2 3", "9 3 2 3", "4 2", "1 3"];
+
+/// The style of a chart that stands alone.
+const ALONE: &str = "text{font:11px sans-serif;fill:#222}.t{font:bold 13px sans-serif}\
+.g{stroke:#8884;stroke-width:1}";
 
 /// One axis: from numbers to places between 0 and 1.
 struct Axis {
@@ -107,8 +117,8 @@ fn trim(value: f64) -> String {
 }
 
 impl Chart {
-    /// The chart as a figure with its legend.
-    pub(crate) fn draw(&self) -> Markup {
+    /// What is within the frame.
+    fn plot(&self) -> Markup {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         let marks = self.marks.iter().map(|(at, _)| *at);
         let across = Axis::new(points().map(|p| p.0).chain(marks), self.log.0);
@@ -120,43 +130,70 @@ impl Chart {
         } else {
             self.marks.clone()
         };
-        let view = format!("0 0 {WIDTH} {HEIGHT}");
-        let style = |at: usize| {
-            let of = |all: &[&'static str; 6]| all.get(at % all.len()).copied().unwrap_or_default();
-            (of(&COLOURS), of(&DASHES))
-        };
         html! {
-            figure {
-                figcaption { (self.title) }
-                svg viewBox=(view) role="img" aria-label=(self.title) {
-                    @for tick in up.ticks() {
-                        line class="g" x1=(LEFT) x2=(WIDTH - RIGHT) y1=(y(tick)) y2=(y(tick)) {}
-                        text x=(LEFT - 6.0) y=(y(tick) + 4.0) text-anchor="end" { (number(tick)) }
-                    }
-                    @for (at, text) in &marks {
-                        line class="g" x1=(x(*at)) x2=(x(*at)) y1=(TOP) y2=(HEIGHT - BOTTOM) {}
-                        text x=(x(*at)) y=(HEIGHT - BOTTOM + 16.0) text-anchor="middle" { (text) }
-                    }
-                    text x=((LEFT + WIDTH - RIGHT) / 2.0) y=(HEIGHT - 6.0) text-anchor="middle" {
-                        (self.across)
-                    }
-                    text x="12" y=((HEIGHT - BOTTOM + TOP) / 2.0) text-anchor="middle"
-                        transform=(format!("rotate(-90 12 {})", (HEIGHT - BOTTOM + TOP) / 2.0)) {
-                        (self.up)
-                    }
-                    @for (index, line) in self.lines.iter().enumerate() {
-                        @let (colour, dashes) = style(index);
-                        polyline points=(path(&line.points, &x, &y)) fill="none" stroke=(colour)
-                            stroke-dasharray=(dashes) stroke-width="2" {}
-                        @if line.points.len() <= 40 {
-                            @for (a, b) in &line.points {
-                                circle cx=(fixed(x(*a))) cy=(fixed(y(*b))) r="3" fill=(colour) {
-                                    title { (line.name) ": " (short(*a)) ", " (short(*b)) }
-                                }
-                            }
+            @for tick in up.ticks() {
+                line class="g" x1=(LEFT) x2=(WIDTH - RIGHT) y1=(fixed(y(tick))) y2=(fixed(y(tick))) {}
+                text x=(LEFT - 6.0) y=(fixed(y(tick) + 4.0)) text-anchor="end" { (number(tick)) }
+            }
+            @for (at, text) in &marks {
+                line class="g" x1=(fixed(x(*at))) x2=(fixed(x(*at))) y1=(TOP) y2=(HEIGHT - BOTTOM) {}
+                text x=(fixed(x(*at))) y=(HEIGHT - BOTTOM + 16.0) text-anchor="middle" { (text) }
+            }
+            text x=((LEFT + WIDTH - RIGHT) / 2.0) y=(HEIGHT - 6.0) text-anchor="middle" {
+                (self.across)
+            }
+            text x="12" y=((HEIGHT - BOTTOM + TOP) / 2.0) text-anchor="middle"
+                transform=(format!("rotate(-90 12 {})", (HEIGHT - BOTTOM + TOP) / 2.0)) {
+                (self.up)
+            }
+            @for (index, line) in self.lines.iter().enumerate() {
+                @let (colour, dashes) = style(index);
+                polyline points=(path(&line.points, &x, &y)) fill="none" stroke=(colour)
+                    stroke-dasharray=(dashes) stroke-width="2" {}
+                @if line.points.len() <= 40 {
+                    @for (a, b) in &line.points {
+                        circle cx=(fixed(x(*a))) cy=(fixed(y(*b))) r="3" fill=(colour) {
+                            title { (line.name) ": " (short(*a)) ", " (short(*b)) }
                         }
                     }
                 }
+            }
+        }
+    }
+
+    /// The chart as an SVG document of its own, with its title and its legend.
+    pub fn svg(&self) -> String {
+        let rows = self.lines.len().div_ceil(2) as f64;
+        let height = HEIGHT + 24.0 + 18.0 * rows + 8.0;
+        let document = html! {
+            svg xmlns="http://www.w3.org/2000/svg" viewBox=(format!("0 0 {WIDTH} {height}"))
+                role="img" aria-label=(self.title) {
+                style { (PreEscaped(ALONE)) }
+                rect width="100%" height="100%" fill="#fff" {}
+                text x=(WIDTH / 2.0) y="17" text-anchor="middle" class="t" { (self.title) }
+                g transform="translate(0 24)" {
+                    (self.plot())
+                    @for (index, line) in self.lines.iter().enumerate() {
+                        @let (colour, dashes) = style(index);
+                        @let left = LEFT + (index % 2) as f64 * (WIDTH - LEFT) / 2.0;
+                        @let y = HEIGHT + 14.0 + 18.0 * (index / 2) as f64;
+                        line x1=(left) x2=(left + 30.0) y1=(y - 4.0) y2=(y - 4.0) stroke=(colour)
+                            stroke-width="3" stroke-dasharray=(dashes) {}
+                        text x=(left + 38.0) y=(y) { (line.name) }
+                    }
+                }
+            }
+        };
+        document.into_string() + "\n"
+    }
+
+    /// The chart as a figure with its legend.
+    pub(crate) fn draw(&self) -> Markup {
+        let view = format!("0 0 {WIDTH} {HEIGHT}");
+        html! {
+            figure {
+                figcaption { (self.title) }
+                svg viewBox=(view) role="img" aria-label=(self.title) { (self.plot()) }
                 p class="legend" {
                     @for (index, line) in self.lines.iter().enumerate() {
                         @let (colour, dashes) = style(index);
@@ -172,6 +209,12 @@ impl Chart {
             }
         }
     }
+}
+
+/// The colour and the dashes of a line.
+fn style(at: usize) -> (&'static str, &'static str) {
+    let of = |all: &[&'static str; 6]| all.get(at % all.len()).copied().unwrap_or_default();
+    (of(&COLOURS), of(&DASHES))
 }
 
 fn fixed(value: f64) -> String {
@@ -225,6 +268,9 @@ mod tests {
         };
         let text = chart.draw().into_string();
         assert!(text.contains("points=\"64.0,256.0 704.0,12.0\""), "{text}");
+        let alone = chart.svg();
+        assert!(alone.starts_with("<svg xmlns=") && alone.contains("one &amp; two"), "{alone}");
+        assert!(alone.contains("points=\"64.0,256.0 704.0,12.0\""), "{alone}");
         assert!(text.contains("a &lt;b&gt;") && text.contains("one &amp; two"), "{text}");
         assert!(!text.contains("<script") && !text.contains("http"));
     }

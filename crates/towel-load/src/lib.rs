@@ -30,6 +30,7 @@ mod run;
 mod unit;
 mod write;
 
+pub use chart::{Chart, Line};
 pub use figures::{
     GeneratorReport, LatencyReport, Point, ServerReport, StepReport, Wait, WorkReport,
 };

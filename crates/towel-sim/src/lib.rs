@@ -12,7 +12,6 @@
 
 pub mod agent;
 mod audit;
-mod caller;
 pub mod element;
 pub mod flow;
 pub mod ladder;

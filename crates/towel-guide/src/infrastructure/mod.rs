@@ -4,4 +4,3 @@ pub mod caller_preferences;
 pub mod capabilities;
 pub mod reason;
 pub mod service_route;
-pub mod session_timer;

@@ -310,6 +310,9 @@ pub enum Command {
     Load(Vec<Record>),
     /// Take nothing new, end what there is.
     Drain,
+    /// Somebody else takes what is new: end what there is, and pass on what belongs to none of it
+    /// ([`Output::PassOn`]).
+    HandOver,
 }
 
 /// What is wanted of the world.
@@ -359,6 +362,14 @@ pub enum Output {
     /// early as can be; nought: none. Requests of dialogs and those that say that they are urgent are
     /// to pass. A driver that cannot does nothing: more is refused after reading then.
     Shed(Shed),
+    /// A message that is for whoever takes what is new since [`Command::HandOver`]: these bytes of
+    /// the outbox's arena, as they came.
+    PassOn {
+        /// Where it came from.
+        flow: Flow,
+        /// Which bytes of [`Outbox::arena`].
+        bytes: Range<usize>,
+    },
     /// Something that an onlooker may care for.
     Event(Event),
 }
@@ -392,7 +403,7 @@ pub struct Event {
 pub struct Outbox {
     /// In the order in which they are to be done.
     pub outputs: Vec<Output>,
-    /// The bytes that [`Output::Transmit`] points into.
+    /// The bytes that [`Output::Transmit`] and [`Output::PassOn`] point into.
     pub arena: Vec<u8>,
 }
 
@@ -407,6 +418,13 @@ impl Outbox {
         let start = self.arena.len();
         self.arena.extend_from_slice(bytes);
         self.outputs.push(Output::Transmit { flow, bytes: start..self.arena.len() });
+    }
+
+    /// Passes on a message that is copied.
+    pub fn pass_on(&mut self, flow: Flow, bytes: &[u8]) {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        self.outputs.push(Output::PassOn { flow, bytes: start..self.arena.len() });
     }
 
     /// Tells an onlooker.

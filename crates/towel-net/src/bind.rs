@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use towel_core::io::{Listener, ListenerId, Transport};
 
 use crate::config::{Bind, Limits};
+use crate::succession::Given;
 use crate::sys;
 
 /// Why a listener could not be had.
@@ -39,6 +40,8 @@ impl std::error::Error for BindFault {
 pub(crate) struct Bound {
     pub(crate) listener: Listener,
     pub(crate) socket: Listening,
+    /// The listener's number in the process that had the socket before.
+    pub(crate) given: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -60,7 +63,7 @@ impl Opened {
     /// # Errors
     /// Which could not be had, and why.
     pub fn bind(binds: &[Bind], limits: &Limits, first: u16) -> Result<Self, BindFault> {
-        bind_all(binds, limits, usize::from(first)).map(Self)
+        bind_all(binds, limits, usize::from(first), &mut Vec::new()).map(Self)
     }
 
     /// What the core will know of them.
@@ -69,11 +72,12 @@ impl Opened {
     }
 }
 
-/// Binds everything or nothing, numbering from `first`.
+/// Binds everything or nothing, numbering from `first`; what was `given` is taken and not bound anew.
 pub(crate) fn bind_all(
     binds: &[Bind],
     limits: &Limits,
     first: usize,
+    given: &mut Vec<Given>,
 ) -> Result<Vec<Bound>, BindFault> {
     let mut bound: Vec<Bound> = Vec::new();
     for bind in binds {
@@ -82,7 +86,18 @@ pub(crate) fn bind_all(
             let fault = |why| BindFault { transport: bind.transport, addr, why };
             let number = u16::try_from(first + bound.len())
                 .map_err(|_| fault(io::Error::other("too many listeners")))?;
-            let (socket, local) = one(bind.transport, addr, limits).map_err(fault)?;
+            let taken = given.iter().position(|one| is_for(one, bind.transport, addr));
+            let taken = taken.map(|at| given.swap_remove(at));
+            let (from, (socket, local)) = match taken {
+                Some(Given { id, local, socket, .. }) => {
+                    let socket = match bind.transport {
+                        Transport::Udp => Listening::Datagrams(socket.into()),
+                        _ => Listening::Streams(socket.into()),
+                    };
+                    (Some(id), (socket, local))
+                }
+                None => (None, one(bind.transport, addr, limits).map_err(fault)?),
+            };
             bound.push(Bound {
                 listener: Listener {
                     id: ListenerId(number),
@@ -91,10 +106,17 @@ pub(crate) fn bind_all(
                     advertised: bind.advertised.clone(),
                 },
                 socket,
+                given: from,
             });
         }
     }
     Ok(bound)
+}
+
+/// Whether a socket that another process had is what is asked for.
+fn is_for(one: &Given, transport: Transport, addr: SocketAddr) -> bool {
+    let left_to_the_system = addr.port() == 0 && one.asked == 0 && one.local.ip() == addr.ip();
+    one.transport == transport && (one.local == addr || left_to_the_system)
 }
 
 /// The addresses that are meant by the unspecified one: those of the interfaces that are up, of
@@ -237,6 +259,34 @@ mod tests {
         };
         assert_eq!(of("0.0.0.0:5060"), ["192.0.2.1:5060", "127.0.0.1:5060"]);
         assert_eq!(of("[::]:5060"), ["[2001:db8::1]:5060", "[::1]:5060"]);
+    }
+
+    #[test]
+    fn a_socket_that_was_given_is_taken_where_it_is_what_is_asked_for() {
+        let limits = Limits::default();
+        let any = Bind::new(Transport::Udp, "127.0.0.1:0".parse().unwrap());
+        let first = bind_all(std::slice::from_ref(&any), &limits, 0, &mut Vec::new()).unwrap();
+        let local = first[0].listener.local;
+        let give = |asked| {
+            let Listening::Datagrams(socket) = &first[0].socket else { unreachable!() };
+            let socket = socket.try_clone().unwrap().into();
+            vec![Given { id: 7, transport: Transport::Udp, local, asked, socket }]
+        };
+        for (bind, asked, is_taken) in [
+            (&any, 0, true),
+            // That port was chosen by somebody; any other will do.
+            (&any, local.port(), false),
+            (&Bind::new(Transport::Udp, local), local.port(), true),
+            (&Bind::new(Transport::Udp, local), 0, true),
+            (&Bind::new(Transport::Tcp, local), local.port(), false),
+        ] {
+            let mut given = give(asked);
+            let bound = bind_all(std::slice::from_ref(bind), &limits, 3, &mut given).unwrap();
+            assert_eq!(given.is_empty(), is_taken, "{bind:?} {asked}");
+            assert_eq!(bound[0].given, is_taken.then_some(7));
+            assert_eq!(bound[0].listener.local == local && is_taken, is_taken);
+            assert_eq!(bound[0].listener.id, ListenerId(3));
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,10 @@ use crate::persist::Persist;
 use crate::resolver::Resolver;
 use crate::shed;
 use crate::streams::{Happened, Streams};
+use crate::succession::Given;
 use crate::sys::{self, BATCH, Receiver, Sender};
+
+mod hand_over;
 
 /// What epoll gives back for each descriptor.
 pub(crate) mod token {
@@ -40,9 +44,14 @@ pub(crate) mod token {
         Bell,
         Listener(usize),
         Connection { slot: u32, generation: u32 },
+        Before,
+        After,
     }
 
     pub(crate) const BELL: u64 = 0;
+    /// The process that we follow, and the one that follows us.
+    pub(crate) const BEFORE: u64 = 3 << KIND;
+    pub(crate) const AFTER: u64 = 4 << KIND;
 
     pub(crate) fn listener(index: usize) -> u64 {
         (1 << KIND) | index as u64
@@ -59,6 +68,8 @@ pub(crate) mod token {
                 slot: token as u32,
                 generation: (token >> 32) as u32 & GENERATION,
             },
+            3 => Token::Before,
+            4 => Token::After,
             _ => Token::Bell,
         }
     }
@@ -105,6 +116,7 @@ pub struct Driver {
     handle: Handle,
     inbox: Inbox,
     counters: Arc<Counters>,
+    follows: Option<UnixStream>,
 }
 
 /// How many datagram batches one turn takes from a socket before others have theirs.
@@ -125,6 +137,12 @@ const NOTICES: usize = 1024;
 impl Driver {
     /// Binds every listener of the configuration, or none.
     pub fn new(config: Config) -> Result<Self, DriverFault> {
+        Self::with(config, Vec::new())
+    }
+
+    /// The same, with the sockets that another process gave where they are what the configuration
+    /// asks for.
+    pub fn with(config: Config, mut given: Vec<Given>) -> Result<Self, DriverFault> {
         let certified = config.tls.as_ref().is_some_and(|tls| tls.server.is_some());
         if let Some(bind) = config.binds.iter().find(|b| b.transport.secure() && !certified) {
             let why = io::Error::new(io::ErrorKind::InvalidInput, "there is no certificate");
@@ -133,13 +151,20 @@ impl Driver {
         let (mut bound, mut groups) = (Vec::new(), Vec::new());
         for bind in &config.binds {
             let one = std::slice::from_ref(bind);
-            let more = bind::bind_all(one, &config.limits, bound.len())?;
+            let more = bind::bind_all(one, &config.limits, bound.len(), &mut given)?;
             groups.push((bind.clone(), more.iter().map(|b: &Bound| b.listener.clone()).collect()));
             bound.extend(more);
         }
         let listeners = bound.iter().map(|b| b.listener.clone()).collect();
         let (handle, inbox) = Inbox::pair()?;
-        Ok(Self { config, bound, listeners, groups, handle, inbox, counters: Arc::default() })
+        let counters = Arc::default();
+        Ok(Self { config, bound, listeners, groups, handle, inbox, counters, follows: None })
+    }
+
+    /// The process that gave the sockets speaks there until it ends. Until then it reads the
+    /// datagrams of those sockets.
+    pub fn follow(&mut self, stream: UnixStream) {
+        self.follows = Some(stream);
     }
 
     /// The listeners, with the ports that they truly have.
@@ -179,13 +204,32 @@ impl Driver {
             epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token)).map_err(io::Error::from)
         };
         add(self.inbox.fd(), token::BELL)?;
+        let mut held_back = Vec::new();
+        let mut numbers = std::collections::HashMap::new();
         for (index, bound) in self.bound.iter().enumerate() {
+            if let Some(given) = bound.given {
+                numbers.insert(given, bound.listener.id);
+            }
             match &bound.socket {
+                // The process that had it before reads it.
+                Listening::Datagrams(_) if self.follows.is_some() && bound.given.is_some() => {
+                    held_back.push(index);
+                }
                 Listening::Datagrams(socket) => add(socket.as_fd(), token::listener(index))?,
                 Listening::Streams(socket) => add(socket.as_fd(), token::listener(index))?,
                 Listening::Gone => {}
             }
         }
+        let before = match self.follows {
+            None => None,
+            Some(stream) => {
+                stream.set_nonblocking(true)?;
+                let flags = EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT | EpollFlags::EPOLLET;
+                let event = EpollEvent::new(flags, token::BEFORE);
+                epoll.add(stream.as_fd(), event).map_err(io::Error::from)?;
+                Some(hand_over::Before::new(stream, numbers))
+            }
+        };
         let mut clock = Clock::new();
         let streams = Streams::new(
             self.config.limits.clone(),
@@ -212,6 +256,9 @@ impl Driver {
             stop: None,
             precise: self.config.precise,
             stop_look: Instant(0),
+            before,
+            after: None,
+            held_back,
         };
         for listener in self.listeners {
             shard.tell(machine, Input::Listening(listener));
@@ -250,6 +297,12 @@ struct Shard<'a> {
     precise: bool,
     /// When to look again whether that can be now.
     stop_look: Instant,
+    /// The process that we follow.
+    before: Option<hand_over::Before>,
+    /// The process that follows us.
+    after: Option<hand_over::After>,
+    /// Listeners whose datagrams the process before us reads.
+    held_back: Vec<usize>,
 }
 
 impl Shard<'_> {
@@ -281,6 +334,8 @@ impl Shard<'_> {
                 let flags = event.events();
                 match token::read(event.data()) {
                     token::Token::Bell => self.notices(machine, inbox),
+                    token::Token::Before => self.heard_before(machine),
+                    token::Token::After => self.heard_after(),
                     token::Token::Listener(index) => {
                         self.listener(machine, index, flags, &mut receiver);
                     }
@@ -303,7 +358,7 @@ impl Shard<'_> {
                 // Not at every datagram: it takes a look at everything that there is.
                 self.stop_look = self.now.at + STOP_LOOK;
                 let quiet = machine.is_quiet() && !self.streams.has_queued();
-                if quiet || self.now.at >= at {
+                if self.may_end(quiet) || self.now.at >= at {
                     self.counts.connections = 0;
                     counters.publish(&self.counts);
                     return Ok(());
@@ -364,6 +419,12 @@ impl Shard<'_> {
                         self.tell(machine, Input::Listening(listener));
                     }
                 }
+                Some(Notice::Offer(tell)) => {
+                    // Who asked may have lost patience.
+                    let _ = tell.send(self.stop.is_none().then(|| self.offer()).flatten());
+                }
+                Some(Notice::HandOver(within)) => self.hand_over(machine, within),
+                Some(Notice::FollowedBy(stream)) => self.followed_by(stream),
                 Some(Notice::Stop(within)) => {
                     self.stop = Some(self.now.at + within);
                     self.accept_no_more();
@@ -604,9 +665,13 @@ impl Shard<'_> {
             let input = if let Some(happened) = self.streams.happened.pop_front() {
                 match happened {
                     Happened::Opened { id, flow, identities } => {
+                        self.tell_opened(&flow, &identities);
                         Input::Opened { connection: id, flow, identities }
                     }
-                    Happened::Closed { id, why } => Input::Closed { connection: id, why },
+                    Happened::Closed { id, why } => {
+                        self.tell_closed(id);
+                        Input::Closed { connection: id, why }
+                    }
                 }
             } else if let Some((listener, remote)) = self.lost.pop() {
                 Input::Unreachable { listener, remote }
@@ -623,19 +688,20 @@ impl Shard<'_> {
     fn carry_out(&mut self) {
         let mut shed = None;
         let mut outputs = std::mem::take(&mut self.out.outputs);
-        let (at, epoll) = (self.now.at, &self.epoll);
+        let at = self.now.at;
         for output in outputs.drain(..) {
             match output {
                 Output::Transmit { flow, bytes } => match flow.connection {
                     None => self.waiting.push((flow.listener, flow.remote, bytes)),
+                    Some(id) if self.send_by_before(id, &bytes) => {}
                     Some(id) => {
                         let bytes = self.out.arena.get(bytes).unwrap_or_default();
-                        self.streams.send(epoll, id, bytes, at, &mut self.counts);
+                        self.streams.send(&self.epoll, id, bytes, at, &mut self.counts);
                     }
                 },
                 Output::Open { connection, transport, listener, remote, server_name } => {
                     self.streams.open(
-                        epoll,
+                        &self.epoll,
                         connection,
                         transport,
                         listener,
@@ -645,8 +711,9 @@ impl Shard<'_> {
                         &mut self.counts,
                     );
                 }
+                Output::Close { connection } if self.close_by_before(connection) => {}
                 Output::Close { connection } => {
-                    self.streams.close(epoll, connection, at, &mut self.counts);
+                    self.streams.close(&self.epoll, connection, at, &mut self.counts);
                 }
                 Output::Resolve { query, question } => {
                     self.counts.questions += 1;
@@ -659,6 +726,7 @@ impl Shard<'_> {
                     self.counts.records += 1;
                     self.persist.submit(ticket, record);
                 }
+                Output::PassOn { flow, bytes } => self.pass_on(&flow, bytes),
                 Output::Shed(share) => shed = Some(share),
                 Output::Event(event) => (self.onlooker)(event),
             }
@@ -679,6 +747,7 @@ impl Shard<'_> {
             self.streams.flush_all(&self.epoll, self.now.at, &mut self.counts);
             self.settle(machine);
         }
+        self.flush_succession();
     }
 
     fn send_waiting(&mut self) {

@@ -20,6 +20,7 @@ mod persist;
 mod resolver;
 mod shed;
 mod streams;
+mod succession;
 mod sys;
 mod tls;
 
@@ -30,6 +31,7 @@ pub use driver::{Driver, DriverFault};
 pub use notice::Handle;
 pub use persist::{Forget, Persist};
 pub use resolver::{Resolver, ResolverConfig};
+pub use succession::{Given, give, refuse, take};
 pub use tls::{
     Tls, TlsConfig, TlsFault, check_authorities, check_certificate, check_key, identities, is_pair,
 };

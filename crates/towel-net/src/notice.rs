@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -12,6 +13,7 @@ use towel_core::io::{Command, Listener, ListenerId, StoreFault, Ticket};
 use towel_core::locating::{Answer, QueryId};
 
 use crate::bind::Opened;
+use crate::succession::Given;
 use crate::tls::Tls;
 
 /// What other threads tell a shard.
@@ -26,6 +28,12 @@ pub(crate) enum Notice {
     Rename(Vec<Listener>),
     /// End: let the machine drain for so long, then close everything.
     Stop(Duration),
+    /// Tell which sockets could be handed over.
+    Offer(Sender<Option<Vec<Given>>>),
+    /// What is new is somebody else's; end within so long.
+    HandOver(Duration),
+    /// That somebody listens there.
+    FollowedBy(UnixStream),
 }
 
 #[derive(Debug)]
@@ -76,6 +84,26 @@ impl Handle {
     /// Has these be known by other names from now on; their sockets stay as they are.
     pub fn rename(&self, listeners: Vec<Listener>) {
         self.tell(Notice::Rename(listeners));
+    }
+
+    /// The sockets that listen, for another process; `None` if there is a process before or after
+    /// this one already, or no answer within `patience`.
+    pub fn offer(&self, patience: Duration) -> Option<Vec<Given>> {
+        let (tell, told) = channel();
+        self.tell(Notice::Offer(tell));
+        told.recv_timeout(patience).ok().flatten()
+    }
+
+    /// From now on what is new is for the process that was given the sockets: it is kept until
+    /// [`Handle::followed_by`]. The driver ends when all that it has begun is done, or `within` so
+    /// long.
+    pub fn hand_over(&self, within: Duration) {
+        self.tell(Notice::HandOver(within));
+    }
+
+    /// The process that takes what is new listens there.
+    pub fn followed_by(&self, stream: UnixStream) {
+        self.tell(Notice::FollowedBy(stream));
     }
 
     /// Ends the driver: the machine is told to drain, and when it has, or after `within`, what is

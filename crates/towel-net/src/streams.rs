@@ -105,12 +105,18 @@ impl Streams {
         self.listeners.retain(|l| l.id != id);
     }
 
-    fn known(&self, id: ListenerId) -> Option<&Listener> {
+    pub(crate) fn known(&self, id: ListenerId) -> Option<&Listener> {
         self.listeners.iter().find(|l| l.id == id)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
+    }
+
+    /// The connections that can be used, and the names that their peers have proved.
+    pub(crate) fn established(&self) -> Vec<(Flow, Vec<String>)> {
+        let open = self.connections().filter(|c| c.state == State::Open);
+        open.map(|c| (c.flow, c.identities())).collect()
     }
 
     /// Whether something that was given to a connection has not left yet.

@@ -39,6 +39,8 @@ pub struct Control {
     pub(crate) began: Instant,
     pub(crate) listeners: Mutex<Listeners>,
     pub(crate) secret: [u8; 16],
+    /// Who takes over, if anybody does.
+    pub(crate) leaving: crate::hand_over::Leaving,
     /// Where the data are, as the console shows it.
     pub(crate) data: PathBuf,
 }

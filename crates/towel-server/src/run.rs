@@ -17,6 +17,7 @@ use towel_net::{Driver, Forget, Handle, Persist};
 use crate::config::{Config, Durability, LogLevel, Problem};
 use crate::control::{Control, Events};
 use crate::element::Element;
+use crate::hand_over::{self, Leaving, Predecessor};
 use crate::http::{Access, Ask as _};
 use crate::log::Log;
 use crate::trace::Ring;
@@ -116,12 +117,14 @@ impl Signals {
 
 /// Runs a server until it is told to stop.
 ///
-/// `again` reads the configuration anew, for a reload.
+/// `again` reads the configuration anew, for a reload. With `take_over` it takes the place of the server
+/// that runs on the same data folder, if there is one, under its calls.
 ///
 /// # Errors
 /// In words for a person, if it cannot start or the driver fails.
 pub fn run(
     config: Config,
+    take_over: bool,
     again: Box<dyn Fn() -> Result<Config, Vec<Problem>> + Send + Sync>,
     log: Log,
     signals: Signals,
@@ -138,8 +141,12 @@ pub fn run(
     let token = secret::token_of(&config.data).map_err(data)?;
     let kept = kept_secret(&config.data).map_err(data)?;
 
+    let mut net = settings::driver(&config);
+    let tls = settings::tls(&config)?.build().map_err(|e| e.to_string())?;
+    net.tls = Some(Arc::new(tls));
     let random = secret::random::<32>().map_err(|e| format!("no random bytes: {e}"))?;
     let mut server = Endpoint::new(settings::core(&config, kept), registry(&config)?, random);
+    let follows = if take_over { follow(&config, &net)? } else { None };
     // What is loaded is in the store already; what of it has ended since is taken out.
     let mut ended = persist::Ended::default();
     let mut out = Outbox::new();
@@ -167,10 +174,11 @@ pub fn run(
         return Err(problems.iter().map(ToString::to_string).collect());
     }
 
-    let mut net = settings::driver(&config);
-    let tls = settings::tls(&config)?.build().map_err(|e| e.to_string())?;
-    net.tls = Some(Arc::new(tls));
-    let driver = Driver::new(net).map_err(|e| format!("{e}{}", what_to_do(&config, &e)))?;
+    let follows_another = follows.is_some();
+    let driver = match follows {
+        Some(driver) => driver,
+        None => Driver::new(net).map_err(|e| format!("{e}{}", what_to_do(&config, &e)))?,
+    };
     let handle = driver.handle();
 
     // Not before everything is bound: a start that fails would take the passwords with it.
@@ -218,10 +226,15 @@ pub fn run(
             next: u16::try_from(listeners.len()).unwrap_or(u16::MAX),
         }),
         secret: kept,
+        leaving: Leaving::default(),
         data: std::fs::canonicalize(&config.data).unwrap_or_else(|_| config.data.clone()),
         config: RwLock::new(config.clone()),
     });
-    let http = config.http.enabled.then(|| open_http(&config, &control, token));
+    let http = config.http.enabled.then(|| open_http(&config, &control, token, follows_another));
+    if let Err(e) = hand_over::wait(&control) {
+        let text = format!("no other process will be able to take over: {e}");
+        log.event(LogLevel::Warn, "hand-over", text);
+    }
     wait_for_signals(signals.0, Arc::clone(&control)).map_err(|e| format!("signals: {e}"))?;
 
     let places: Vec<String> =
@@ -248,8 +261,13 @@ pub fn run(
         log.event(level(event.level), event.kind, event.text);
     };
     let done = driver.run(&mut element, persist, &mut onlooker).map_err(|e| e.to_string());
-    let _ = std::fs::remove_file(config.data.join("http-address"));
     log.event(LogLevel::Info, "stopped", "");
+    if control.leaving.is_gone() {
+        // The folder and the store are somebody else's.
+        log.flush();
+        return done;
+    }
+    let _ = std::fs::remove_file(config.data.join("http-address"));
     // Whatever still waits for the disk is written before the process ends: the store is dropped
     // by whoever holds it last, so it is asked to be done here.
     if config.durability != Durability::Memory {
@@ -257,6 +275,22 @@ pub fn run(
     }
     log.flush();
     done
+}
+
+/// Takes over from the server that runs on the same data folder: the store is free when this returns.
+fn follow(config: &Config, net: &towel_net::Config) -> Result<Option<Driver>, String> {
+    let Some(Predecessor { stream, given }) = Predecessor::ask(&config.data)? else {
+        return Ok(None);
+    };
+    let mut driver = Driver::with(net.clone(), given)
+        .map_err(|e| format!("{e}{}\nThe server that runs goes on", what_to_do(config, &e)))?;
+    // What could keep us from starting is found while the other still goes on.
+    let problems = Users::default().configure(config, &mut |_, _| {});
+    if !problems.is_empty() {
+        return Err(problems.iter().map(ToString::to_string).collect());
+    }
+    driver.follow(Predecessor::take_over(stream)?);
+    Ok(Some(driver))
 }
 
 fn unix_now() -> u64 {
@@ -315,7 +349,12 @@ fn first_users(
     Ok(made)
 }
 
-fn open_http(config: &Config, control: &Arc<Control>, token: String) -> Result<SocketAddr, String> {
+fn open_http(
+    config: &Config,
+    control: &Arc<Control>,
+    token: String,
+    follows_another: bool,
+) -> Result<SocketAddr, String> {
     let cannot = |e: std::io::Error| {
         let address = config.http.address;
         if e.kind() == std::io::ErrorKind::AddrInUse {
@@ -327,11 +366,23 @@ fn open_http(config: &Config, control: &Arc<Control>, token: String) -> Result<S
             format!("{address}: {e}")
         }
     };
-    let listener = crate::http::bind(config.http.address).map_err(cannot)?;
+    let mut listener = crate::http::bind(config.http.address);
+    // The server before this one gives the port up on a thread of its own.
+    for _ in 0..100 {
+        let taken = |e: &std::io::Error| e.kind() == std::io::ErrorKind::AddrInUse;
+        if !follows_another || !listener.as_ref().is_err_and(taken) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        listener = crate::http::bind(config.http.address);
+    }
+    let listener = listener.map_err(cannot)?;
     let address = listener.local_addr().map_err(cannot)?;
     let access = Access { token, configured: config.http.token.clone() };
     let ask: Arc<dyn crate::http::Ask> = Arc::clone(control) as _;
-    crate::http::serve(listener, ask, access).map_err(cannot)?;
+    let (end, ended) = tokio::sync::oneshot::channel();
+    control.leaving.http_by(end);
+    crate::http::serve(listener, ask, access, ended).map_err(cannot)?;
     // So that the other commands find a port that the system chose.
     secret::write_private(&config.data.join("http-address"), format!("{address}\n").as_bytes())
         .map_err(cannot)?;
@@ -380,6 +431,8 @@ fn wait_for_signals(signals: SigSet, control: Arc<Control>) -> std::io::Result<(
         let mut stopping = false;
         loop {
             match signals.wait() {
+                // The configuration is somebody else's to read.
+                Ok(Signal::SIGHUP) if control.leaving.is_gone() => {}
                 Ok(Signal::SIGHUP) => {
                     if let Err(refusal) = control.reload() {
                         control.log.event(LogLevel::Error, "reload-refused", refusal.why);

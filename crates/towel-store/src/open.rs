@@ -76,7 +76,7 @@ pub type Done = Box<dyn Fn(&[u64], Result<(), &StoreError>) + Send>;
 pub struct Store {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
-    _lock: File,
+    lock: File,
 }
 
 impl std::fmt::Debug for Store {
@@ -159,7 +159,7 @@ impl Store {
             .name("store".into())
             .spawn(move || writer::run(writer, &inbox))
             .map_err(|e| StoreError::io("start the writer of", dir, e))?;
-        Ok((Store { jobs: Some(jobs), thread: Some(thread), _lock: lock }, loaded))
+        Ok((Store { jobs: Some(jobs), thread: Some(thread), lock }, loaded))
     }
 
     /// Hands a record over without waiting; `done` is told of `ticket` later. Refused at once if
@@ -205,6 +205,18 @@ impl Store {
         let (tell, told) = mpsc::channel();
         jobs.send(Job::Compact { tell }).map_err(|_| StoreError::Closed)?;
         told.recv().map_err(|_| StoreError::Closed)?
+    }
+
+    /// Writes what waits and closes the store, so that another process can open it; whatever is
+    /// handed over from now on is refused with [`StoreError::Closed`]. Waits until it is done.
+    pub fn close(&self) {
+        let Some(jobs) = &self.jobs else { return };
+        let (tell, told) = mpsc::channel();
+        if jobs.send(Job::Close { tell }).is_ok() {
+            let _ = told.recv();
+        }
+        // Not unlocked it is free when this process ends.
+        let _ = self.lock.unlock();
     }
 }
 

@@ -51,6 +51,26 @@ fn what_was_put_is_there_after_opening_again() {
     assert_eq!(map, Map::from([((1, b"a".to_vec()), b"3".to_vec())]));
 }
 
+/// One process closes, another opens, and the first one is still there.
+#[test]
+fn what_is_closed_is_whole_and_can_be_opened_by_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, ..) = open(dir.path());
+    for n in 0..100 {
+        store.submit(n, record(&n.to_string(), Some("1"))).unwrap();
+    }
+    store.close();
+    assert!(matches!(store.submit(1, record("late", None)), Err(StoreError::Closed)));
+    assert!(matches!(store.put(vec![record("late", Some("1"))]), Err(StoreError::Closed)));
+    let (next, _, map) = open(dir.path());
+    assert_eq!(map.len(), 100);
+    store.close();
+    drop(store);
+    next.put(vec![record("next", Some("1"))]).unwrap();
+    drop(next);
+    assert_eq!(open(dir.path()).2.len(), 101);
+}
+
 #[test]
 fn each_ticket_is_told_of_once() {
     let dir = tempfile::tempdir().unwrap();

@@ -18,9 +18,21 @@ pub(crate) type Tell = Sender<Result<(), StoreError>>;
 
 /// What the writer is asked for.
 pub(crate) enum Job {
-    Put { ticket: u64, record: Record },
-    PutAll { records: Vec<Record>, tell: Tell },
-    Compact { tell: Tell },
+    Put {
+        ticket: u64,
+        record: Record,
+    },
+    PutAll {
+        records: Vec<Record>,
+        tell: Tell,
+    },
+    Compact {
+        tell: Tell,
+    },
+    /// Write what waits, and end.
+    Close {
+        tell: Tell,
+    },
 }
 
 /// Records gathered in one batch before it is closed, so that the first ones do not wait for a
@@ -191,6 +203,7 @@ pub(crate) fn run(mut writer: Writer, inbox: &Receiver<Job>) {
     let mut bytes = Vec::new();
     let mut tickets: Vec<u64> = Vec::new();
     let mut tells: Vec<Tell> = Vec::new();
+    let mut closed = None;
     loop {
         let mut next = match inbox.recv_timeout(writer.patience()) {
             Ok(job) => Some(job),
@@ -198,7 +211,7 @@ pub(crate) fn run(mut writer: Writer, inbox: &Receiver<Job>) {
             Err(RecvTimeoutError::Disconnected) => break,
         };
         batch::begin(&mut bytes);
-        let mut compact = None;
+        let (mut compact, mut close) = (None, None);
         while let Some(job) = next.take() {
             match job {
                 Job::Put { ticket, record } => {
@@ -210,6 +223,10 @@ pub(crate) fn run(mut writer: Writer, inbox: &Receiver<Job>) {
                 }
                 Job::Compact { tell } => {
                     compact = Some(tell);
+                    break;
+                }
+                Job::Close { tell } => {
+                    close = Some(tell);
                     break;
                 }
             }
@@ -234,6 +251,11 @@ pub(crate) fn run(mut writer: Writer, inbox: &Receiver<Job>) {
             tickets.clear();
         }
         writer.due();
+        if let Some(tell) = close {
+            // Its end is told when all is done, below.
+            closed = Some(tell);
+            break;
+        }
         if let Some(tell) = compact {
             writer.waiting_for_compaction.push(tell);
             if writer.compaction.is_none() {
@@ -246,6 +268,11 @@ pub(crate) fn run(mut writer: Writer, inbox: &Receiver<Job>) {
     }
     if let Some(outcome) = writer.compaction.take() {
         let _ = outcome.recv();
+    }
+    // Nothing is open any more when whoever waits is told.
+    drop(writer);
+    if let Some(tell) = closed {
+        let _ = tell.send(Ok(()));
     }
 }
 

@@ -22,6 +22,10 @@ pub(crate) struct Serve {
     /// Listen here in place of what is configured, e.g. udp:0.0.0.0:5060; may be repeated
     #[arg(long, value_name = "TRANSPORT:ADDRESS:PORT")]
     listen: Vec<String>,
+    /// Take the place of the server that runs on the same data folder, without losing a call; if none
+    /// does, start as ever
+    #[arg(long)]
+    take_over: bool,
     /// Stop when standard input ends: the server then ends with whoever started it
     #[arg(long)]
     until_eof: bool,
@@ -118,7 +122,7 @@ impl Serve {
         let log = Log::start(config.log.level, config.log.format)?;
         let mut watch = Screen { config: config.clone(), bar: None };
         let again = Box::new(move || reader.read());
-        match run(config, again, log, signals, &mut watch) {
+        match run(config, self.take_over, again, log, signals, &mut watch) {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(why) => {
                 eprintln!("towel: {}", why.trim_end());

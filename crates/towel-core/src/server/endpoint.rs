@@ -71,6 +71,7 @@ impl Machine for Endpoint {
                 self.server.watch_expiry(&mut self.stack);
             }
             Input::Command(Command::Drain) => self.server.drain(),
+            Input::Command(Command::HandOver) => self.stack.hand_over(),
             _ => {}
         }
         self.stack.handle(now, input, out, &mut self.server);

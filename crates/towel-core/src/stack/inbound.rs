@@ -158,6 +158,9 @@ impl Stack {
                     self.counters.dropped_no_via += 1;
                     self.tell_dropped(now, out, &flow, || told("a message", &fault));
                 }
+                Ok(via) if self.handed_over && !self.is_of_ours(message, via) => {
+                    out.pass_on(flow, bytes);
+                }
                 Ok(via) => {
                     let received = Received { message, via, flow, identities: names };
                     if !message.is_request() {

@@ -7,6 +7,7 @@ mod answering;
 mod client;
 mod connection;
 mod failover;
+mod handed_over;
 mod hop;
 mod inbound;
 mod listeners;
@@ -314,6 +315,8 @@ pub struct Stack {
     indexes: Vec<Box<Index>>,
     /// For the next connection that says something.
     framer: Option<Box<StreamFramer>>,
+    /// Whether somebody else takes what is new.
+    handed_over: bool,
 }
 
 impl std::fmt::Debug for Stack {
@@ -366,6 +369,7 @@ impl Stack {
             works: Vec::new(),
             indexes: Vec::new(),
             framer: None,
+            handed_over: false,
         }
     }
 

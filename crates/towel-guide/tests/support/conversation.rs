@@ -558,7 +558,7 @@ impl World<'_> {
                 }
                 Output::Resolve { query, .. } => self.queries.push_back(query),
                 Output::Store { ticket, .. } => self.tickets.extend(ticket),
-                Output::Event(_) | Output::Shed(_) => {}
+                Output::Event(_) | Output::Shed(_) | Output::PassOn { .. } => {}
             }
         }
         self.out.arena = arena;

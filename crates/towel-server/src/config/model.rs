@@ -409,6 +409,9 @@ pub struct TransportSettings {
     pub connect: Duration,
     /// When the server is stopped, requests that are under way may take this long to be answered.
     pub drain: Duration,
+    /// When another process takes over, requests that are under way and connections may stay with
+    /// this one so long.
+    pub hand_over: Duration,
     /// A message that has begun to arrive must be whole within this.
     pub read: Duration,
     /// A request above this many bytes leaves UDP for TCP (RFC 3261 section 18.1.1).
@@ -518,6 +521,7 @@ impl Default for Config {
                 idle: Duration::from_secs(3600),
                 connect: Duration::from_secs(8),
                 drain: Duration::from_secs(10),
+                hand_over: Duration::from_secs(200),
                 read: Duration::from_secs(30),
                 mtu_switch: 1300,
             },

@@ -323,6 +323,7 @@ fn transport(s: &mut Section<'_, '_>, t: &mut TransportSettings) {
     s.set_duration("idle", SECOND..=DAY * 30, &mut t.idle);
     s.set_duration("connect", Duration::from_millis(100)..=SECOND * 120, &mut t.connect);
     s.set_duration("drain", Duration::ZERO..=SECOND * 600, &mut t.drain);
+    s.set_duration("hand-over", Duration::ZERO..=SECOND * 3600, &mut t.hand_over);
     s.set_duration("read", SECOND..=SECOND * 3600, &mut t.read);
     s.set_number("mtu-switch", 500..=65_535, &mut t.mtu_switch);
 }

@@ -14,6 +14,7 @@ mod tests;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 use axum::Router;
 use axum::routing::{delete, get, post};
@@ -144,8 +145,14 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Serves the port on a thread of its own.
-pub fn serve(listener: TcpListener, ask: Arc<dyn Ask>, access: Access) -> io::Result<()> {
+/// Serves the port on a thread of its own, until something is sent to `end`'s other side: the port is
+/// free then, and what was asked before is still answered.
+pub fn serve(
+    listener: TcpListener,
+    ask: Arc<dyn Ask>,
+    access: Access,
+    end: oneshot::Receiver<()>,
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(8)
@@ -154,7 +161,14 @@ pub fn serve(listener: TcpListener, ask: Arc<dyn Ask>, access: Access) -> io::Re
         runtime.block_on(async move {
             // Neither can fail but for want of resources; then there is no HTTP, and calls go on.
             if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
-                let _ = axum::serve(listener, routes(ask, access)).await;
+                let ended = async {
+                    if end.await.is_err() {
+                        // Nobody is there who could end it.
+                        std::future::pending().await
+                    }
+                };
+                let serve = axum::serve(listener, routes(ask, access));
+                let _ = serve.with_graceful_shutdown(ended).await;
             }
         });
     })?;

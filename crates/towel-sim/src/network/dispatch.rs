@@ -137,7 +137,7 @@ impl<A: Machine> Network<A> {
                     self.later(at - self.now, id, Happening::Stored { ticket, record });
                 }
                 // Nothing waits in this network: what comes is handed over at once.
-                Output::Shed(_) => {}
+                Output::Shed(_) | Output::PassOn { .. } => {}
                 Output::Event(event) => self.tell(id, event),
             }
         }

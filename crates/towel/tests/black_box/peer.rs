@@ -86,6 +86,12 @@ impl Peer {
         Peer { socket, server: server.address().parse().unwrap(), cseq: Cell::new(1) }
     }
 
+    /// The same from another address of this machine.
+    #[allow(dead_code)]
+    pub(crate) fn from(server: &Towel, address: &str) -> Peer {
+        Peer { socket: UdpSocket::bind((address, 0)).unwrap(), ..Peer::new(server) }
+    }
+
     pub(crate) fn at(&self) -> SocketAddr {
         self.socket.local_addr().unwrap()
     }
@@ -284,7 +290,10 @@ impl Stream {
     }
 
     pub(crate) fn to(address: &str) -> Stream {
-        let socket = TcpStream::connect(address).unwrap();
+        Stream::of(TcpStream::connect(address).unwrap())
+    }
+
+    pub(crate) fn of(socket: TcpStream) -> Stream {
         socket.set_nodelay(true).unwrap();
         Stream { socket, held: Vec::new() }
     }

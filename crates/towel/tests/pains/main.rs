@@ -14,10 +14,13 @@ mod ports;
 #[allow(dead_code)]
 mod towel;
 
+mod abuse;
 mod calls;
 mod crowds;
+mod disk;
 mod published;
 mod tls;
+mod upgrade;
 mod waiting;
 
 use std::time::{Duration, Instant};

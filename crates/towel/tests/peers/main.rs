@@ -10,6 +10,7 @@ mod linphone;
 mod ports;
 mod sipp;
 mod sipsak;
+mod sipvicious;
 mod tone;
 mod towel;
 

@@ -16,11 +16,55 @@ pub(crate) const DOMAIN: &str = "towel.test";
 /// A running server; killed when dropped.
 pub(crate) struct Towel {
     child: Child,
+    /// The file system of its data, if it has one of its own; taken down before its place is removed.
+    mount: Option<Mount>,
     dir: tempfile::TempDir,
     /// How large a file it may write, in the blocks of `ulimit -f`.
     limit: Option<u32>,
     /// UDP and TCP; TLS is on the next one.
     pub(crate) port: u16,
+}
+
+/// A file system of memory; taken down when dropped.
+pub(crate) struct Mount(PathBuf);
+
+impl Mount {
+    /// Whether this user may make one; says so where not, and fails where nothing may be skipped.
+    #[allow(dead_code)]
+    pub(crate) fn allowed() -> bool {
+        let dir = tempfile::tempdir().unwrap();
+        let args = ["-t", "tmpfs", "-o", "size=64k", "tmpfs"];
+        let tried = Command::new("mount").args(args).arg(dir.path()).output();
+        let allowed = tried.is_ok_and(|out| out.status.success());
+        if allowed {
+            drop(Mount(dir.path().to_owned()));
+        } else {
+            let required = std::env::var("TOWEL_REQUIRE_PEERS").is_ok_and(|v| v == "1");
+            assert!(!required, "no file system can be mounted and TOWEL_REQUIRE_PEERS=1");
+            eprintln!("skipped: to mount a file system takes root");
+        }
+        allowed
+    }
+
+    fn new(at: PathBuf, size: &str) -> Mount {
+        fs::create_dir_all(&at).unwrap();
+        let size = format!("size={size}");
+        let args = ["-t", "tmpfs", "-o", &size, "tmpfs"];
+        assert!(Command::new("mount").args(args).arg(&at).status().unwrap().success());
+        Mount(at)
+    }
+
+    fn remount(&self, how: &str) {
+        let how = format!("remount,{how}");
+        assert!(Command::new("mount").args(["-o", &how]).arg(&self.0).status().unwrap().success());
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Lazily: a process that has just been ended may hold it for a moment.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
 }
 
 /// The password of a user of these tests.
@@ -30,7 +74,7 @@ pub(crate) fn password(user: &str) -> String {
 
 impl Towel {
     /// Starts towel with these users and `more` lines of configuration; a line `# ulimit -f N`
-    /// bounds the files that it can write.
+    /// bounds the files that it can write, `# tmpfs SIZE` gives its data a file system of their own.
     pub(crate) fn start(users: &[&str], more: &str) -> Towel {
         let dir = tempfile::tempdir().unwrap();
         let port = ports::free(2);
@@ -51,10 +95,18 @@ impl Towel {
         }
         fs::write(dir.path().join("towel.toml"), config).unwrap();
         let limit = more.lines().find_map(|l| l.strip_prefix("# ulimit -f ")?.parse().ok());
+        let size = more.lines().find_map(|l| l.strip_prefix("# tmpfs "));
+        let mount = size.map(|size| Mount::new(dir.path().join("data"), size));
         let child = spawn(&dir, limit);
-        let mut towel = Towel { child, dir, limit, port };
+        let mut towel = Towel { child, dir, mount, limit, port };
         towel.wait_ready();
         towel
+    }
+
+    /// Makes its data's file system "ro" or "rw".
+    #[allow(dead_code)]
+    pub(crate) fn remount(&self, how: &str) {
+        self.mount.as_ref().expect("one of its own").remount(how);
     }
 
     /// Ends it as a crash would, and starts it again on the same data.
@@ -124,6 +176,35 @@ impl Towel {
         });
     }
 
+    /// Has a new process take over from this one, and gives the old one, which may take its time.
+    #[allow(dead_code)]
+    pub(crate) fn take_over(&mut self) -> Child {
+        let is_up = |towel: &Towel| towel.log().matches(" is up\n").count();
+        let before = is_up(self);
+        let new = spawn_with(&self.dir, self.limit, &["--take-over"]);
+        let old = std::mem::replace(&mut self.child, new);
+        eventually("the new one to be up", || is_up(self) > before);
+        old
+    }
+
+    /// Has a process try to take over, which must fail; what it says.
+    #[allow(dead_code)]
+    pub(crate) fn take_over_refused(&self, more: &[&str]) -> String {
+        let path = |name: &str| self.dir.path().join(name);
+        let out = Command::new(env!("CARGO_BIN_EXE_towel"))
+            .args(["serve", "--take-over", "--until-eof", "--config"])
+            .arg(path("towel.toml"))
+            .arg("--data")
+            .arg(path("data"))
+            .args(more)
+            .stdin(Stdio::piped())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
+        assert!(!out.status.success(), "{text}");
+        text.into_owned()
+    }
+
     /// Its process.
     #[allow(dead_code)]
     pub(crate) fn pid(&self) -> u32 {
@@ -177,6 +258,10 @@ impl Towel {
 }
 
 fn spawn(dir: &tempfile::TempDir, limit: Option<u32>) -> Child {
+    spawn_with(dir, limit, &[])
+}
+
+fn spawn_with(dir: &tempfile::TempDir, limit: Option<u32>, more: &[&str]) -> Child {
     let path = |name: &str| -> PathBuf { dir.path().join(name) };
     let log = fs::File::options().create(true).append(true).open(path("log")).unwrap();
     let program = env!("CARGO_BIN_EXE_towel");
@@ -195,6 +280,7 @@ fn spawn(dir: &tempfile::TempDir, limit: Option<u32>) -> Child {
         .arg(path("data"))
         // Servers that outlive their test in a static end when this process does.
         .arg("--until-eof")
+        .args(more)
         .stdin(Stdio::piped())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

@@ -3,6 +3,7 @@
 mod answering;
 mod client;
 mod drain;
+mod handed_over;
 mod listeners;
 mod locating;
 mod overload;

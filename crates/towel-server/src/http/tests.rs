@@ -77,13 +77,18 @@ fn request(address: SocketAddr, head: &str, body: &str) -> String {
     text
 }
 
+/// Nobody ends the port.
+fn nobody() -> tokio::sync::oneshot::Receiver<()> {
+    tokio::sync::oneshot::channel().1
+}
+
 #[test]
 fn reading_is_open_on_loopback_and_changes_need_the_token() {
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = listener.local_addr().unwrap();
     let fake = Arc::new(Fake(Mutex::new(Vec::new())));
     let access = Access { token: "t".repeat(32), configured: None };
-    serve(listener, fake.clone(), access).unwrap();
+    serve(listener, fake.clone(), access, nobody()).unwrap();
 
     let metrics = request(address, "GET /metrics HTTP/1.1\r\nHost: localhost", "");
     assert!(metrics.contains("# TYPE towel_bindings gauge\ntowel_bindings 3\n"), "{metrics}");
@@ -122,7 +127,7 @@ fn a_configured_token_is_needed_for_everything_but_health() {
     let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = listener.local_addr().unwrap();
     let access = Access { token: "t".repeat(32), configured: Some("c".repeat(32)) };
-    serve(listener, Arc::new(Fake(Mutex::new(Vec::new()))), access).unwrap();
+    serve(listener, Arc::new(Fake(Mutex::new(Vec::new()))), access, nobody()).unwrap();
     let get = |extra: &str, path: &str| {
         request(address, &format!("GET {path} HTTP/1.1\r\nHost: example.org{extra}"), "")
     };

@@ -348,8 +348,8 @@ mod tests {
             }
             assert_eq!(next, 6);
         }
-        let mut odd = Channel::default();
-        odd.held = vec![0, 0, 0, 1, 9, 0, 0, 0, 2, 0, 0];
+        let held = vec![0, 0, 0, 1, 9, 0, 0, 0, 2, 0, 0];
+        let mut odd = Channel { held, ..Channel::default() };
         assert!(!odd.frames(|_, frame| panic!("{frame:?}")));
     }
 

@@ -1,12 +1,13 @@
 //! What the HTTP port and the signals can do to a running server.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use towel_core::auth::User;
 use towel_core::io::{Command, Input, Listener, ListenerId, Machine as _};
+use towel_core::overload::{Class, Neighbour};
 use towel_core::registrar::Binding as CoreBinding;
 use towel_core::server::Endpoint;
 use towel_net::{Bind, Counters, Handle, Opened};
@@ -14,9 +15,7 @@ use towel_store::Store;
 
 use crate::config::{Config, Problem};
 use crate::element::Jobs;
-use crate::http::{
-    About, Ask, BanRow, Binding, BindingPage, Gone, Metrics, Refusal, UserPage, UserRow,
-};
+use crate::http::{About, Ask, BanRow, Binding, BindingPage, ClassRow, Gone, Metrics, NeighbourRow, OverloadRow, Refusal, UserPage, UserRow};
 use crate::log::Log;
 use crate::persist::to_store;
 use crate::trace::{Call, Passed, Ring, Wanted};
@@ -180,6 +179,43 @@ impl Ask for Control {
                 value,
             );
         }
+        let overload = self.overload()?;
+        for row in &overload.classes {
+            let class = || vec![("class", row.class.to_owned())];
+            metrics
+                .labelled(
+                    "towel_overload_admitted_permille",
+                    "How many thousandths of requests are let in, by class.",
+                    false,
+                    class(),
+                    row.admitted_permille,
+                )
+                .labelled(
+                    "towel_overload_refused_total",
+                    "Requests answered 503 for overload, by class.",
+                    true,
+                    class(),
+                    row.refused,
+                )
+                .labelled(
+                    "towel_overload_dropped_total",
+                    "Requests dropped for overload after they were read, by class.",
+                    true,
+                    class(),
+                    row.dropped,
+                );
+        }
+        metrics
+            .gauge(
+                "towel_overloaded",
+                "Whether more requests come than can be served.",
+                u64::from(overload.overloaded),
+            )
+            .gauge(
+                "towel_neighbours_spared",
+                "Downstream neighbours that asked for less (RFC 7339).",
+                overload.neighbours.len() as u64,
+            );
         let (transactions, contexts, pressure, bans) = self.jobs.ask(|element, now, _| {
             let machine = element.machine();
             let bans = machine.stack().abuse().bans(now.at).count() as u64;
@@ -471,6 +507,38 @@ impl Ask for Control {
                 why: ban.why,
             })
             .collect()
+        })
+    }
+
+    fn overload(&self) -> Result<OverloadRow, Gone> {
+        self.jobs.ask(|element, now, _| {
+            let stack = element.machine().stack();
+            let controller = stack.overload();
+            let classes = [
+                (Class::New, "new"),
+                (Class::Known, "with credentials"),
+                (Class::Dialog, "of dialogs and urgent"),
+            ];
+            let row = |(class, name)| {
+                let (refused, dropped) = controller.turned_away(class);
+                let admitted_permille = (controller.admitted(class) * 1000.0) as u64;
+                ClassRow { class: name, admitted_permille, refused, dropped }
+            };
+            let neighbour = |(address, known): (&SocketAddr, &Neighbour)| NeighbourRow {
+                address: *address,
+                algorithm: known.told.algorithm.as_str(),
+                value: known.told.value,
+                milliseconds: known.until.since(now.at).as_millis() as u64,
+                sent: known.sent,
+                held_back: known.held_back,
+            };
+            OverloadRow {
+                overloaded: controller.is_overloaded(),
+                pressure: controller.pressure(),
+                classes: classes.into_iter().map(row).collect(),
+                unread_permille: u64::from(controller.shed().new),
+                neighbours: stack.neighbours().all(now.at).map(neighbour).collect(),
+            }
         })
     }
 

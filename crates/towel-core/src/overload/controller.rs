@@ -23,12 +23,14 @@ use crate::io::Instant;
 
 /// How often the pressure is set anew.
 const PERIOD: Duration = Duration::from_millis(16);
-/// How much of what is too much in the queue goes into the pressure each period.
-const PROPORTION: f32 = 0.1;
+/// How much of what is too much in the queue goes into the pressure each period; far from the aim it
+/// is more. A server ten times as slow has a queue that answers ten times as slowly, and with more
+/// than this it swings, empty in each turn.
+const PROPORTION: f32 = 0.02;
 /// How much of what it grew by does.
-const TREND: f32 = 0.5;
+const TREND: f32 = 0.8;
 /// What is left of the pressure after a period in which nothing waited at all.
-const RELIEF: f32 = 0.9;
+const RELIEF: f32 = 0.97;
 /// Less than this is none.
 const LEAST: f32 = 0.01;
 /// Waits longer than so many times the target are all the same.
@@ -146,7 +148,9 @@ pub struct Controller {
     last: Instant,
     /// Requests of this period by class, refused or not.
     seen: [u32; 3],
-    refused: u64,
+    /// How many of each class were refused with an answer, and how many dropped.
+    refused: [u64; 3],
+    dropped_all: [u64; 3],
     refused_before: u64,
     /// What is left to the urgent ones of this second, and when that began.
     urgent: (Instant, u32),
@@ -172,7 +176,8 @@ impl Default for Controller {
             began: None,
             last: Instant(0),
             seen: [0; 3],
-            refused: 0,
+            refused: [0; 3],
+            dropped_all: [0; 3],
             refused_before: 0,
             urgent: (Instant(0), 0),
         }
@@ -199,6 +204,21 @@ impl Controller {
         }
     }
 
+    /// By how many hundredths neighbours are asked to reduce their requests (RFC 7339 section 7.1).
+    ///
+    /// A third of the requests of a call asks for new work; they hold that back first, so it is what
+    /// the first class of pressure speaks of. Where that was not enough it goes on to all.
+    pub fn loss(&self) -> u8 {
+        let (new, known) = (self.admitted(Class::New), self.admitted(Class::Known));
+        (100.0 * ((1.0 - new) / 3.0 + (1.0 - known) * 2.0 / 3.0)).ceil() as u8
+    }
+
+    /// How much of what is served now could be served, as far as can be seen: less than all of it where
+    /// the queue is beyond its aim, a little more where it is not.
+    pub fn headroom(&self) -> f32 {
+        (2.0 - self.before).clamp(0.5, 1.2)
+    }
+
     /// Whether there is overload, from the first refusal until it has been over for a while.
     pub fn is_overloaded(&self) -> bool {
         self.began.is_some()
@@ -206,7 +226,13 @@ impl Controller {
 
     /// How many requests were refused.
     pub fn refused(&self) -> u64 {
-        self.refused
+        self.refused.iter().sum()
+    }
+
+    /// How many of a class were refused with an answer, and how many were dropped after they were read.
+    pub fn turned_away(&self, class: Class) -> (u64, u64) {
+        let of = |all: &[u64; 3]| all.get(class as usize).copied().unwrap_or(0);
+        (of(&self.refused), of(&self.dropped_all))
     }
 
     /// When to be told the time.
@@ -268,12 +294,12 @@ impl Controller {
         let change = match self.began {
             None if self.pressure > 0.0 => {
                 self.began = Some(now);
-                self.refused_before = self.refused;
+                self.refused_before = self.refused();
                 Some(Change::Began)
             }
             Some(began) if self.pressure == 0.0 && now.since(self.last) >= QUIET => {
                 self.began = None;
-                let refused = self.refused - self.refused_before;
+                let refused = self.refused() - self.refused_before;
                 Some(Change::Ended { lasted: self.last.since(began), refused })
             }
             _ => None,
@@ -302,7 +328,10 @@ impl Controller {
                 return 0.0;
             }
         }
-        let step = PROPORTION * (measure - 1.0) + TREND * (measure - self.before);
+        let off = measure - 1.0;
+        // It begins as if the queue had grown just now.
+        let before = if self.pressure == 0.0 { 1.0 } else { self.before };
+        let step = PROPORTION * off * (1.0 + off * off) + TREND * (measure - before);
         let all = seen.iter().sum::<u32>() as f32;
         // A class is refused only where there is not enough to refuse of those before it.
         let plenty = seen.iter().position(|count| *count as f32 >= ENOUGH * all);
@@ -337,10 +366,11 @@ impl Controller {
         }
         if again && self.answers < 1.0 {
             self.dropped += 1;
+            count(&mut self.dropped_all, class);
             return Verdict::Drop;
         }
         self.answers = (self.answers - 1.0).max(0.0);
-        self.refused += 1;
+        count(&mut self.refused, class);
         Verdict::Refuse
     }
 
@@ -385,5 +415,11 @@ impl Controller {
         let may = *left > 0;
         *left = left.saturating_sub(1);
         may
+    }
+}
+
+fn count(all: &mut [u64; 3], class: Class) {
+    if let Some(count) = all.get_mut(class as usize) {
+        *count += 1;
     }
 }

@@ -17,6 +17,7 @@
 //! that a request that was let in is let in again when it comes back with credentials.
 
 mod controller;
+mod neighbours;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +25,10 @@ use std::time::Duration;
 
 use towel_message::{Message, Method, Name};
 
+use crate::server::Network;
+
 pub use controller::{Change, Controller, Shed, Verdict};
+pub use neighbours::{Algorithm, Neighbour, Neighbours, Told};
 
 /// What can be set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +51,9 @@ pub struct Settings {
     pub urgent: u32,
     /// The namespaces of Resource-Priority whose requests are urgent (RFC 4412 section 12, RFC 7135).
     pub namespaces: Vec<String>,
+    /// Servers with which overload is spoken of, in both directions: they are told how much we can take
+    /// where they ask for it, and what they tell us is heeded (RFC 7339, RFC 7415).
+    pub neighbours: Vec<Network>,
 }
 
 impl Default for Settings {
@@ -59,6 +66,7 @@ impl Default for Settings {
             retry_after: 10,
             urgent: 200,
             namespaces: ["esnet", "wps", "ets"].map(Into::into).to_vec(),
+            neighbours: Vec::new(),
         }
     }
 }

@@ -119,6 +119,8 @@ pub(crate) struct Work {
     pub(crate) woken: Woken,
     pub(crate) directives: Directives,
     pub(super) mark: Option<BranchMark>,
+    /// A branch was not sent since its next hop wants to be spared.
+    pub(super) held_back: bool,
     /// Whether the Request-URI is a resource of ours, so that targets may be added.
     pub(super) ours: bool,
 }
@@ -134,6 +136,7 @@ impl Work {
         self.woken = Woken::NONE;
         self.directives = Directives::default();
         self.mark = None;
+        self.held_back = false;
         self.ours = false;
     }
 }

@@ -358,9 +358,15 @@ impl Proxy {
         {
             return;
         }
+        if why == Failure::HeldBack
+            && let Some(work) =
+                self.contexts.get_mut(id).and_then(|context| context.work.as_mut())
+        {
+            work.held_back = true;
+        }
         let status = match why {
             Failure::TimedOut => 408,
-            Failure::Transport | Failure::NotLocated(_) => 503,
+            Failure::Transport | Failure::NotLocated(_) | Failure::HeldBack => 503,
             Failure::Cancelled => 487,
         };
         self.branch_failed(around, stack, out, id, client, status);

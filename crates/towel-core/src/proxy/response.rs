@@ -191,6 +191,10 @@ impl Proxy {
         let best = work.best.take().or_else(|| work.redirection.take());
         let best = best.unwrap_or(Best { status: 408, bytes: Vec::new(), branch: usize::MAX });
         let mut status = best::forwarded(best.status);
+        if work.held_back && best.status == 503 && best.bytes.is_empty() {
+            // What it was held back for is told as it is (RFC 7339 section 5.10).
+            status = 503;
+        }
         if cancelled && best.bytes.is_empty() && invite {
             // Nobody answered, and nobody waits for them any more.
             status = 487;

@@ -290,6 +290,10 @@ impl Stack {
         if written != (flow.transport, flow.listener, attempt) {
             self.write_again(id, flow.transport, flow.listener, attempt, rewrite);
         }
+        if !self.may_go(now, id, flow.remote) {
+            self.pending.push(Pending::ClientHeldBack(id));
+            return;
+        }
         let (repeat, end) = if invite { (Timer::A, Timer::B) } else { (Timer::E, Timer::F) };
         self.set_client_timer(now, id, end);
         if !flow.transport.reliable() {
@@ -422,6 +426,9 @@ impl Stack {
             200..=299 => Event::Success,
             _ => Event::Failure,
         };
+        if let Some(flow) = self.clients.get(id).and_then(|client| client.flow) {
+            self.told_by(now, flow.remote, &response);
+        }
         if let Some(target) = self.clients.get(id).and_then(Client::target) {
             let (transport, addr) = (target.transport, target.addr);
             if event != Event::Failure || response.message.status() != 503 {
@@ -466,6 +473,19 @@ impl Stack {
             user.failed(self, now, out, id, number, why);
         }
         self.end_client(now, out, user, id);
+    }
+
+    /// It was not to be sent where it was to go: somewhere else, or not at all (RFC 7339 section 5.10).
+    pub(super) fn client_held_back<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        id: ClientId,
+    ) {
+        if !self.try_next(now, out, user, id) {
+            self.client_failed(now, out, user, id, Failure::HeldBack);
+        }
     }
 
     pub(super) fn client_transport_failed<U: TransactionUser + ?Sized>(

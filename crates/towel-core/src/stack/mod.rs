@@ -7,6 +7,7 @@ mod answering;
 mod client;
 mod connection;
 mod failover;
+mod feedback;
 mod handed_over;
 mod hop;
 mod inbound;
@@ -92,6 +93,9 @@ pub enum Failure {
     NotLocated(LocateFault),
     /// It was cancelled before it was sent.
     Cancelled,
+    /// Whoever it was for wants to be spared (RFC 7339): to be answered 503 without Retry-After
+    /// (section 5.10).
+    HeldBack,
 }
 
 /// What is refused to a transaction user.
@@ -269,6 +273,7 @@ enum Pending {
     ClientFailed(ClientId, Failure),
     ServerTransport(ServerId),
     ClientTransport(ClientId),
+    ClientHeldBack(ClientId),
     ClientWithdrawn(ClientId),
     ServerEnded(ServerId),
     ServerOver(ServerId),
@@ -471,6 +476,7 @@ impl Stack {
             match pending {
                 Pending::ClientFailed(id, why) => self.client_failed(now, out, user, id, why),
                 Pending::ClientTransport(id) => self.client_transport_failed(now, out, user, id),
+                Pending::ClientHeldBack(id) => self.client_held_back(now, out, user, id),
                 Pending::ClientWithdrawn(id) => self.client_withdrawn(now, out, user, id),
                 Pending::ServerTransport(id) => self.server_transport_failed(now, out, user, id),
                 Pending::Closed(id) => user.closed(self, now, out, id),

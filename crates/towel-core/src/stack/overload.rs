@@ -1,14 +1,16 @@
 //! Refusing what is too much, before anything is done for it: no transaction, no look into more than
 //! the index.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use towel_message::Name;
 
+use super::feedback::Upstream;
 use super::{Received, Stack};
 use crate::hash::Hasher;
 use crate::io::{Instant, Level, Now, Outbox, Output};
-use crate::overload::{Change, Class, Controller, Settings, Shed, Verdict};
+use crate::overload::{Change, Class, Controller, Neighbours, Settings, Shed, Verdict};
 
 /// For so long the lots are the same: a digest and its challenge are within it, but nobody draws
 /// the same blank for ever. A power of two of microseconds, some 8 s.
@@ -16,6 +18,11 @@ const DRAWN: u32 = 23;
 /// The driver is asked to throw away another share only if what is let through differs by this part of
 /// itself.
 const STEP: u16 = 16;
+/// And no sooner than after this: a filter is translated each time, which costs as much as ten calls.
+/// Meanwhile what is too much is refused here.
+const APART: Duration = Duration::from_millis(250);
+/// Sooner if too much is thrown away.
+const APART_LESS: Duration = Duration::from_millis(64);
 
 /// What the stack keeps for it.
 #[derive(Debug)]
@@ -23,6 +30,9 @@ pub(super) struct Guard {
     settings: Settings,
     controller: Controller,
     shed: Shed,
+    shed_at: Instant,
+    upstream: Upstream,
+    neighbours: Neighbours,
 }
 
 impl Guard {
@@ -31,6 +41,9 @@ impl Guard {
             settings: settings.clone(),
             controller: Controller::default(),
             shed: Shed::default(),
+            shed_at: Instant(0),
+            upstream: Upstream::default(),
+            neighbours: Neighbours::default(),
         }
     }
 
@@ -40,6 +53,32 @@ impl Guard {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.controller.deadline()
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    pub(super) fn upstream(&mut self) -> &mut Upstream {
+        &mut self.upstream
+    }
+
+    pub(super) fn neighbours(&mut self) -> &mut Neighbours {
+        &mut self.neighbours
+    }
+
+    /// Whether overload is spoken of with anybody.
+    pub(super) fn has_neighbours(&self) -> bool {
+        !self.settings.neighbours.is_empty()
+    }
+
+    /// Whether overload is spoken of with that address.
+    pub(super) fn is_neighbour(&self, address: IpAddr) -> bool {
+        self.settings.neighbours.iter().any(|network| network.holds(address.to_canonical()))
     }
 
     /// Whether anything may have to be refused: all that is asked of each request in good times.
@@ -54,6 +93,11 @@ impl Stack {
         &self.overload.controller
     }
 
+    /// Downstream neighbours that want to be spared.
+    pub fn neighbours(&self) -> &Neighbours {
+        &self.overload.neighbours
+    }
+
     pub(super) fn backlog(&mut self, now: Now, wait: Duration, fill: u8) {
         let read = self.messages_read();
         let Guard { settings, controller, .. } = &mut self.overload;
@@ -62,14 +106,29 @@ impl Stack {
 
     pub(super) fn overload_due(&mut self, now: Now, out: &mut Outbox) {
         let read = self.messages_read();
-        let Guard { settings, controller, shed } = &mut self.overload;
+        let counters = &self.counters;
+        let refused = counters.refused_overload + counters.dropped_overload;
+        let let_in = counters.requests_received.saturating_sub(refused);
+        let Guard { settings, controller, shed, shed_at, upstream, .. } = &mut self.overload;
         let change = controller.due(settings, now.at, read);
+        upstream.served(now.at, controller.is_pressed(), let_in);
         let wanted = controller.shed();
         let differ = |wanted: u16, was: u16| {
-            wanted.abs_diff(was) > (1000 - was.min(1000)) / STEP || (wanted == 0 && was > 0)
+            let through = 1000 - was.min(1000);
+            // Too much is thrown away only where little is left to be refused here.
+            let worth = if wanted < was { through / 8 } else { through / STEP };
+            wanted.abs_diff(was) > worth || (wanted == 0 && was > 0)
         };
-        if differ(wanted.new, shed.new) || differ(wanted.known, shed.known) {
-            *shed = wanted;
+        let less = wanted.new < shed.new || wanted.known < shed.known;
+        let apart = match wanted.is_any() {
+            true if less => APART_LESS,
+            true => APART,
+            false => Duration::ZERO,
+        };
+        if (differ(wanted.new, shed.new) || differ(wanted.known, shed.known))
+            && (now.at.since(*shed_at) >= apart || !shed.is_any())
+        {
+            (*shed, *shed_at) = (wanted, now.at);
             controller.sheds(wanted);
             out.outputs.push(Output::Shed(wanted));
         }
@@ -97,11 +156,16 @@ impl Stack {
 
     /// What becomes of a request that no transaction knows.
     pub(super) fn judge_for_overload(&mut self, now: Now, request: &Received<'_>) -> Verdict {
-        let Guard { settings, controller, .. } = &mut self.overload;
-        let class = settings.class(&request.message);
+        let mut class = self.overload.settings.class(&request.message);
         if class.0 == Class::Always {
             return Verdict::Serve;
         }
+        // A neighbour that holds back on its own has left out what would be refused here (RFC 7339
+        // section 7.2); if it only says so there is a limit to that, too.
+        if class.0 == Class::New && self.holds_back(request) {
+            class.0 = Class::Known;
+        }
+        let Guard { settings, controller, .. } = &mut self.overload;
         let mut hasher = Hasher::new(self.match_key);
         hasher.bytes(&(now.at.0 >> DRAWN).to_le_bytes());
         hasher.bytes(request.message.call_id().unwrap_or_default());

@@ -121,8 +121,10 @@ impl Stack {
     ) -> Result<(), Refusal> {
         let Some(server) = self.servers.get(id) else { return Err(Refusal::Stale) };
         let (machine, reliable) = (server.machine, server.is_reliable());
+        let source = server.source.remote;
         let mut response = self.buffer();
         write(&mut response);
+        self.tell_upstream(now, source, &mut response);
         let Some(status) = status_of(&response) else {
             self.give_back(response);
             return Err(Refusal::Malformed);
@@ -202,6 +204,7 @@ impl Stack {
         let options = ResponseOptions { to_tag: Some(&tag), record_route, source: None };
         let mut response = self.buffer();
         edit(ResponseWriter::start(&mut response, &request.message, status, reason, options));
+        self.tell_upstream(now, request.flow.remote, &mut response);
         self.send_response(now, out, response_flow(&via, request.flow), &response, &via);
         self.give_back(response);
     }
@@ -216,6 +219,7 @@ impl Stack {
     ) {
         let mut response = self.buffer();
         write(&mut response);
+        self.tell_upstream_of(now, &mut response);
         let mut index = self.index();
         if let Ok(message) = Message::parse(&response, &mut index, &self.transport.limits)
             && let Ok(via) = message.top_via()
@@ -522,7 +526,11 @@ impl Stack {
                 ResponseOptions::default(),
             )
             .end();
-            std::mem::swap(&mut server.response, &mut response);
+            let source = server.source.remote;
+            self.tell_upstream(now, source, &mut response);
+            if let Some(server) = self.servers.get_mut(id) {
+                std::mem::swap(&mut server.response, &mut response);
+            }
             self.transmit_response(now, out, id);
         }
         self.give_back_index(index);

@@ -66,6 +66,10 @@ counters! {
     refused_overload;
     /// Requests dropped in overload without an answer, to be sent again.
     dropped_overload;
+    /// Responses that told an upstream neighbour how much we can take (RFC 7339).
+    feedback_given;
+    /// Requests that were held back from a downstream neighbour for what it told.
+    requests_held_back;
     /// Times that overload began.
     overloads;
     /// Malformed framing of a stream, answered or not; the connection was closed.

@@ -47,7 +47,9 @@ impl Outcome {
                 digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
             }
             Outcome::Failed(Failure::TimedOut | Failure::Cancelled) => 408,
-            Outcome::Failed(Failure::Transport | Failure::NotLocated(_)) => 503,
+            Outcome::Failed(
+                Failure::Transport | Failure::NotLocated(_) | Failure::HeldBack,
+            ) => 503,
         }
     }
 }

@@ -17,6 +17,11 @@ pub(super) fn overload(s: &mut Section<'_, '_>, o: &mut overload::Settings) {
     s.set_number("load", 1..=1_000_000, &mut o.load);
     s.set_number("retry-after", 0..=3600, &mut o.retry_after);
     s.set_number("urgent", 0..=1_000_000, &mut o.urgent);
+    if let Some(texts) = s.texts("neighbours") {
+        let network =
+            |net: super::Network| server::Network { address: net.address, prefix: net.prefix };
+        o.neighbours = networks(s, "neighbours", texts).into_iter().map(network).collect();
+    }
     if let Some(texts) = s.texts("namespaces") {
         o.namespaces.clear();
         for text in texts {

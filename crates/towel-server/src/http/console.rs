@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{State, api::away};
+use super::{BanRow, OverloadRow, State, api::away};
 use crate::log::stamp;
 use crate::trace::{Wanted, ladder};
 
@@ -58,10 +58,11 @@ pub(super) async fn home(Take(state): Take<State>) -> Response {
         let bindings = ask.bindings(None, 0, 50)?;
         let users = ask.users(0, 50)?;
         let calls = ask.calls(30)?;
-        Ok::<_, super::Gone>((about, bindings, users, calls))
+        let guard = (ask.overload()?, ask.bans()?);
+        Ok::<_, super::Gone>((about, bindings, users, calls, guard))
     })
     .await;
-    let Ok(Ok((about, bindings, users, calls))) = gathered else {
+    let Ok(Ok((about, bindings, users, calls, (overload, bans)))) = gathered else {
         return (StatusCode::SERVICE_UNAVAILABLE, "not answering\n").into_response();
     };
     let more = |shown: usize, total: usize, path: &str| {
@@ -77,6 +78,7 @@ pub(super) async fn home(Take(state): Take<State>) -> Response {
             "listening: " @for l in &about.listeners { code { (l) } " " }
             br; "domains: " @for d in &about.domains { code { (d) } " " }
         }
+        (refusing(&overload, &bans))
         h2 { (bindings.total) (if bindings.total == 1 { " binding" } else { " bindings" }) }
         @if !bindings.bindings.is_empty() {
             table {
@@ -123,6 +125,73 @@ pub(super) async fn home(Take(state): Take<State>) -> Response {
         }
     };
     Html(page("towel", true, body).into_string()).into_response()
+}
+
+/// What is refused and to whom, where there is anything to tell.
+fn refusing(overload: &OverloadRow, bans: &[BanRow]) -> Markup {
+    let turned_away: u64 = overload.classes.iter().map(|row| row.refused + row.dropped).sum();
+    html! {
+        @if overload.overloaded {
+            h2 { "Overload: more requests come than can be served" }
+        } @else if turned_away > 0 {
+            h2 { "Overload is over" }
+        }
+        @if overload.overloaded || turned_away > 0 {
+            table {
+                tr.h { th { "requests" } th { "let in" } th { "answered 503" } th { "dropped" } }
+                @for row in &overload.classes {
+                    tr {
+                        td data-l="requests" { (row.class) }
+                        td data-l="let in" { (tenths(row.admitted_permille)) " %" }
+                        td data-l="answered 503" { (row.refused) } td data-l="dropped" { (row.dropped) }
+                    }
+                }
+            }
+            @if overload.unread_permille > 0 {
+                p.n { (tenths(overload.unread_permille)) " % of new requests are dropped unread by the kernel." }
+            }
+        }
+        @if !overload.neighbours.is_empty() {
+            h2 { "Neighbours to be spared " span.n { "(RFC 7339)" } }
+            table {
+                tr.h { th { "address" } th { "asked for" } th { "holds for" } th { "sent" } th { "held back" } }
+                @for row in &overload.neighbours {
+                    tr {
+                        td data-l="address" { (row.address) }
+                        td data-l="asked for" {
+                            (row.value) (if row.algorithm == "rate" { " a second" } else { " % less" })
+                        }
+                        td data-l="holds for" { (row.milliseconds) " ms" }
+                        td data-l="sent" { (row.sent) } td data-l="held back" { (row.held_back) }
+                    }
+                }
+            }
+        }
+        @if !bans.is_empty() {
+            h2 { (bans.len()) " banned" }
+            table {
+                tr.h { th { "address" } th { "for" } th { "why" } }
+                @for ban in bans.iter().take(50) {
+                    tr {
+                        td data-l="address" {
+                            (ban.address) @if let Some(port) = ban.port { " " (ban.transport) " " (port) }
+                        }
+                        td.w data-l="for" { (span(ban.seconds)) } td data-l="why" { (ban.why) }
+                    }
+                }
+            }
+            (more_bans(bans.len()))
+        }
+    }
+}
+
+fn more_bans(count: usize) -> Markup {
+    html! { @if count > 50 { p.n { (count - 50) " more: " a href="/api/bans" { "/api/bans" } } } }
+}
+
+/// Thousandths as per cent.
+fn tenths(permille: u64) -> String {
+    format!("{}.{}", permille / 10, permille % 10)
 }
 
 pub(super) async fn call(Take(state): Take<State>, Path(call_id): Path<String>) -> Response {

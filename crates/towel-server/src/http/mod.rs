@@ -8,6 +8,7 @@ mod api;
 mod bans;
 mod console;
 mod metrics;
+mod overload;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use axum::routing::{delete, get, post};
 
 pub use api::{Binding, BindingPage, UserPage, UserRow};
 pub use bans::BanRow;
+pub use overload::{ClassRow, NeighbourRow, OverloadRow};
 pub use metrics::Metrics;
 
 use crate::trace::{Call, Passed, Wanted};
@@ -61,6 +63,8 @@ pub trait Ask: Send + Sync + 'static {
     fn bans(&self) -> Result<Vec<BanRow>, Gone>;
     /// Lifts the bans of an address; gives how many there were.
     fn lift(&self, address: std::net::IpAddr) -> Result<usize, Gone>;
+    /// What is refused for overload, and who is spared.
+    fn overload(&self) -> Result<OverloadRow, Gone>;
     /// What the console shows of the server.
     fn about(&self) -> About;
 }
@@ -130,6 +134,7 @@ pub fn routes(ask: Arc<dyn Ask>, access: Access) -> Router {
         .route("/api/users/{user}", delete(api::remove_user).put(api::change_user))
         .route("/api/bans", get(bans::list))
         .route("/api/bans/{address}", delete(bans::lift))
+        .route("/api/overload", get(overload::show))
         .route("/api/calls", get(api::calls))
         .route("/api/trace", get(api::trace).post(api::set_trace))
         .route("/api/reload", post(api::reload))

@@ -59,6 +59,25 @@ impl Ask for Fake {
     fn lift(&self, address: std::net::IpAddr) -> Result<usize, Gone> {
         Ok(usize::from(address.is_ipv4()))
     }
+    fn overload(&self) -> Result<OverloadRow, Gone> {
+        let class =
+            ClassRow { class: "new", admitted_permille: 100, refused: 7, dropped: 42 };
+        let neighbour = NeighbourRow {
+            address: "192.0.2.65:5060".parse().unwrap(),
+            algorithm: "loss",
+            value: 20,
+            milliseconds: 300,
+            sent: 4,
+            held_back: 1,
+        };
+        Ok(OverloadRow {
+            overloaded: true,
+            pressure: 0.4,
+            classes: vec![class],
+            unread_permille: 800,
+            neighbours: vec![neighbour],
+        })
+    }
     fn about(&self) -> About {
         About::default()
     }
@@ -94,6 +113,12 @@ fn reading_is_open_on_loopback_and_changes_need_the_token() {
     assert!(metrics.contains("# TYPE towel_bindings gauge\ntowel_bindings 3\n"), "{metrics}");
     assert!(metrics.contains("towel_messages_total{direction=\"in\"} 7\n"));
     let page = request(address, "GET / HTTP/1.1\r\nHost: 127.0.0.1:8060", "");
+    for shown in ["Overload:", "10.0 %", "80.0 % of new requests", "192.0.2.65:5060", "20 % less"] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    assert!(page.contains("1 banned") && page.contains("198.51.100.7"), "{page}");
+    let overload = request(address, "GET /api/overload HTTP/1.1\r\nHost: localhost", "");
+    assert!(overload.contains(r#""held_back":1"#), "{overload}");
     assert!(page.contains("&lt;script&gt;") && !page.contains("<script>"), "{page}");
     let users = request(address, "GET /api/users HTTP/1.1\r\nHost: [::1]:80", "");
     assert!(

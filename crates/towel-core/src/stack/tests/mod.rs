@@ -3,6 +3,7 @@
 mod answering;
 mod client;
 mod drain;
+mod feedback;
 mod handed_over;
 mod listeners;
 mod locating;

@@ -1,0 +1,59 @@
+//! Overload, by HTTP: what is refused, and who is spared.
+
+use std::net::SocketAddr;
+
+use axum::extract::State as Take;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::api::{answer, away};
+use super::{Ask, State};
+
+/// What is made of requests that are too many.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OverloadRow {
+    /// Whether there is overload, from the first refusal until it has been over for a while.
+    pub overloaded: bool,
+    /// How hard it is: 1, nearly all new requests are refused; 2, nearly all but those of dialogs.
+    pub pressure: f32,
+    /// Each class, the first to be refused first.
+    pub classes: Vec<ClassRow>,
+    /// How many thousandths of new requests the kernel throws away unread.
+    pub unread_permille: u64,
+    /// Downstream neighbours that want to be spared (RFC 7339).
+    pub neighbours: Vec<NeighbourRow>,
+}
+
+/// A class of requests.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassRow {
+    /// Its name.
+    pub class: &'static str,
+    /// How many thousandths of it are let in now.
+    pub admitted_permille: u64,
+    /// How many have been answered 503 for overload.
+    pub refused: u64,
+    /// How many were dropped without an answer after they were read.
+    pub dropped: u64,
+}
+
+/// A neighbour that wants to be spared.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NeighbourRow {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// `loss` or `rate`.
+    pub algorithm: &'static str,
+    /// By how many per cent, or to how many requests a second.
+    pub value: u32,
+    /// For how many milliseconds that still holds.
+    pub milliseconds: u64,
+    /// How many requests went there meanwhile.
+    pub sent: u64,
+    /// How many were held back.
+    pub held_back: u64,
+}
+
+pub(super) async fn show(Take(state): Take<State>) -> Response {
+    answer(away(&state, |ask: &dyn Ask| ask.overload()).await)
+}

@@ -15,7 +15,10 @@ use towel_store::Store;
 
 use crate::config::{Config, Problem};
 use crate::element::Jobs;
-use crate::http::{About, Ask, BanRow, Binding, BindingPage, ClassRow, Gone, Metrics, NeighbourRow, OverloadRow, Refusal, UserPage, UserRow};
+use crate::http::{
+    About, Ask, BanRow, Binding, BindingPage, ClassRow, Gone, Metrics, NeighbourRow, OverloadRow,
+    Refusal, UserPage, UserRow,
+};
 use crate::log::Log;
 use crate::persist::to_store;
 use crate::trace::{Call, Passed, Ring, Wanted};

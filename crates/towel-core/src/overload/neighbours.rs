@@ -358,7 +358,8 @@ mod tests {
     #[test]
     fn what_was_overtaken_changes_nothing() {
         let mut all = spared(r#";oc=100;oc-seq=700.5"#);
-        for old in [";oc=0;oc-seq=700.5", ";oc=0;oc-seq=700.4", ";oc=0;oc-validity=0;oc-seq=699.9"] {
+        for old in [";oc=0;oc-seq=700.5", ";oc=0;oc-seq=700.4", ";oc=0;oc-validity=0;oc-seq=699.9"]
+        {
             all.told(AT, there(), told(old).unwrap());
             assert!(!all.admits(AT, there(), true, 0), "{old}");
         }

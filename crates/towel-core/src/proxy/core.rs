@@ -359,8 +359,7 @@ impl Proxy {
             return;
         }
         if why == Failure::HeldBack
-            && let Some(work) =
-                self.contexts.get_mut(id).and_then(|context| context.work.as_mut())
+            && let Some(work) = self.contexts.get_mut(id).and_then(|context| context.work.as_mut())
         {
             work.held_back = true;
         }

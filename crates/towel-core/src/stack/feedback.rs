@@ -67,8 +67,7 @@ impl Upstream {
     /// Seconds, and hundred-thousandths: greater in each response, so that the time for which it holds
     /// begins anew (section 5.4), and after a restart as well.
     fn sequence(&mut self, now: Now) -> (u64, u64) {
-        let origin =
-            *self.origin.get_or_insert((now.unix * 1_000_000).saturating_sub(now.at.0));
+        let origin = *self.origin.get_or_insert((now.unix * 1_000_000).saturating_sub(now.at.0));
         let micros = origin + now.at.0;
         (micros / 1_000_000, micros % 1_000_000 / 10)
     }

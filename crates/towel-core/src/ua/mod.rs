@@ -47,9 +47,7 @@ impl Outcome {
                 digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
             }
             Outcome::Failed(Failure::TimedOut | Failure::Cancelled) => 408,
-            Outcome::Failed(
-                Failure::Transport | Failure::NotLocated(_) | Failure::HeldBack,
-            ) => 503,
+            Outcome::Failed(Failure::Transport | Failure::NotLocated(_) | Failure::HeldBack) => 503,
         }
     }
 }

@@ -22,8 +22,8 @@ use axum::routing::{delete, get, post};
 
 pub use api::{Binding, BindingPage, UserPage, UserRow};
 pub use bans::BanRow;
-pub use overload::{ClassRow, NeighbourRow, OverloadRow};
 pub use metrics::Metrics;
+pub use overload::{ClassRow, NeighbourRow, OverloadRow};
 
 use crate::trace::{Call, Passed, Wanted};
 

@@ -60,8 +60,7 @@ impl Ask for Fake {
         Ok(usize::from(address.is_ipv4()))
     }
     fn overload(&self) -> Result<OverloadRow, Gone> {
-        let class =
-            ClassRow { class: "new", admitted_permille: 100, refused: 7, dropped: 42 };
+        let class = ClassRow { class: "new", admitted_permille: 100, refused: 7, dropped: 42 };
         let neighbour = NeighbourRow {
             address: "192.0.2.65:5060".parse().unwrap(),
             algorithm: "loss",

@@ -68,7 +68,7 @@ impl Came {
             Came::Provisional(_) => 100,
             Came::Final { status, .. } => *status,
             Came::Failed(Failure::TimedOut | Failure::Cancelled) => 408,
-            Came::Failed(Failure::Transport | Failure::NotLocated(_)) => 503,
+            Came::Failed(Failure::Transport | Failure::NotLocated(_) | Failure::HeldBack) => 503,
         }
     }
 }

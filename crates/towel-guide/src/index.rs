@@ -338,7 +338,7 @@ pub static GUIDE: &[Entry] = &[
         title: "Session timers",
         documents: &["RFC 4028"],
         roles: Roles::from_letters("C S P"),
-        extension: None,
+        extension: Some(&crate::infrastructure::session_timer::EXTENSION),
     },
     Entry {
         id: "sctp",

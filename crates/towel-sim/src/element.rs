@@ -13,6 +13,7 @@ use towel_core::server::{Endpoint, Mode, Network, Relay};
 use towel_core::settings::Settings;
 use towel_message::{Fault, Index, Limits, Message, Name};
 
+use crate::caller::{Caller, Script};
 use crate::flow::{FlowError, ServerSpec};
 use crate::phone::{Phone, Plan};
 use crate::run::{Built, Factory};
@@ -65,7 +66,8 @@ impl Factory for Elements {
         wanted.settings.server.secret = Some(secret);
         let listeners = listeners(spec, &wanted.listen);
         let names = wanted.settings.server.domains.clone();
-        let extensions = if wanted.phone.is_some() { self.phone } else { self.extensions };
+        let is_agent = wanted.phone.is_some() || wanted.caller.is_some();
+        let extensions = if is_agent { self.phone } else { self.extensions };
         let spec = spec.clone();
         let settings = wanted.settings.clone();
         let maker = Box::new(move |seed: u64| {
@@ -75,6 +77,10 @@ impl Factory for Elements {
             let mut long = [0; 32];
             for (at, byte) in long.iter_mut().enumerate() {
                 *byte = (seed.rotate_left(at as u32 * 7) ^ at as u64) as u8;
+            }
+            if let Some(script) = &wanted.caller {
+                let caller = Caller::new(&settings, registry, long, script.clone());
+                return Box::new(caller) as Box<dyn towel_core::io::Machine>;
             }
             match &wanted.phone {
                 Some(plan) => Box::new(Phone::new(&settings, registry, long, plan.clone()))
@@ -133,6 +139,8 @@ struct Wanted {
     extensions: Vec<(String, String, String)>,
     /// It is no server but our user agent client.
     phone: Option<Plan>,
+    /// Or our user agent.
+    caller: Option<Script>,
 }
 
 impl Default for Wanted {
@@ -143,6 +151,7 @@ impl Default for Wanted {
             listen: vec![Transport::Udp, Transport::Tcp, Transport::Tls],
             extensions: Vec::new(),
             phone: None,
+            caller: None,
         }
     }
 }
@@ -170,6 +179,12 @@ fn span(value: &str) -> Result<Duration, String> {
 
 impl Wanted {
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        if key == "user-agent" {
+            self.caller = Some(Script::default());
+        }
+        if let Some(outcome) = self.caller.as_mut().and_then(|caller| caller.set(key, value)) {
+            return outcome;
+        }
         if let ("phone" | "proxy" | "password" | "ask" | "rings" | "tells", value) =
             (key, value.to_owned())
         {

@@ -12,6 +12,7 @@
 
 pub mod agent;
 mod audit;
+mod caller;
 pub mod element;
 pub mod flow;
 pub mod ladder;

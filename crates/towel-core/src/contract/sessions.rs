@@ -103,7 +103,24 @@ pub enum Task {
         /// The number.
         tag: u32,
     },
-    /// Send a request in the dialog. Its responses come to the stage of a UAC that has a response,
+    /// The dialog has a subscription from now on, and lives as long as that (RFC 5057 section 4.2);
+    /// at most sixteen of them.
+    Subscribed {
+        /// The event package.
+        package: String,
+        /// The id parameter of Event; empty without one.
+        id: String,
+    },
+    /// That subscription is over; the dialog as well if it was its last usage. What a failure ends is
+    /// told by [`crate::dialog::effect()`].
+    Unsubscribed {
+        /// The event package.
+        package: String,
+        /// The id parameter of Event.
+        id: String,
+    },
+    /// Send a request in the dialog. What cannot be sent now (a re-INVITE while another is under way,
+    /// anything once a BYE is sent) is not sent at all: a timer lets an extension try again. Its responses come to the stage of a UAC that has a response,
     /// with [`super::UacResponse::own`] set, and are not told to the application.
     Send(Outline),
     /// What is being sent reliably has arrived.

@@ -78,8 +78,8 @@ states! {
         Called + Answer => Answered [];
         Called + Refuse => Over [Ended];
         Called + Invited => Called [RefuseBusy];
-        Called + ByeCame => Over [AnswerInvite, Ended];
-        Called + Lost => Over [AnswerInvite, Ended];
+        Called + ByeCame => Over [Ended, AnswerInvite];
+        Called + Lost => Over [Ended, AnswerInvite];
 
         Answered + Ack => Idle [StopRepeating, Acknowledged];
         Answered + NoAck => Ending [StopRepeating, SendBye, Ended];
@@ -113,8 +113,8 @@ states! {
         Asked + Refuse => Idle [];
         Asked + Invited => Asked [RefuseBusy];
         Asked + HangUp => Ending [AnswerInvite, SendBye, Ended];
-        Asked + ByeCame => Over [AnswerInvite, Ended];
-        Asked + Lost => Over [AnswerInvite, Ended];
+        Asked + ByeCame => Over [Ended, AnswerInvite];
+        Asked + Lost => Over [Ended, AnswerInvite];
         Asked + Ack => Asked [];
 
         Ending + ByeCame => Ending [];

@@ -88,8 +88,8 @@ pub(crate) struct Facts<'a> {
 const MOST_ROUTES: usize = 64;
 
 impl Dialog {
-    /// The dialog that a response with a To tag makes at the UAC (section 12.1.2). `from` is the
-    /// value of From as it was sent, `sequence` the request's CSeq.
+    /// The dialog that a response with a To tag makes at the UAC (section 12.1.2). `secure` tells that
+    /// the request went over TLS to a sips URI, `confirmed` that the response is a 2xx.
     pub fn of_response(
         response: &Message<'_>,
         secure: bool,

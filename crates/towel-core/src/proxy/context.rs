@@ -167,6 +167,8 @@ pub(crate) struct Context {
     /// When the search ends with the best response that there is: for a non-INVITE request that
     /// forked before its client gives up, for an INVITE when it expires.
     pub(super) give_up: Option<Instant>,
+    /// What extensions keep for the 2xx that may still come.
+    pub(super) kept: Slots,
 }
 
 impl Context {
@@ -187,6 +189,7 @@ impl Context {
             older: None,
             newer: None,
             give_up: None,
+            kept: Slots::new(),
         }
     }
 

@@ -4,6 +4,7 @@
 
 use super::context::{Branch, Context, Progress};
 use super::core::ContextId;
+use crate::contract::Slots;
 use crate::stack::{ClientId, ServerId};
 use crate::transaction::slab::Slab;
 
@@ -20,6 +21,8 @@ pub(super) struct Over {
     /// Whether the server transaction still exists.
     served: bool,
     clients: Clients,
+    /// What extensions keep for that 2xx.
+    pub(super) kept: Slots,
 }
 
 /// The client transactions that still exist: mostly one.
@@ -27,7 +30,8 @@ pub(super) struct Over {
 enum Clients {
     None,
     One(ClientId),
-    Many(Vec<ClientId>),
+    #[expect(clippy::box_collection, reason = "eight bytes where there is one")]
+    Many(Box<Vec<ClientId>>),
 }
 
 impl Over {
@@ -43,11 +47,12 @@ impl Over {
             (None, _) => Clients::None,
             (Some(one), None) => Clients::One(one),
             (Some(one), Some(other)) => {
-                Clients::Many([one, other].into_iter().chain(alive).collect())
+                Clients::Many(Box::new([one, other].into_iter().chain(alive).collect()))
             }
         };
         let passes = context.invite && status < 300;
-        Some(Over { server: context.server, passes, served: context.served, clients })
+        let kept = Slots::new();
+        Some(Over { server: context.server, passes, served: context.served, clients, kept })
     }
 
     /// A client transaction is over.
@@ -150,7 +155,10 @@ impl Contexts {
         let Some(entry) = self.table.get_mut(id.cast()) else { return };
         let Entry::Open(context) = entry else { return };
         let Some(over) = Over::of(context) else { return };
-        if let Entry::Open(context) = std::mem::replace(entry, Entry::Over(over)) {
+        if let Entry::Open(mut context) = std::mem::replace(entry, Entry::Over(over)) {
+            if let Entry::Over(over) = entry {
+                over.kept = std::mem::take(&mut context.kept);
+            }
             self.give_back(context);
         }
     }

@@ -1,18 +1,15 @@
-//! The marks that the proxy leaves in messages and knows again: in its Record-Route URIs, so that a
-//! Route value that somebody made up opens no relay (RFC 3261 section 16.6 step 4 leaves a proxy
-//! free to put what it needs there), and in its Via branches (section 16.6 step 8 as RFC 5393
-//! section 4.2.1 rewrites it).
+//! The marks that the proxy leaves in messages and knows again. Those in its Via branches are here
+//! (RFC 3261 section 16.6 step 8 as RFC 5393 section 4.2.1 rewrites it), those in its Record-Route
+//! URIs in [`super::pass`].
 
 use towel_message::{Message, Name, Uri};
 
 use crate::hash::{Hasher, Key};
-use crate::io::{ConnectionId, Flow};
+use crate::io::Flow;
 
-const ROUTE: u8 = 1;
 const LOOP: u8 = 2;
 const ORIGIN: u8 = 3;
 const STATELESS: u8 = 4;
-const FLOW: u8 = 5;
 const ADDRESS: u8 = 6;
 
 /// How many characters a branch's mark has.
@@ -21,13 +18,6 @@ const LOOP_DIGITS: usize = 8;
 const ORIGIN_DIGITS: usize = BRANCH_DIGITS - LOOP_DIGITS;
 /// What stands before the mark in a branch: a character that no hexadecimal number has.
 const BRANCH_LEAD: u8 = b'p';
-/// The user part of our Record-Route URIs begins so.
-const ROUTE_LEAD: &[u8] = b"rr-";
-const ROUTE_DIGITS: usize = 16;
-/// A flow token: a lead, the side, the connection and the proof that we wrote it.
-const FLOW_LEAD: u8 = b'-';
-const FLOW_DIGITS: usize = 12;
-const FLOW_PROOF_DIGITS: usize = 12;
 /// The branch of a request that was forwarded without state: the cookie, what the stack makes of
 /// our seed, and the mark. That of one with state is longer.
 const STATELESS_BRANCH: usize = 7 + 17 + 1 + BRANCH_DIGITS;
@@ -39,25 +29,7 @@ const STATELESS_BRANCH: usize = 7 + 17 + 1 + BRANCH_DIGITS;
 pub struct Marks {
     key: Key,
     /// For flow tokens, which must not outlive the connections that they name.
-    flows: Key,
-}
-
-/// Which end of a dialog a connection leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// To the one who opened it.
-    Opener,
-    /// To the other.
-    Other,
-}
-
-impl Side {
-    fn letter(self) -> u8 {
-        match self {
-            Side::Opener => b'a',
-            Side::Other => b'b',
-        }
-    }
+    pub(super) flows: Key,
 }
 
 /// What a look at the Via header field values told of a request's earlier visits.
@@ -93,106 +65,15 @@ impl Marks {
         Self { key, ..self }
     }
 
-    fn hasher(&self, domain: u8) -> Hasher {
+    pub(super) fn hasher(&self, domain: u8) -> Hasher {
         let mut hasher = Hasher::new(self.key);
         hasher.bytes(&[domain]);
         hasher
     }
 
-    /// The user part for a Record-Route URI: bound to the dialog by its Call-ID and the tag of the
-    /// one who opened it, so that it is worth nothing in any other.
-    pub fn write_route(&self, message: &Message<'_>, out: &mut Vec<u8>) {
-        out.extend_from_slice(ROUTE_LEAD);
-        let hash = self.route_hash(message, message.from_tag().unwrap_or_default());
-        write_hex(hash, ROUTE_DIGITS, out);
-    }
-
-    /// Whether `user` is the user part of a Record-Route URI that we made for the dialog which
-    /// `message` is of.
-    pub fn is_route(&self, message: &Message<'_>, user: &[u8]) -> bool {
-        let Some(found) =
-            user.strip_prefix(ROUTE_LEAD).and_then(|rest| rest.split_at_checked(ROUTE_DIGITS))
-        else {
-            return false;
-        };
-        let (digits, tokens) = found;
-        let Some(found) = read_hex(digits, ROUTE_DIGITS) else { return false };
-        // The one who opened the dialog is From in its own requests and To in the other's.
-        tokens.first().is_none_or(|lead| *lead == FLOW_LEAD)
-            && [message.from_tag(), message.to_tag()]
-                .into_iter()
-                .any(|tag| self.route_hash(message, tag.unwrap_or_default()) == found)
-    }
-
-    /// Whether `user` has the form of the user part of our Record-Route URIs, whatever the dialog
-    /// that it was made for. That proves nothing.
-    pub fn looks_like_route(user: &[u8]) -> bool {
-        user.strip_prefix(ROUTE_LEAD)
-            .and_then(|rest| rest.split_at_checked(ROUTE_DIGITS))
-            .is_some_and(|(digits, tokens)| {
-                read_hex(digits, ROUTE_DIGITS).is_some()
-                    && tokens.first().is_none_or(|lead| *lead == FLOW_LEAD)
-            })
-    }
-
-    /// Writes, behind the mark of a Record-Route URI, by which connection an end of the dialog came
-    /// to us: a flow token as in RFC 5626 section 5.2. It is found again only by the run of the
-    /// program that has the connection, and only in this dialog.
-    pub fn write_flow(
-        &self,
-        message: &Message<'_>,
-        side: Side,
-        connection: ConnectionId,
-        out: &mut Vec<u8>,
-    ) {
-        if connection.is_ours() || connection.0 >> (4 * FLOW_DIGITS) != 0 {
-            return;
-        }
-        let tag = message.from_tag().unwrap_or_default();
-        out.extend_from_slice(&[FLOW_LEAD, side.letter()]);
-        write_hex(connection.0, FLOW_DIGITS, out);
-        write_hex(self.flow_hash(message, tag, side, connection), FLOW_PROOF_DIGITS, out);
-    }
-
-    /// The connection by which the end that a request of a dialog is for came to us, if `user` is
-    /// the user part of a Record-Route URI of ours that tells it.
-    pub fn flow(&self, message: &Message<'_>, user: &[u8]) -> Option<ConnectionId> {
-        let (digits, tokens) = user.strip_prefix(ROUTE_LEAD)?.split_at_checked(ROUTE_DIGITS)?;
-        if tokens.is_empty() {
-            return None;
-        }
-        let route = read_hex(digits, ROUTE_DIGITS)?;
-        let (from, to) = (message.from_tag()?, message.to_tag()?);
-        let (opener, side) = if self.route_hash(message, from) == route {
-            (from, Side::Other)
-        } else if self.route_hash(message, to) == route {
-            (to, Side::Opener)
-        } else {
-            return None;
-        };
-        tokens.split(|byte| *byte == FLOW_LEAD).find_map(|token| {
-            let (letter, digits) = token.split_first()?;
-            let (id, proof) = digits.split_at_checked(FLOW_DIGITS)?;
-            let id = ConnectionId(read_hex(id, FLOW_DIGITS)?);
-            let hash = low(self.flow_hash(message, opener, side, id), FLOW_PROOF_DIGITS);
-            (*letter == side.letter() && read_hex(proof, FLOW_PROOF_DIGITS) == Some(hash))
-                .then_some(id)
-        })
-    }
-
-    fn flow_hash(&self, message: &Message<'_>, tag: &[u8], side: Side, id: ConnectionId) -> u64 {
-        let mut hasher = Hasher::new(self.flows);
-        hasher.bytes(&[FLOW, side.letter()]).bytes(&id.0.to_le_bytes());
-        hasher.field(message.call_id().unwrap_or_default()).field(tag).finish()
-    }
-
     /// A number that stands for an address of record.
     pub(crate) fn address(&self, address_of_record: &[u8]) -> u64 {
         self.hasher(ADDRESS).field(address_of_record).finish()
-    }
-
-    fn route_hash(&self, message: &Message<'_>, tag: &[u8]) -> u64 {
-        self.hasher(ROUTE).field(message.call_id().unwrap_or_default()).field(tag).finish()
     }
 
     /// The mark for the branches of a request, from the request as it was received.
@@ -336,25 +217,25 @@ pub(crate) fn branch_of(via: &[u8]) -> Option<&[u8]> {
     })
 }
 
-fn low(value: u64, digits: usize) -> u64 {
+pub(super) fn low(value: u64, digits: usize) -> u64 {
     if digits >= 16 { value } else { value & ((1 << (4 * digits)) - 1) }
 }
 
 /// Writes the low `digits` hexadecimal digits, a spelling that any element copies unharmed even
 /// where it folds the case of tokens.
-fn write_hex(value: u64, digits: usize, out: &mut Vec<u8>) {
+pub(super) fn write_hex(value: u64, digits: usize, out: &mut Vec<u8>) {
     out.extend((0..digits).rev().map(|at| digit(value >> (4 * at))));
 }
 
 /// The lowest hexadecimal digit.
-fn digit(value: u64) -> u8 {
+pub(super) fn digit(value: u64) -> u8 {
     match (value & 15) as u8 {
         nibble @ 0..10 => b'0' + nibble,
         nibble => b'a' - 10 + nibble,
     }
 }
 
-fn read_hex(text: &[u8], digits: usize) -> Option<u64> {
+pub(super) fn read_hex(text: &[u8], digits: usize) -> Option<u64> {
     if text.len() != digits {
         return None;
     }

@@ -14,6 +14,7 @@ pub(crate) mod core;
 mod forward;
 mod home;
 mod mark;
+pub(crate) mod pass;
 pub mod record_route;
 mod response;
 mod rewrite;
@@ -24,6 +25,7 @@ mod stateless;
 mod timing;
 
 pub(crate) use context::Way;
-pub use mark::{BranchMark, Marks, Side, Visits};
+pub use mark::{BranchMark, Marks, Visits};
+pub use pass::{Pass, Side};
 pub use route::Prepared;
 pub use settings::{Forking, Settings};

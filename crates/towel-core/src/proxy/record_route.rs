@@ -2,7 +2,8 @@
 
 use towel_message::{Message, Method};
 
-use super::mark::{Marks, Side};
+use super::mark::Marks;
+use super::pass::Side;
 use super::route::is_sips;
 use crate::io::{ConnectionId, Flow, Transport};
 use crate::server::Domains;
@@ -85,7 +86,7 @@ fn write(
     // (section 16.6 step 4). What brings the next request back by TLS is then transport=tls, which
     // RFC 5658 section 6.2 would rather not see: phones understand it, and many no sips route.
     out.extend_from_slice(if secure { b"<sips:" } else { b"<sip:" });
-    marks.write_route(message, out);
+    marks.write_route(message, domains, out);
     for (side, connection) in ends.into_iter().flatten() {
         marks.write_flow(message, side, connection, out);
     }

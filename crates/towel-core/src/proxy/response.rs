@@ -244,9 +244,13 @@ impl Proxy {
         }
         self.clear_timer(stack, id);
         self.found(id);
-        let work = self.take_work(id);
+        let mut work = self.take_work(id);
         if let Some(context) = self.contexts.get_mut(id) {
             context.answered = Some(status);
+            if let Some(work) = work.as_mut().filter(|_| context.invite && status < 300) {
+                // The same 2xx comes again until it is acknowledged, and has to look the same.
+                context.kept = std::mem::take(&mut work.slots);
+            }
         }
         if let Some(work) = work {
             self.put_work(id, work);
@@ -265,19 +269,27 @@ impl Proxy {
         id: ContextId,
         response: &Received<'_>,
     ) {
-        let (server, source, mut work) = match self.contexts.get_mut(id) {
-            Some(context) => (context.server, Some(context.source), context.work.take()),
+        let (server, source, mut work, mut kept) = match self.contexts.get_mut(id) {
+            Some(context) => {
+                let kept = std::mem::take(&mut context.kept);
+                (context.server, Some(context.source), context.work.take(), kept)
+            }
             None => match self.contexts.over_mut(id) {
-                Some(over) => (over.server, stack.source(over.server), None),
+                Some(over) => {
+                    let kept = std::mem::take(&mut over.kept);
+                    (over.server, stack.source(over.server), None, kept)
+                }
                 None => return,
             },
         };
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
-        let slots = work.as_mut().map(|work| &mut work.slots);
-        let send = self.write_response(around, response, slots, &[], source, &mut buffer);
+        let slots = work.as_mut().map_or(&mut kept, |work| &mut work.slots);
+        let send = self.write_response(around, response, Some(slots), &[], source, &mut buffer);
         if let Some(context) = self.contexts.get_mut(id) {
-            context.work = work;
+            (context.work, context.kept) = (work, kept);
+        } else if let Some(over) = self.contexts.over_mut(id) {
+            over.kept = kept;
         }
         if send {
             let _ = stack.respond(around.now, out, server, |to| to.extend_from_slice(&buffer));
@@ -302,6 +314,7 @@ impl Proxy {
         if let Some(via) = message.values(Name::Via).next() {
             draft.remove_value(&via);
         }
+        around.marks.answer_route(&message, around.domains, &mut draft);
         for (at, value) in message.values(Name::Contact).enumerate() {
             if dropped.contains(&at) {
                 draft.remove_value(&value);

@@ -4,6 +4,7 @@
 use towel_message::{Message, Name, NameAddr, SipUri, Uri, Value};
 
 use super::mark::Marks;
+use super::pass::{Pass, is_own};
 use crate::io::{ConnectionId, Flow, Transport};
 use crate::server::Domains;
 
@@ -16,8 +17,13 @@ pub struct Prepared {
     pub popped: usize,
     /// Whether the last Route value has become the Request-URI.
     pub last_taken: bool,
-    /// Whether a Record-Route value that we made for this very dialog brought the request here.
-    pub in_dialog: bool,
+    /// The pass in a Record-Route value that we made for this very dialog and that brought the
+    /// request here.
+    pub pass: Option<Pass>,
+    /// Whether the pass leads to where the request is to go.
+    pub passes: bool,
+    /// Whether it goes to a device that a user of ours is registered with.
+    pub registered: bool,
     /// The connection by which the end that it is for came to us, if that Record-Route tells it.
     pub connection: Option<ConnectionId>,
     /// The credentials that were verified and end here, by the position of their header fields.
@@ -30,7 +36,8 @@ impl Prepared {
     fn reset(&mut self, uri: &[u8]) {
         self.uri.clear();
         self.uri.extend_from_slice(uri);
-        (self.popped, self.last_taken, self.in_dialog) = (0, false, false);
+        (self.popped, self.last_taken) = (0, false);
+        (self.pass, self.passes, self.registered) = (None, false, false);
         self.connection = None;
         self.spent.clear();
         self.user = None;
@@ -61,6 +68,16 @@ impl Prepared {
             !matches!(uri, Some(Uri::Sip(uri)) if domains.owns_uri(&uri) && uri.maddr().is_none())
         })
     }
+
+    /// Finds out whether the pass, if there is one, leads to where the request is to go.
+    fn look_at_pass(&mut self, message: &Message<'_>, domains: &Domains) {
+        let Some(pass) = &self.pass else { return };
+        let foreign = self.routes(message).filter(|value| !is_own(value.bytes, domains));
+        let passes = message
+            .read_uri(&self.uri)
+            .is_ok_and(|uri| pass.leads_to(&uri, foreign.map(|value| value.bytes)));
+        self.passes = passes;
+    }
 }
 
 /// Reads the route of a request and takes ourselves out of it.
@@ -79,52 +96,40 @@ pub fn preprocess(
     }
     // The first value that is ours goes (section 16.4). A second one goes with it if it is the
     // other half of a double Record-Route, whose two values mean one visit (RFC 5658 section 5).
-    let mut first = true;
     let count = if prepared.last_taken { message.values(Name::Route).count() } else { usize::MAX };
     for (at, value) in message.values(Name::Route).enumerate().take(2) {
         if prepared.last_taken && at + 1 == count {
             break;
         }
-        let Some((owned, marked)) = own_route(message, value.bytes, domains, marks) else { break };
-        if !owned || !(first || (marked && prepared.in_dialog)) {
+        let Some((owned, found)) = own_route(message, value.bytes, domains, marks) else { break };
+        if !owned || (at > 0 && found.is_none()) {
             break;
         }
         prepared.popped += 1;
-        prepared.in_dialog |= marked;
-        if marked && prepared.connection.is_none() {
-            prepared.connection = own_flow(message, value.bytes, marks);
-        }
-        if !marked {
-            break;
-        }
-        first = false;
+        let Some((pass, connection)) = found else { break };
+        prepared.pass.get_or_insert(pass);
+        prepared.connection = prepared.connection.or(connection);
     }
+    prepared.look_at_pass(message, domains);
 }
 
-/// Whether a Route value points at us, and whether we made it for this dialog.
+type Found = (Pass, Option<ConnectionId>);
+
+/// Whether a Route value points at us, and what it says if we made it for this dialog.
 fn own_route(
     message: &Message<'_>,
     value: &[u8],
     domains: &Domains,
     marks: &Marks,
-) -> Option<(bool, bool)> {
+) -> Option<(bool, Option<Found>)> {
     let address = NameAddr::parse(value).ok()?;
     let Ok(Uri::Sip(uri)) = Uri::parse(address.uri) else { return None };
     let owned = domains.owns_uri(&uri);
-    Some((owned, owned && is_marked(message, &uri, marks)))
+    Some((owned, if owned { own_pass(message, &uri, marks) } else { None }))
 }
 
-/// What a Route value of ours tells about the connection to go on by.
-fn own_flow(message: &Message<'_>, value: &[u8], marks: &Marks) -> Option<ConnectionId> {
-    let address = NameAddr::parse(value).ok()?;
-    let Ok(Uri::Sip(uri)) = Uri::parse(address.uri) else { return None };
-    marks.flow(message, uri.user?)
-}
-
-fn is_marked(message: &Message<'_>, uri: &SipUri<'_>, marks: &Marks) -> bool {
-    // Whoever set up one call could begin others with its mark, under whatever name, if a request
-    // outside of any dialog could carry it.
-    message.to_tag().is_some() && uri.user.is_some_and(|user| marks.is_route(message, user))
+fn own_pass(message: &Message<'_>, uri: &SipUri<'_>, marks: &Marks) -> Option<Found> {
+    marks.read_route(message, uri.user?)
 }
 
 /// A strict router has put a Record-Route value of ours into the Request-URI, and what was there
@@ -142,11 +147,12 @@ fn undo_strict_router(
     if !domains.owns_uri(&uri) {
         return;
     }
-    let marked = is_marked(message, &uri, marks);
+    let pass = own_pass(message, &uri, marks);
     // Without the mark of this dialog it may still be a value that we placed: in another dialog, or
     // before a change of key. One with lr, and with nobody named in it or what looks like a mark,
     // can be nothing else. It opens no relay.
-    if !marked && (!uri.lr() || uri.user.is_some_and(|user| !Marks::looks_like_route(user))) {
+    if pass.is_none() && (!uri.lr() || uri.user.is_some_and(|user| !Marks::looks_like_route(user)))
+    {
         return;
     }
     let Some(last) = message.values(Name::Route).last() else { return };
@@ -154,7 +160,7 @@ fn undo_strict_router(
     prepared.uri.clear();
     prepared.uri.extend_from_slice(address.uri);
     prepared.last_taken = true;
-    prepared.in_dialog |= marked;
+    prepared.pass = pass.map(|(pass, _)| pass);
 }
 
 /// A maddr that means us, on the port and transport that the request came by, is taken off with

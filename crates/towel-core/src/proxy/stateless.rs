@@ -76,6 +76,7 @@ impl Proxy {
         let mut draft = Draft::with(message, std::mem::take(&mut self.edits));
         draft.raise_version();
         draft.remove_value(&ours);
+        around.marks.answer_route(&message, around.domains, &mut draft);
         let woken = around.registry.woken(&message);
         let mut send = true;
         if woken != Woken::NONE {

@@ -16,6 +16,9 @@ pub(super) enum Proof {
     /// That the sender is any user of ours: the request is for a foreign domain, from a foreign
     /// one.
     User,
+    /// The same of a request in a dialog that was set up through us, whose ends know each other by
+    /// tags and not by From (section 12.2.2): either may be a user of ours.
+    End,
     /// There is none that would do.
     Impossible,
 }
@@ -31,19 +34,26 @@ pub(super) fn proof(
     settings: &Settings,
 ) -> Proof {
     let from_ours = claims_us(message, domains);
-    // Our own mark in Route or Via says that this dialog, or this request, was let through before.
-    // A stranger's request was let through to a user of ours only: it does not come back from there
-    // to be sent anywhere.
-    if prepared.in_dialog || (visits.spiral && (from_ours || !foreign)) {
+    // Our own mark says that what goes there in this dialog was let through before.
+    if prepared.passes {
+        return Proof::None;
+    }
+    // In Via it says the same of this request. Whoever it was sent to knows that mark as well: it
+    // sends nothing out again but what comes from ourselves. And a stranger's request was let through
+    // to a user of ours only: it does not come back from there to be sent anywhere.
+    if visits.spiral && (!foreign || (from_ours && domains.is_from_self(source))) {
         return Proof::None;
     }
     if settings.trusted.iter().any(|network| network.holds(source.remote.ip())) {
         return Proof::None;
     }
+    let in_dialog = prepared.pass.is_some();
     match settings.relay {
+        Relay::Users | Relay::Nobody if foreign && in_dialog => Proof::End,
         Relay::Nobody if foreign => Proof::Impossible,
         Relay::Users if foreign && !from_ours => Proof::User,
         Relay::Users if foreign => Proof::Sender,
+        _ if from_ours && settings.authenticate && in_dialog => Proof::End,
         _ if from_ours && settings.authenticate => Proof::Sender,
         _ => Proof::None,
     }

@@ -80,8 +80,9 @@ impl Server {
             return Course::Reply(Reply::new(503, "Shutting Down"));
         }
         // 16.3 step 6.
-        let foreign = self.prepared.leads_away(&message, &self.domains)
-            || matches!(&message.read_uri(&self.prepared.uri), Ok(Uri::Sip(uri)) if !self.stays(uri));
+        let foreign = (self.prepared.leads_away(&message, &self.domains)
+            || matches!(&message.read_uri(&self.prepared.uri), Ok(Uri::Sip(uri)) if !self.stays(uri)))
+            && !self.is_for_device(&message, now);
         if let Some(course) = self.admit(stack, now, out, received, visits, foreign) {
             return course;
         }
@@ -178,7 +179,7 @@ impl Server {
             // Credentials that nobody asked for are looked at no further.
             Proof::None => return None,
             Proof::Impossible => return forbidden("Relaying Forbidden"),
-            Proof::User | Proof::Sender => {}
+            Proof::User | Proof::Sender | Proof::End => {}
         }
         let (domain, realm) = self.sender_realm(&message);
         if proof == Proof::User && !self.has_credentials(&message, &realm) {
@@ -194,7 +195,8 @@ impl Server {
         match outcome {
             Outcome::Accepted(accepted) => {
                 let user = accepted.user.as_bytes();
-                if admit::claims_us(&message, &self.domains)
+                if proof != Proof::End
+                    && admit::claims_us(&message, &self.domains)
                     && !admit::is_sender(&message, user, &self.domains)
                 {
                     return forbidden("From Is Not the Authenticated User");
@@ -272,7 +274,7 @@ impl Server {
             }
             _ => (false, true),
         };
-        if leaves && !foreign && self.prepared.user.is_none() {
+        if leaves && !foreign && !self.prepared.registered && self.prepared.user.is_none() {
             let proof = admit::proof(
                 &received.message,
                 &received.flow,

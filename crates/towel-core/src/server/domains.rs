@@ -192,6 +192,17 @@ impl Domains {
             .any(|own| own.address == address.ip().to_canonical() && own.port == address.port())
     }
 
+    /// Whether a message that came by `flow` comes from ourselves: over UDP from a listener of ours,
+    /// over a stream from the address where it came in.
+    pub fn is_from_self(&self, flow: &Flow) -> bool {
+        let (local, remote) = (flow.local.ip().to_canonical(), flow.remote.ip().to_canonical());
+        let here = local == remote || self.own.iter().any(|own| own.address == remote);
+        let own_port = |own: &Own| own.port == flow.remote.port();
+        // One that listens everywhere sends from whatever address leads there.
+        let port = flow.transport.reliable() || self.own.iter().any(own_port);
+        port && (here || (remote.is_loopback() && local.is_unspecified()))
+    }
+
     /// Writes the host and port at which this element can be reached where `local` is its end of
     /// a flow through `listener`.
     pub fn write_place(&self, listener: ListenerId, local: SocketAddr, out: &mut Vec<u8>) {

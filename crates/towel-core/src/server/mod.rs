@@ -7,6 +7,7 @@
 
 mod admit;
 mod decide;
+mod devices;
 mod domains;
 mod element;
 mod endpoint;

@@ -97,7 +97,8 @@ impl Server {
         }
         let ours =
             matches!(&message.read_uri(&self.prepared.uri), Ok(Uri::Sip(uri)) if self.is_ours(uri));
-        let foreign = !ours || self.prepared.leads_away(&message, &self.domains);
+        let leads_away = self.prepared.leads_away(&message, &self.domains);
+        let foreign = (!ours || leads_away) && !self.is_for_device(&message, now);
         let proof = admit::proof(
             &message,
             &received.flow,
@@ -155,7 +156,7 @@ impl TransactionUser for Server {
             }
             Course::Forward { ours, directives, slots } => {
                 if stack.abuse().has_strikes() {
-                    stack.behaved(now, &received, self.prepared.in_dialog);
+                    stack.behaved(now, &received, self.prepared.passes);
                 }
                 self.forward(stack, now, out, &received, woken, ours, directives, slots);
             }

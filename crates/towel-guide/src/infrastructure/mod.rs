@@ -4,3 +4,4 @@ pub mod caller_preferences;
 pub mod capabilities;
 pub mod reason;
 pub mod service_route;
+pub mod session_timer;

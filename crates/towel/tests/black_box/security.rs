@@ -197,6 +197,69 @@ fn the_record_route_of_one_call_opens_no_other_way() {
 }
 
 #[test]
+fn a_dialog_leads_where_its_ends_said_and_nowhere_else() {
+    let (stranger, callee, target) = (peer(), peer(), peer());
+    let asked = challenged(&callee, "erin");
+    let field = authorization(challenge(&asked, "MD5"), &credentials("erin", &password("erin"), 1));
+    let more = format!("Contact: <sip:erin@{}>\r\nAuthorization: {field}\r\n", callee.at());
+    assert_eq!(callee.ask(&callee.register("erin", &more)).status(), 200);
+    // The device says another Contact in the call than the one that it registers.
+    let (here, there) = (format!("sip:z@{}", stranger.at()), format!("sip:room@{}", callee.at()));
+    let erin = format!("sip:erin@{DOMAIN}");
+    let contact = |uri: &str| format!("Contact: <{uri}>\r\n");
+    stranger.send(&stranger.request("INVITE", &erin, &contact(&here)));
+    let invite = callee.next();
+    callee.send(&answer(&invite, "180 Ringing", "t", &contact(&there)));
+    let ringing = stranger.next_but(&[]);
+    callee.send(&answer(&invite, "200 OK", "t", &contact(&there)));
+    let ok = stranger.final_response();
+    assert_eq!((ringing.status(), ok.status()), (180, 200));
+    assert_ne!(ok.field("Record-Route"), invite.field("Record-Route"));
+    let dialog = |route: &str, from: &str, to: &str, cseq: u32, method: &str| {
+        let call = ok.field("Call-ID");
+        format!(
+            "Route: {route}\r\nFrom: {from}\r\nTo: {to}\r\nCall-ID: {call}\r\nCSeq: {cseq} {method}\r\n"
+        )
+    };
+    let (from, to, route) = (ok.field("From"), ok.field("To"), ok.field("Record-Route"));
+    stranger.send(&stranger.request("ACK", &there, &dialog(route, from, to, 1, "ACK")));
+    assert_eq!(callee.next_but(&[&invite]).method(), "ACK");
+    // Elsewhere, by way of elsewhere, or in a dialog that nobody has.
+    let out = format!("sip:x@{}", target.at());
+    let by_way = format!("{route}, <sip:{};lr>", target.at());
+    let made_up = to.replace(";tag=t", ";tag=made-up");
+    for (n, (uri, route, to, status)) in [
+        (&out, route, to, 407),
+        (&out, invite.field("Record-Route"), to, 407),
+        (&there, by_way.as_str(), to, 407),
+        (&out, route, made_up.as_str(), 403),
+        (&there, route, made_up.as_str(), 403),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        for (m, method) in ["SUBSCRIBE", "MESSAGE", "BYE"].into_iter().enumerate() {
+            let cseq = (10 + 10 * n + m) as u32;
+            let text = stranger.request(method, uri, &dialog(route, from, to, cseq, method));
+            let done = stranger.ask(&text);
+            assert_eq!(done.status(), status, "{method} {uri} {route}: {}", done.text);
+        }
+        let ack = dialog(route, from, to, 1, "ACK");
+        stranger.send(&stranger.request("ACK", uri, &ack));
+    }
+    // The callee reaches the caller, and not somebody else either.
+    let route = invite.field("Record-Route");
+    let done = callee.ask(&callee.request("INFO", &out, &dialog(route, to, from, 1, "INFO")));
+    assert_eq!(done.status(), 407, "{}", done.text);
+    target.hears_nothing();
+    callee.send(&callee.request("BYE", &here, &dialog(route, to, from, 2, "BYE")));
+    let bye = stranger.next_but(&[&ringing, &ok]);
+    assert_eq!(bye.method(), "BYE", "{}", bye.text);
+    stranger.send(&answer(&bye, "200 OK", "", ""));
+    assert_eq!(callee.final_response().status(), 200);
+}
+
+#[test]
 fn odd_credentials_are_no_way_in() {
     let peer = peer();
     for field in [

@@ -4,6 +4,7 @@
 mod abuse;
 mod admission;
 mod forking;
+mod passes;
 mod relay;
 mod responses;
 mod rig;

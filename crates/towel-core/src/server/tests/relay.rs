@@ -39,7 +39,10 @@ fn a_call_goes_through_and_ends() {
     let sent = rig.udp(B, &ok);
     assert_eq!(statuses(&sent), [200]);
     assert_eq!(sent[0].to, A.parse().unwrap());
-    assert_eq!(sent[0].field("Record-Route"), record_route);
+    // The caller is given a value of its own (step 8): where it leads is told in the response.
+    let (theirs, record_route) = (record_route, sent[0].field("Record-Route").to_owned());
+    assert_ne!(record_route, theirs);
+    assert!(record_route.ends_with("@192.0.2.1:5060;lr>"), "{record_route}");
     assert!(sent[0].text.ends_with("\n\nanswer"));
     // A second 2xx goes on as well (RFC 6026 section 7).
     assert_eq!(statuses(&rig.udp(B, &ok)), [200]);

@@ -147,13 +147,14 @@ fn ipv4_to_ipv6_needs_two_record_routes() {
     register(&mut rig, "bob", &["<sip:bob@[2001:db8::2]>"]);
     let sent = rig.udp(A, &ask("INVITE", "sip:bob@192.0.2.1", ""));
     let [forwarded] = requests(&sent, "INVITE")[..] else { panic!("{sent:?}") };
-    let values: Vec<String> =
-        forwarded.all("Record-Route").iter().map(|v| (*v).to_owned()).collect();
+    let contact = "Contact: <sip:bob@[2001:db8::2]>\n";
+    let sent = rig.udp("[2001:db8::2]:5060", &forwarded.answer(200, contact));
+    let values: Vec<String> = sent[0].all("Record-Route").iter().map(|v| (*v).to_owned()).collect();
     assert!(values[0].contains("[2001:db8::1]") && values[1].contains("192.0.2.1"), "{values:?}");
     // Both go when the dialog's next request comes by (RFC 5658 section 5).
     let bye = format!(
         "BYE sip:bob@[2001:db8::2] SIP/2.0\nVia: SIP/2.0/UDP 198.51.100.1;branch=z9hG4bKbye\nRoute: {}, {}\nFrom: <sip:alice@example.org>;tag=f198511001\n\
-         To: <sip:bob@example.org>;tag=t\nCall-ID: c198511001\nCSeq: 2 BYE\n",
+         To: <sip:bob@example.org>;tag=callee-5060\nCall-ID: c198511001\nCSeq: 2 BYE\n",
         values[1], values[0]
     );
     let sent = rig.udp(A, &bye);

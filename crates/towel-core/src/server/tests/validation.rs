@@ -262,7 +262,7 @@ fn a_forged_route_opens_no_relay() {
     let text = text.replace("To: <sip:x@198.51.100.8>", "To: <sip:x@198.51.100.8>;tag=1");
     assert_eq!(statuses(&rig.udp(A, &text)), [403]);
     let text = text
-        .replace("<sip:192.0.2.1;lr>", "<sip:rr-0123456789abcdef@192.0.2.1;lr>")
+        .replace("<sip:192.0.2.1;lr>", "<sip:rr-0123456789abcdef01234567@192.0.2.1;lr>")
         .replace("z9hG4bK", "z9hG4bKother");
     assert_eq!(statuses(&rig.udp(A, &text)), [403]);
 }

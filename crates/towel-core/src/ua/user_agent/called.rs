@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use towel_message::Message;
+use towel_sdp::offer_answer::ways::{Carrier, Meaning};
 
 use super::event::{Ending, Event};
+use super::offers::{Offers, has_description};
 use super::state::{Call, Due, Incoming, Leg};
 use super::{Answer, Core, World};
 use crate::contract::{Fields, Slots};
@@ -60,6 +62,7 @@ impl Core {
         if has(Action::TellInvite) {
             if let Some(found) = self.legs.get_mut(leg) {
                 found.invite = Some(id);
+                found.offers.pass(Carrier::Invite, has_description(message), false);
             }
             let message = message.bytes().to_vec();
             self.events.push_back(Event::Reinvite { dialog: leg, request: id, message });
@@ -91,7 +94,10 @@ impl Core {
         let secure = incoming.flow.transport.secure()
             && request.uri().is_ok_and(|uri| uri.sip().is_some_and(|uri| uri.secure));
         let dialog = Dialog::of_request(request, tag, secure, false).ok()?;
+        let mut offers = Offers::default();
+        offers.pass(Carrier::Invite, has_description(request), false);
         let leg = self.legs.insert(Leg {
+            offers,
             call: incoming.call,
             usage: Some(usage::State::Called),
             open: 1,
@@ -220,11 +226,19 @@ impl Core {
         if !actions.contains(&Action::Acknowledged) {
             return;
         }
+        let sdp = has_description(message);
+        let found = self.legs.get_mut(leg);
+        let meaning =
+            found.map_or(Meaning::Nothing, |leg| leg.offers.pass(Carrier::Ack, sdp, false));
         let message = message.bytes().to_vec();
         self.events.push_back(match call {
             Some(call) => Event::Established { call, dialog: leg, message },
             None => Event::Acknowledged { dialog: leg, message },
         });
+        // Our 2xx had the offer, and its answer will not come any more.
+        if meaning == Meaning::AnswerMissing && self.profile.offers {
+            self.step(w, leg, usage::Event::HangUp, Some(Ending::Unfit));
+        }
     }
 
     /// Repeats no more: the ACK is there, or will never be.

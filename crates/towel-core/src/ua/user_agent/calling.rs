@@ -1,9 +1,10 @@
 //! Calls of ours: the UAC of the first INVITE (RFC 3261 section 13.2).
 
 use towel_message::Message;
+use towel_sdp::offer_answer::ways::{Carrier, Meaning};
 
 use super::event::{CallHandle, Ending, Event, Refused};
-use super::offers::Offers;
+use super::offers::{Offers, has_description, is_description};
 use super::state::{Ack, Call, Due, Leg, Outgoing, Unacked};
 use super::template::Template;
 use super::{Ask, Core, Forks, World};
@@ -66,6 +67,12 @@ impl Core {
         self.note_allow(leg, message);
         let mut outcome = self.read_response(w, received, id, leg);
         if status < 200 {
+            let carrier = if outcome.reliable { Carrier::Reliable } else { Carrier::Unreliable };
+            if let Some(leg) = leg.and_then(|leg| self.legs.get_mut(leg))
+                && !outcome.discarded
+            {
+                leg.offers.pass(carrier, has_description(message), false);
+            }
             let actions = self.step_inviting(call, inviting::Event::Provisional);
             if actions.contains(&Action::TellProgress) && !outcome.discarded && status > 100 {
                 self.events.push_back(Event::Progress {
@@ -139,11 +146,15 @@ impl Core {
             return None;
         }
         let dialog = Dialog::of_response(message, secure, confirmed).ok()?;
+        let (kind, body) = (&outgoing.template.media_type, &outgoing.template.body);
+        let mut offers = Offers::default();
+        offers.sent.clone_from(body);
+        offers.pass(Carrier::Invite, is_description(kind, body), true);
         let leg = self.legs.insert(Leg {
             call: Some(call),
             usage: Some(usage::State::Calling),
             contact: contact.into(),
-            offers: Offers { sent: outgoing.template.body.clone() },
+            offers,
             ..Leg::of(dialog)
         });
         self.calls.get_mut(call)?.early.push(leg);
@@ -159,6 +170,11 @@ impl Core {
         leg: Id<Leg>,
         message: &Message<'_>,
     ) {
+        if self.legs.get(leg).and_then(|leg| leg.usage) != Some(usage::State::Calling) {
+            // It crosses the BYE that ended this branch.
+            self.acknowledge(w, id, leg, message.cseq().map_or(1, |cseq| cseq.number), None);
+            return self.tell_ended(w, call, Some(leg), Ending::Local);
+        }
         let mut ringing = None;
         if let Some(found) = self.calls.get_mut(call) {
             found.session = Some(leg);
@@ -168,8 +184,8 @@ impl Core {
         self.clear(w, ringing);
         self.step(w, leg, usage::Event::Accepted, None);
         let bytes = message.bytes().to_vec();
-        self.acknowledge_or_ask(w, id, leg, message);
         self.events.push_back(Event::Established { call, dialog: leg, message: bytes });
+        self.acknowledge_or_ask(w, id, leg, message);
     }
 
     /// A 2xx of another branch.
@@ -204,9 +220,9 @@ impl Core {
             found.call = Some(new);
         }
         self.step(w, leg, usage::Event::Accepted, None);
+        let bytes = message.bytes().to_vec();
+        self.events.push_back(Event::Forked { from: call, call: new, dialog: leg, message: bytes });
         self.acknowledge_or_ask(w, id, leg, message);
-        let message = message.bytes().to_vec();
-        self.events.push_back(Event::Forked { from: call, call: new, dialog: leg, message });
     }
 
     /// Acknowledges a 2xx; where it has the offer, asks for the answer first (section 13.2.2.4).
@@ -218,14 +234,21 @@ impl Core {
         message: &Message<'_>,
     ) {
         let number = message.cseq().map_or(1, |cseq| cseq.number);
-        let offered =
-            self.outgoing.get(id).is_some_and(|outgoing| outgoing.template.body.is_empty())
-                && !message.body().is_empty();
-        if !offered {
-            return self.acknowledge(w, id, leg, number, None);
+        let sdp = has_description(message);
+        let found = self.legs.get_mut(leg);
+        let meaning =
+            found.map_or(Meaning::Nothing, |leg| leg.offers.pass(Carrier::Success, sdp, false));
+        if meaning != Meaning::Offer {
+            self.acknowledge(w, id, leg, number, None);
+            // Section 13.2.2.4: what cannot be worked with is acknowledged, and ended.
+            let missing = matches!(meaning, Meaning::AnswerMissing | Meaning::OfferMissing);
+            if missing && self.profile.offers {
+                self.step(w, leg, usage::Event::HangUp, Some(Ending::Unfit));
+            }
+            return;
         }
-        // The peer gives up after 64*T1, and so do we.
-        let after = self.t1 * 64;
+        // The peer gives up after 64*T1 (section 13.3.1.4).
+        let after = self.t1 * 32;
         let timer = self.set(w, after, Due::NoAnswer(leg));
         if let Some(found) = self.legs.get_mut(leg) {
             found.unacked = Some(Unacked { number, outgoing: id, timer });

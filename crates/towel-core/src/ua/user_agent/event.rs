@@ -254,6 +254,8 @@ pub struct Ask {
     pub body: Option<Content>,
     /// How many hops it may take; 70 if `None`.
     pub max_forwards: Option<u8>,
+    /// Whether it passes by the outbound proxy of the profile.
+    pub direct: bool,
 }
 
 impl Ask {

@@ -19,7 +19,9 @@
 //! * Outside of one: [`UserAgent::send`].
 //!
 //! Retransmission, ACK, challenges, the order of requests, glare, and what a failure ends are the
-//! user agent's own care. OPTIONS is answered by itself. Bodies are the application's.
+//! user agent's own care. OPTIONS is answered by itself. Bodies are the application's; that they travel
+//! where an offer or answer may (RFC 6337) is held to ([`Profile::offers`]): an INVITE without an offer
+//! gets it in the 2xx, and its answer is asked for ([`Event::AnswerWanted`]) before the ACK leaves.
 //!
 //! # How an extension takes part
 //!
@@ -35,12 +37,21 @@
 //!   ([`Event::AnswerWanted`]).
 //! * **UAS has a request** (`uas_request`): after the checks of section 8.2 and the dialog's order of
 //!   requests, before the application. `Verdict::Refuse` answers it, with a 200 as well (that is how
-//!   an extension answers a method of its own); then the application hears nothing of it.
+//!   an extension answers a method of its own); then the application hears nothing of it. A PRACK or
+//!   UPDATE with a description is the application's to answer: let it pass.
 //! * **UAS responds** (`uas_response`): the dialog is there already when the response makes one.
 //!   `delivery` makes a provisional response reliable or holds it back; [`Task::Arrived`], from
 //!   whatever stage of the same dialog, lets the next one go.
 //! * **A timer is due** (`dialog_timer`): set by [`Task::Timer`], gone with the dialog.
 //!
+//! # What is not here
+//!
+//! A 3xx is told and not followed. Dialogs that SUBSCRIBE or REFER make outside of a dialog are not made
+//! here yet; a subscription inside of one is a usage of it ([`Task::Subscribed`]). Credentials are not
+//! kept from one request to the next. From and To of a dialog stay as they were (RFC 4916 is not acted
+//! on).
+//!
+//! [`Task::Subscribed`]: crate::contract::Task::Subscribed
 //! [`Task::Retry`]: crate::contract::Task::Retry
 //! [`Task::Arrived`]: crate::contract::Task::Arrived
 //! [`Task::Timer`]: crate::contract::Task::Timer
@@ -105,6 +116,10 @@ pub struct Profile {
     pub route: Option<String>,
     /// What becomes of second branches.
     pub forks: Forks,
+    /// Whether offers and answers are held to RFC 3261 section 13.2.1 and RFC 6337: one that cannot be
+    /// read is refused, one in the wrong place as well, and a 2xx without the one that it must have is
+    /// not sent. A user agent whose sessions need no description sets it to `false`.
+    pub offers: bool,
     /// The most calls at a time, of both directions; an INVITE beyond it gets 486.
     pub max_calls: usize,
     /// The most dialogs; what would make one beyond it is refused with 503.
@@ -126,6 +141,7 @@ impl Default for Profile {
             account: None,
             route: None,
             forks: Forks::EndOthers,
+            offers: true,
             max_calls: 100_000,
             max_dialogs: 200_000,
             max_branches: 32,

@@ -3,6 +3,7 @@
 use towel_message::{Message, Name, Uri};
 
 use super::event::{Ask, Came, Event, Refused};
+use super::offers::{final_carrier, has_description};
 use super::state::{Call, Credentials, Leg, Outgoing, Owner};
 use super::template::{Template, line};
 use super::{Core, World};
@@ -41,7 +42,7 @@ impl Core {
         rng.token(12, &mut from);
         let to = if ask.to.is_empty() { format!("<{}>", ask.uri) } else { ask.to.clone() };
         let uri = ask.uri.as_bytes().to_vec();
-        let (route, next_hop) = match &self.profile.route {
+        let (route, next_hop) = match self.profile.route.as_ref().filter(|_| !ask.direct) {
             Some(proxy) => (loose(proxy), proxy.as_bytes().to_vec()),
             None => (Vec::new(), uri.clone()),
         };
@@ -253,6 +254,9 @@ impl Core {
             if let Some(message) = message.filter(|_| status / 100 == 2 && refreshes(&method)) {
                 found.dialog.refresh_target(message);
             }
+            if let Some(carrier) = final_carrier(&method, status / 100 == 2) {
+                found.offers.pass(carrier, message.is_some_and(has_description), false);
+            }
         }
         if &*method == "BYE" {
             self.step(w, leg, usage::Event::ByeDone, None);
@@ -412,8 +416,8 @@ impl Outgoing {
             slots: Slots::new(),
             acks: Vec::new(),
             done: false,
-            glare: None,
-            glared: false,
+            wait: None,
+            glared: 0,
         }
     }
 }

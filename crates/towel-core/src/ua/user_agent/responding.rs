@@ -1,8 +1,10 @@
 //! Responses of ours (RFC 3261 sections 8.2.6, 12.1.1, 13.3.1).
 
 use towel_message::{Index, Limits, Message, Name, Uri};
+use towel_sdp::offer_answer::ways::{Carrier, Meaning};
 
 use super::event::{Answer, Ending, Refused};
+use super::offers::{final_carrier, is_description};
 use super::outgoing::refreshes;
 use super::state::{Due, Incoming};
 use super::template::contact;
@@ -72,6 +74,20 @@ impl Core {
         }
         let incoming = self.incoming.get(id).ok_or(Refused::Stale)?;
         let leg = incoming.leg;
+        let sdp = answer
+            .body
+            .as_ref()
+            .is_some_and(|body| is_description(body.media_type.as_bytes(), &body.bytes));
+        let carried = match status {
+            200.. => final_carrier(&method, status < 300),
+            _ => None,
+        };
+        let meaning =
+            carried.and_then(|carrier| Some(self.legs.get(leg?)?.offers.meaning(carrier, sdp)));
+        let missing = matches!(meaning, Some(Meaning::AnswerMissing | Meaning::OfferMissing));
+        if missing && self.profile.offers {
+            return Err(Refused::OfferAnswer);
+        }
         let blocked = !incoming.held.is_empty() && status < 300;
         let mut outcome = match blocked {
             true => super::stages::Responding::held(),
@@ -98,6 +114,18 @@ impl Core {
         incoming.status = status;
         let call = incoming.call;
         let tasks = std::mem::take(&mut outcome.tasks);
+        let provisional = match outcome.delivery {
+            Delivery::Reliable => Carrier::Reliable,
+            Delivery::Plain | Delivery::Hold => Carrier::Unreliable,
+        };
+        let carrier = if status < 200 && invite { Some(provisional) } else { carried };
+        if let (Some(carrier), Some(found)) = (carrier, leg.and_then(|leg| self.legs.get_mut(leg)))
+        {
+            found.offers.pass(carrier, sdp, true);
+            if let Some(body) = answer.body.as_ref().filter(|_| sdp) {
+                found.offers.sent.clone_from(&body.bytes);
+            }
+        }
         if status < 200 {
             if invite && status > 100 {
                 incoming.last = Some(answer);
@@ -115,9 +143,6 @@ impl Core {
                     found.dialog.confirm_answered();
                     if call.is_none() {
                         found.dialog.refresh_target(request);
-                    }
-                    if let Some(body) = &answer.body {
-                        found.offers.sent.clone_from(&body.bytes);
                     }
                 }
                 if let Some(found) = call.and_then(|call| self.calls.get_mut(call)) {

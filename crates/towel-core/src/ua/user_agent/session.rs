@@ -4,13 +4,18 @@
 use std::time::Duration;
 
 use towel_message::Message;
+use towel_sdp::offer_answer::ways::{Carrier, Meaning};
 
 use super::event::{Came, Content, Ending, Event, Refused};
+use super::offers::{carrier, is_description};
 use super::outgoing::refreshes;
 use super::state::{Call, Due, Leg, Outgoing, Owner};
 use super::{Answer, Ask, Core, World};
 use crate::dialog::machines::usage::{self, Action, State};
 use crate::transaction::Id;
+
+/// How often a re-INVITE is tried again that crosses another.
+const MOST_GLARES: u8 = 8;
 
 impl Core {
     /// Makes a step of a usage; gives what is left to do for whoever has the request at hand.
@@ -27,7 +32,10 @@ impl Core {
         let call = found.call;
         for action in actions {
             match action {
-                Action::SendBye => self.send_bye(w, leg),
+                Action::SendBye => {
+                    self.drop_unacked(w, leg);
+                    self.send_bye(w, leg);
+                }
                 Action::StopRepeating => self.stop_repeating(w, leg),
                 Action::AnswerInvite => {
                     let invite = self.legs.get_mut(leg).and_then(|leg| leg.invite.take());
@@ -164,6 +172,7 @@ impl Core {
         let found = self.legs.get_mut(leg).ok_or(Refused::Stale)?;
         if let Some(unacked) = found.unacked.take() {
             found.offers.sent.clone_from(&answer.bytes);
+            found.offers.pass(Carrier::Ack, true, true);
             self.clear(w, Some(unacked.timer));
             self.acknowledge(w, unacked.outgoing, leg, unacked.number, Some(answer));
             return Ok(());
@@ -213,25 +222,57 @@ impl Core {
                 }
                 _ => return Err(Refused::State),
             },
-            _ if matches!(found.usage, Some(State::Ending | State::Over)) => {
+            _ if matches!(found.usage, Some(State::Ending | State::Over))
+                && found.dialog.subscriptions.is_empty() =>
+            {
                 return Err(Refused::State);
             }
             _ => {}
         }
+        let carried = carrier(&ask.method);
+        let sdp = ask
+            .body
+            .as_ref()
+            .is_some_and(|body| is_description(body.media_type.as_bytes(), &body.bytes));
+        let meaning = carried.map_or(Meaning::Nothing, |one| found.offers.meaning(one, sdp));
+        if self.profile.offers && matches!(meaning, Meaning::Misplaced | Meaning::AnswerMissing) {
+            return Err(Refused::OfferAnswer);
+        }
         let mut outgoing = self.inside(leg, ask)?;
         outgoing.owner = owner;
-        let invite = ask.method == "INVITE";
         let id = self.launch(w, outgoing)?;
-        if invite {
+        if let (Some(carried), Some(found)) = (carried, self.legs.get_mut(leg)) {
+            found.offers.pass(carried, sdp, true);
+            if let Some(body) = ask.body.as_ref().filter(|_| sdp) {
+                found.offers.sent.clone_from(&body.bytes);
+            }
+        }
+        if ask.method == "INVITE" {
             self.step(w, leg, usage::Event::Change, None);
             if let Some(found) = self.legs.get_mut(leg) {
                 found.reinvite = Some(id);
-                if let Some(body) = &ask.body {
-                    found.offers.sent.clone_from(&body.bytes);
-                }
             }
+            self.wait_for(w, id);
         }
         Ok(id)
+    }
+
+    /// A peer may let a re-INVITE wait, but not for ever.
+    fn wait_for(&mut self, w: &mut World<'_>, id: Id<Outgoing>) {
+        let most = self.profile.ringing;
+        let timer = self.set(w, most, Due::Slow(id));
+        let old = self.outgoing.get_mut(id).and_then(|outgoing| outgoing.wait.replace(timer));
+        self.clear(w, old);
+    }
+
+    /// A re-INVITE has no final response yet: one comes to the CANCEL, or 64*T1 later it is over
+    /// (section 9.1).
+    pub(super) fn cancel_slow(&mut self, w: &mut World<'_>, id: Id<Outgoing>) {
+        let Some(outgoing) = self.outgoing.get_mut(id) else { return };
+        outgoing.wait = None;
+        if let Some(client) = outgoing.client {
+            let _ = w.stack.cancel(w.now, w.out, client, None);
+        }
     }
 
     /// The final response to a re-INVITE of ours (section 14.1).
@@ -246,6 +287,8 @@ impl Core {
         let Some(leg) = outgoing.leg else { return };
         if status / 100 == 2 {
             outgoing.done = true;
+            let wait = outgoing.wait.take();
+            self.clear(w, wait);
             if let Some(found) = self.legs.get_mut(leg) {
                 found.reinvite = None;
                 found.dialog.refresh_target(message);
@@ -255,31 +298,38 @@ impl Core {
             self.acknowledge_or_ask(w, id, leg, message);
             return;
         }
-        if status == 491 && !outgoing.glared {
-            // Section 14.1: the owner of the Call-ID waits longer, each by chance.
-            outgoing.glared = true;
-            let owner = self.legs.get(leg).is_some_and(|leg| leg.dialog.is_initiator());
-            let tens = match owner {
-                true => 210 + w.stack.rng().below(191),
-                false => w.stack.rng().below(201),
-            };
+        if status == 491 && outgoing.glared < MOST_GLARES {
             self.step(w, leg, usage::Event::Done, None);
-            let timer = self.set(w, Duration::from_millis(10 * tens), Due::Glare(id));
-            if let Some(outgoing) = self.outgoing.get_mut(id) {
-                outgoing.glare = Some(timer);
-            }
-            return;
+            self.pass_failure(leg);
+            return self.wait_out(w, id, leg);
         }
         self.tell(id, || Came::Final { response: message.bytes().to_vec(), status });
         self.reinvite_failed(w, id, status);
+    }
+
+    /// Section 14.1: the owner of the Call-ID waits longer than the other end, each by chance.
+    fn wait_out(&mut self, w: &mut World<'_>, id: Id<Outgoing>, leg: Id<Leg>) {
+        let owner = self.legs.get(leg).is_some_and(|leg| leg.dialog.is_initiator());
+        let tens = match owner {
+            true => 210 + w.stack.rng().below(191),
+            false => w.stack.rng().below(201),
+        };
+        let timer = self.set(w, Duration::from_millis(10 * tens), Due::Glare(id));
+        let mut old = None;
+        if let Some(outgoing) = self.outgoing.get_mut(id) {
+            outgoing.glared += 1;
+            old = outgoing.wait.replace(timer);
+        }
+        self.clear(w, old);
     }
 
     /// A re-INVITE of ours has failed, and that has been told: the session is as it was (section
     /// 14.1), unless the failure says more (RFC 5057).
     pub(super) fn reinvite_failed(&mut self, w: &mut World<'_>, id: Id<Outgoing>, status: u16) {
         let Some(outgoing) = self.outgoing.remove(id) else { return };
-        self.clear(w, outgoing.glare);
+        self.clear(w, outgoing.wait);
         let Some(leg) = outgoing.leg else { return };
+        self.pass_failure(leg);
         if let Some(found) = self.legs.get_mut(leg) {
             found.open = found.open.saturating_sub(1);
             found.reinvite = None;
@@ -289,19 +339,44 @@ impl Core {
         self.settle(w, leg);
     }
 
-    /// The wait after a glare is over: it is tried once more if nothing else is under way.
+    /// The wait after a glare is over: it is tried once more, or waits again while the peer's is under
+    /// way.
     pub(super) fn try_after_glare(&mut self, w: &mut World<'_>, id: Id<Outgoing>) {
         let Some(outgoing) = self.outgoing.get_mut(id) else { return };
-        outgoing.glare = None;
+        outgoing.wait = None;
         let Some(leg) = outgoing.leg else { return };
-        let idle = self.legs.get(leg).and_then(|leg| leg.usage) == Some(State::Idle);
+        let (kind, body) = (&outgoing.template.media_type, &outgoing.template.body);
+        let sdp = is_description(kind, body);
+        let idle = self.legs.get(leg).is_some_and(|leg| {
+            leg.usage == Some(State::Idle)
+                && leg.offers.meaning(Carrier::Invite, sdp) != Meaning::Misplaced
+        });
         if idle && self.transmit_anew(w, id) {
             self.step(w, leg, usage::Event::Change, None);
+            if let Some(found) = self.legs.get_mut(leg) {
+                found.offers.pass(Carrier::Invite, sdp, true);
+                found.reinvite = Some(id);
+            }
+            self.wait_for(w, id);
             return;
+        }
+        let live = self.legs.get(leg).is_some_and(|leg| {
+            matches!(leg.usage, Some(State::Asked | State::Answered | State::Idle))
+        });
+        let waited = self.outgoing.get(id).map_or(MOST_GLARES, |outgoing| outgoing.glared);
+        if !idle && live && waited < MOST_GLARES {
+            return self.wait_out(w, id, leg);
         }
         let response = b"SIP/2.0 491 Request Pending\r\n\r\n".to_vec();
         self.tell(id, || Came::Final { response, status: 491 });
         self.reinvite_failed(w, id, 491);
+    }
+
+    /// An INVITE in the dialog has failed: the offer that it carried is no more.
+    fn pass_failure(&mut self, leg: Id<Leg>) {
+        if let Some(found) = self.legs.get_mut(leg) {
+            found.offers.pass(Carrier::Failure, false, false);
+        }
     }
 
     /// Whether the peer may be reached elsewhere from now on.

@@ -10,6 +10,7 @@ use crate::contract::{
     Carry, Delivery, DialogTimer, Env, Fields, InDialog, Outline, Reply, Slots, Task, Tasks,
     UacRequest, UacResponse, UasRequest, UasResponse, Verdict,
 };
+use crate::dialog::Subscription;
 use crate::dialog::machines::{dialog, usage};
 use crate::stack::Received;
 use crate::transaction::Id;
@@ -19,6 +20,8 @@ use crate::ua::extensions::Nobody;
 const MOST_DEEP: u8 = 8;
 /// How many timers extensions may have in one dialog.
 const MOST_TIMERS: usize = 32;
+/// How many subscriptions a dialog may have.
+const MOST_SUBSCRIPTIONS: usize = 16;
 
 /// Tasks, and whose each is.
 pub(super) type Wanted = Vec<(&'static str, Task)>;
@@ -326,6 +329,22 @@ impl Core {
                     let _ = self.send_outline(w, leg, id, outline, None);
                 }
                 Task::Arrived => self.arrived(w, leg),
+                Task::Subscribed { package, id } => {
+                    let one = Subscription { package: package.into(), id: id.into() };
+                    if let Some(found) = self.legs.get_mut(leg)
+                        && found.dialog.subscriptions.len() < MOST_SUBSCRIPTIONS
+                        && !found.dialog.subscriptions.contains(&one)
+                    {
+                        found.dialog.subscriptions.push(one);
+                    }
+                }
+                Task::Unsubscribed { package, id } => {
+                    if let Some(found) = self.legs.get_mut(leg) {
+                        let is = |one: &Subscription| *one.package == *package && *one.id == *id;
+                        found.dialog.subscriptions.retain(|one| !is(one));
+                    }
+                    self.settle(w, leg);
+                }
                 // Where it counts it has been seen to.
                 Task::Retry => {}
                 Task::HangUp { reason } => {

@@ -158,10 +158,11 @@ pub struct Outgoing {
     pub(super) acks: Vec<Ack>,
     /// Whether the final response has come.
     pub(super) done: bool,
-    /// When it is sent anew after a 491 (RFC 3261 section 14.1).
-    pub(super) glare: Option<Id<Timed>>,
-    /// Whether a glare has been waited out before.
-    pub(super) glared: bool,
+    /// Of a re-INVITE: when it has waited for long enough, or when it is sent anew after a 491 (RFC
+    /// 3261 section 14.1).
+    pub(super) wait: Option<Id<Timed>>,
+    /// How often a glare has been waited out.
+    pub(super) glared: u8,
 }
 
 /// A request of a peer's; only its handle is seen outside.
@@ -206,6 +207,8 @@ pub(super) enum Due {
     Unacknowledged(Id<Incoming>),
     /// A provisional response is repeated.
     Refresh(Id<Incoming>),
+    /// A re-INVITE has no final response: it is cancelled.
+    Slow(Id<Outgoing>),
     /// A re-INVITE is tried again after a glare.
     Glare(Id<Outgoing>),
     /// The application gave no answer for an ACK.

@@ -1,6 +1,10 @@
 //! Two user agents and the datagrams between them, in virtual time.
 
 mod basic;
+mod extending;
+mod forking;
+mod offering;
+mod random;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -43,12 +47,22 @@ impl Pair {
         Pair::with(Registry::assemble(&[], Roles::UA), Registry::assemble(&[], Roles::UA))
     }
 
+    /// The same with descriptions that are held to the rules.
+    pub(super) fn describing() -> Pair {
+        let mut pair = Pair::new();
+        for end in &mut pair.ends {
+            end.core.profile.offers = true;
+        }
+        pair
+    }
+
     pub(super) fn with(first: Registry, second: Registry) -> Pair {
         let mut end = 0;
         let ends = [("arthur", first), ("ford", second)].map(|(name, registry)| {
             let profile = Profile {
                 address: format!("<sip:{name}@example.com>"),
                 contact: name.into(),
+                offers: false,
                 ..Profile::default()
             };
             end += 1;

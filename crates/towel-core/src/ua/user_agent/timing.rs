@@ -28,6 +28,7 @@ impl Core {
             Due::Again(incoming) => self.send_again(w, incoming),
             Due::Unacknowledged(incoming) => self.never_acknowledged(w, incoming),
             Due::Refresh(incoming) => self.refresh_provisional(w, incoming),
+            Due::Slow(outgoing) => self.cancel_slow(w, outgoing),
             Due::Glare(outgoing) => self.try_after_glare(w, outgoing),
             Due::NoAnswer(leg) => self.no_answer_given(w, leg),
             Due::Ringing(call) => self.rang_enough(w, call),

@@ -4,6 +4,7 @@
 use towel_message::{Message, Method, Uri, check, check_contacts};
 
 use super::event::Event;
+use super::offers::{carrier, has_description, unreadable};
 use super::state::{Incoming, Leg};
 use super::{Answer, Core, World};
 use crate::contract::{Fields, Reply, Slots, Verdict};
@@ -71,7 +72,16 @@ impl Core {
         }
         let mut outcome = self.read_request(w, received, id, leg);
         self.note_allow(leg, message);
-        match outcome.refusal.take() {
+        let refusal = outcome.refusal.take();
+        let taken = refusal.as_ref().is_none_or(|reply| reply.status / 100 == 2);
+        if taken
+            && method != Method::Invite
+            && let Some(carrier) = carrier(&String::from_utf8_lossy(method.as_bytes()))
+            && let Some(found) = leg.and_then(|leg| self.legs.get_mut(leg))
+        {
+            found.offers.pass(carrier, has_description(message), false);
+        }
+        match refusal {
             Some(reply) => self.refuse(w, id, reply),
             None => self.act_on(w, received, id, leg),
         }
@@ -100,7 +110,13 @@ impl Core {
                 return Some(Reply::new(481, "Call/Transaction Does Not Exist"));
             };
             let number = message.cseq().map_or(0, |cseq| cseq.number);
-            // Section 14.2: of two INVITEs the later may try again.
+            let over = matches!(leg.usage, Some(usage::State::Ending | usage::State::Over))
+                && leg.dialog.subscriptions.is_empty()
+                && method != Method::Bye;
+            // Section 15.1.1: once our BYE is sent there is no session any more.
+            if over {
+                return Some(Reply::new(481, "Call/Transaction Does Not Exist"));
+            }
             if leg.dialog.take_request(number) == Order::Late {
                 return Some(Reply::new(500, "CSeq Number Is Too Low"));
             }
@@ -134,10 +150,27 @@ impl Core {
                 return Some(Reply::new(481, "Call/Transaction Does Not Exist"));
             }
         }
-        match self.registry.check_require(message) {
-            Verdict::Refuse(reply) => Some(*reply),
-            Verdict::Pass | Verdict::Discard => None,
+        if let Verdict::Refuse(reply) = self.registry.check_require(message) {
+            return Some(*reply);
         }
+        // Section 8.2.3, for the bodies that we speak of ourselves.
+        if method == Method::Invite
+            && !self.registry.accept().is_empty()
+            && let Verdict::Refuse(reply) = self.registry.check_body(message)
+        {
+            return Some(*reply);
+        }
+        let carrier = carrier(&String::from_utf8_lossy(name)).filter(|_| self.profile.offers)?;
+        if let Some(reply) = unreadable(message) {
+            return Some(reply);
+        }
+        let seconds = w.stack.rng().below(11);
+        let leg = self.legs.get(leg?)?;
+        // Of two INVITEs the usage knows more.
+        if method == Method::Invite && leg.usage != Some(usage::State::Idle) {
+            return None;
+        }
+        leg.offers.refusal(carrier, has_description(message), seconds)
     }
 
     fn refuse(&mut self, w: &mut World<'_>, id: Id<Incoming>, reply: Reply) {
@@ -150,7 +183,10 @@ impl Core {
             fields: reply.fields,
             body,
         };
-        let _ = self.respond(w, id, answer);
+        if self.respond(w, id, answer).is_err() {
+            // What an extension answered cannot be sent: an answer to an offer is missing in it.
+            let _ = self.respond(w, id, Answer::new(500));
+        }
     }
 
     /// What the request asks for.

@@ -96,15 +96,21 @@ pub static EXTENSION: Extension = Extension {
         },
     ],
     dispositions: &["render", "session", "icon", "alert"],
-    uac: Acts::Does("Sections 8.1, 9.1, 10.2, 11, 13.2, 14.1 and 15.1."),
-    uas: Acts::Does("Sections 8.2, 9.2, 11.2, 13.3, 14.2 and 15.1."),
+    uac: Acts::Does(
+        "Sections 8.1, 9.1, 10.2, 11, 12, 13.2, 14.1 and 15.1: sends and cancels, keeps a dialog for \
+         each branch that rings, acknowledges, changes and ends sessions. A redirection is told to \
+         its user and not followed.",
+    ),
+    uas: Acts::Does(
+        "Sections 8.2, 9.2, 11.2, 12, 13.3, 14.2 and 15.1: rings, answers until it is acknowledged, \
+         keeps the order of requests, refuses changes that cross.",
+    ),
     proxy: Acts::Does(
         "Section 16: validates, reads the route, finds targets, forwards to them, chooses the \
          best response, cancels what is left over.",
     ),
     registrar: Acts::Does("Section 10.3: keeps bindings between addresses-of-record and contacts."),
-    implements: Roles::of(&[Role::Proxy, Role::Registrar]),
-    partly: Roles::UA,
+    implements: Roles::ALL,
     rules: proofs::RULES,
     flows: proofs::FLOWS,
     ..Extension::EMPTY

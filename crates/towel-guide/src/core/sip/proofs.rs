@@ -11,6 +11,7 @@ const fn failure(name: &'static str, roles: Roles) -> FlowReference {
 }
 
 pub(super) const FLOWS: &[FlowReference] = &[
+    failure("dialog-leads", Roles::PROXY),
     common("register-add", Roles::REGISTRAR),
     failure("register-nobody", Roles::PROXY),
     common("register-digest", Roles::REGISTRAR),
@@ -54,6 +55,16 @@ pub(super) const FLOWS: &[FlowReference] = &[
     common("call-redirect", Roles::PROXY),
     failure("call-redirect-unknown", Roles::PROXY),
     common("call-reinvite", Roles::PROXY),
+    common("ua-call", Roles::UA),
+    common("ua-call-callee-ends", Roles::UA),
+    common("ua-call-offer-later", Roles::UA),
+    common("ua-reinvite", Roles::UA),
+    failure("ua-reinvite-refused", Roles::UA),
+    failure("ua-glare", Roles::UA),
+    failure("ua-busy", Roles::UA),
+    failure("ua-cancel", Roles::UA),
+    failure("ua-no-ack", Roles::UAS),
+    failure("ua-wrong-order", Roles::UAS),
     failure("call-restart", Roles::PROXY),
     common("call-mixed-transports", Roles::PROXY),
     common("call-tls", Roles::PROXY),
@@ -101,6 +112,19 @@ const fn rule(section: &'static str, roles: Roles, text: &'static str, flow: &'s
 }
 
 pub(super) const RULES: &[Rule] = &[
+    rule(
+        "3261 13.3.1.4",
+        Roles::UAS,
+        "a 2xx is repeated until its ACK comes; without it a BYE ends the session",
+        "ua-no-ack",
+    ),
+    rule(
+        "3261 14.1",
+        Roles::UA,
+        "two changes at once are refused with 491 and tried again, one before the other",
+        "ua-glare",
+    ),
+    rule("3261 12.2.2", Roles::UAS, "a request whose number is too low gets 500", "ua-wrong-order"),
     rule("3261 8.3", Roles::PROXY, "a redirect server names the contacts", "call-redirect"),
     rule(
         "3261 8.3",
@@ -415,6 +439,12 @@ pub(super) const RULES: &[Rule] = &[
         Roles::PROXY,
         "Record-Route keeps each proxy on the path of the dialog",
         "call-two-proxies",
+    ),
+    rule(
+        "3261 22.3",
+        Roles::PROXY,
+        "a stranger's request in a dialog goes without proof only where the other end said",
+        "dialog-leads",
     ),
     rule(
         "3261 20.19",

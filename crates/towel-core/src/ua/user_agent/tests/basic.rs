@@ -153,6 +153,27 @@ fn a_peer_that_answers_nothing_costs_a_bounded_time() {
 }
 
 #[test]
+fn a_reinvite_that_is_let_wait_is_cancelled() {
+    let mut pair = Pair::new();
+    let ([call, _], [dialog, _]) = pair.talk();
+    let change = Ask::invite("", "v=0");
+    pair.act(ARTHUR, |ua, now, out| ua.request(now, out, dialog, &change)).unwrap();
+    pair.pass(181_000);
+    assert!(matches!(
+        pair.told(FORD)[..],
+        [Event::Reinvite { .. }, Event::ReinviteCancelled { .. }]
+    ));
+    let told = pair.told(ARTHUR);
+    let last = told.last();
+    assert!(
+        matches!(last, Some(Event::Response { came: Came::Final { status: 487, .. }, .. })),
+        "{told:?}"
+    );
+    pair.act(ARTHUR, |ua, now, out| ua.hang_up(now, out, call)).unwrap();
+    pair.is_empty();
+}
+
+#[test]
 fn a_reinvite_changes_the_session() {
     let mut pair = Pair::new();
     let ([call, _], [dialog, _]) = pair.talk();

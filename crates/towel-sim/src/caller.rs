@@ -1,0 +1,297 @@
+//! Our own user agent in a flow: a server whose settings say `user-agent = AOR` is one.
+//!
+//! ```text
+//! server alice 192.0.2.50
+//!   user-agent = sip:alice@example.com
+//!   proxy = sip:192.0.2.1
+//!   password = alices-secret
+//!   do = 1s register sip:example.com
+//!   do = 3s call sip:bob@example.com
+//!   do = 8s re-invite
+//!   do = 12s hang-up
+//!   rings = 200ms
+//!   answers = 2s 200
+//!   accepts = 200
+//!   tells = sip:192.0.2.60
+//! ```
+//!
+//! `do` is what its user does, at a time since it was started, with the call that it has: `call URI`,
+//! `call URI without offer`, `re-invite`, `hang-up`, `register URI`. A call that comes is answered with
+//! 180 after `rings` and with the status of `answers` after its time; without `answers` it rings for ever.
+//! A re-INVITE gets the status of `accepts`, at once. What happens to its calls is told by MESSAGE to
+//! `tells`, where a flow can see it: `established`, `changed 200`, `refused 486`, `bye`,
+//! `cancelled`, `local`, `no-ack`, `lost 408`, `unfit`, `no-response`, `fork`.
+
+use std::time::Duration;
+
+use towel_core::contract::Registry;
+use towel_core::io::{Input, Instant, Machine, Now, Outbox};
+use towel_core::settings::Settings;
+use towel_core::ua::Account;
+use towel_core::ua::user_agent::{
+    Answer, Ask, CallHandle, Came, Content, Ending, Event, Profile, UserAgent,
+};
+
+/// Something that its user does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Act {
+    Call { uri: String, offer: bool },
+    Reinvite,
+    HangUp,
+    Register(String),
+}
+
+/// What a user agent is told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Script {
+    pub(crate) address: String,
+    pub(crate) proxy: Option<String>,
+    pub(crate) password: Option<String>,
+    acts: Vec<(Duration, Act)>,
+    rings: Option<Duration>,
+    answers: Option<(Duration, u16)>,
+    accepts: Option<u16>,
+    pub(crate) tells: Option<String>,
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    let micros = crate::flow::duration(text).ok_or_else(|| format!("not a time: {text}"))?;
+    Ok(Duration::from_micros(micros))
+}
+
+impl Script {
+    /// Takes a setting; `None` where it has no such one.
+    pub(crate) fn set(&mut self, key: &str, value: &str) -> Option<Result<(), String>> {
+        let status = |text: &str| text.parse().map_err(|_| format!("not a status: {text}"));
+        let mut take = || -> Result<bool, String> {
+            match key {
+                "user-agent" => self.address = value.into(),
+                "do" => self.act(value)?,
+                "rings" => self.rings = Some(span(value)?),
+                "answers" => {
+                    let (after, code) = value.split_once(' ').ok_or("TIME STATUS")?;
+                    self.answers = Some((span(after)?, status(code.trim())?));
+                }
+                "accepts" => self.accepts = Some(status(value)?),
+                "proxy" => self.proxy = Some(value.into()),
+                "password" => self.password = Some(value.into()),
+                "tells" => self.tells = Some(value.into()),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        };
+        match take() {
+            Ok(true) => Some(Ok(())),
+            Ok(false) => None,
+            Err(what) => Some(Err(what)),
+        }
+    }
+
+    fn act(&mut self, value: &str) -> Result<(), String> {
+        let words: Vec<&str> = value.split_whitespace().collect();
+        let (when, act) = match words.as_slice() {
+            [when, "call", uri] => (when, Act::Call { uri: (*uri).into(), offer: true }),
+            [when, "call", uri, "without", "offer"] => {
+                (when, Act::Call { uri: (*uri).into(), offer: false })
+            }
+            [when, "re-invite"] => (when, Act::Reinvite),
+            [when, "hang-up"] => (when, Act::HangUp),
+            [when, "register", uri] => (when, Act::Register((*uri).into())),
+            _ => {
+                return Err(format!("TIME call URI | re-invite | hang-up | register URI: {value}"));
+            }
+        };
+        self.acts.push((span(when)?, act));
+        Ok(())
+    }
+
+    fn user(&self) -> &str {
+        self.address.split([':', '@']).nth(1).unwrap_or("user")
+    }
+}
+
+/// The machine.
+pub(crate) struct Caller {
+    agent: UserAgent,
+    script: Script,
+    began: Option<Instant>,
+    next: usize,
+    /// The call that its user speaks of.
+    call: Option<CallHandle>,
+    /// Answers that are due.
+    due: Vec<(Instant, CallHandle, u16)>,
+    version: u32,
+}
+
+impl Caller {
+    pub(crate) fn new(
+        settings: &Settings,
+        registry: Registry,
+        seed: [u8; 32],
+        script: Script,
+    ) -> Caller {
+        let account = script
+            .password
+            .as_ref()
+            .map(|password| Account { user: script.user().to_owned(), password: password.clone() });
+        let profile = Profile {
+            address: format!("<{}>", script.address),
+            contact: script.user().to_owned(),
+            account,
+            route: script.proxy.clone(),
+            ..Profile::default()
+        };
+        let agent = UserAgent::new(settings, profile, registry, seed);
+        Caller { agent, script, began: None, next: 0, call: None, due: Vec::new(), version: 0 }
+    }
+
+    fn description(&mut self) -> String {
+        self.version += 1;
+        format!(
+            "v=0\r\no=- 42 {} IN IP4 192.0.2.200\r\ns=-\r\nc=IN IP4 192.0.2.200\r\nt=0 0\r\n\
+             m=audio 40000 RTP/AVP 0\r\n",
+            self.version
+        )
+    }
+
+    fn perform(&mut self, now: Now, out: &mut Outbox, act: &Act) {
+        // One that cannot be done is one that the flow will miss.
+        match act {
+            Act::Call { uri, offer } => {
+                let ask = match offer {
+                    true => Ask::invite(uri, self.description()),
+                    false => Ask::new("INVITE", uri),
+                };
+                self.call = self.agent.call(now, out, ask).ok();
+            }
+            Act::Reinvite => {
+                let change = Ask::invite("", self.description());
+                let dialog = self.call.and_then(|call| self.agent.session_of(call));
+                if let Some(dialog) = dialog {
+                    let _ = self.agent.request(now, out, dialog, &change);
+                }
+            }
+            Act::HangUp => {
+                if let Some(call) = self.call {
+                    let _ = self.agent.hang_up(now, out, call);
+                }
+            }
+            Act::Register(registrar) => {
+                let ask = Ask {
+                    to: format!("<{}>", self.script.address),
+                    ..Ask::new("REGISTER", registrar).with("Expires", "600")
+                };
+                let _ = self.agent.send(now, out, &ask);
+            }
+        }
+    }
+
+    fn answer(&mut self, now: Now, out: &mut Outbox, call: CallHandle, status: u16) {
+        let mut answer = Answer::new(status);
+        if status / 100 == 2 {
+            answer = answer.sdp(self.description());
+        }
+        let _ = self.agent.answer(now, out, call, answer);
+    }
+
+    fn happened(&mut self, now: Now, out: &mut Outbox, event: Event) {
+        let note = match event {
+            Event::Incoming { call, .. } => {
+                if self.call.is_some() {
+                    return self.answer(now, out, call, 486);
+                }
+                self.call = Some(call);
+                if let Some(rings) = self.script.rings {
+                    self.due.push((now.at + rings, call, 180));
+                }
+                if let Some((after, status)) = self.script.answers {
+                    self.due.push((now.at + after, call, status));
+                }
+                return;
+            }
+            Event::Established { .. } | Event::Forked { .. } => "established".into(),
+            Event::AnswerWanted { dialog, .. } => {
+                let answer = Content::sdp(self.description());
+                let _ = self.agent.supply(now, out, dialog, answer);
+                return;
+            }
+            Event::Reinvite { request, .. } => {
+                let status = self.script.accepts.unwrap_or(200);
+                let mut answer = Answer::new(status);
+                if status / 100 == 2 {
+                    answer = answer.sdp(self.description());
+                }
+                let _ = self.agent.reply(now, out, request, answer);
+                return;
+            }
+            Event::Request { request, .. } => {
+                let _ = self.agent.reply(now, out, request, Answer::new(200));
+                return;
+            }
+            Event::Response { dialog: Some(_), came, .. }
+                if !matches!(came, Came::Provisional(_)) =>
+            {
+                format!("changed {}", came.status())
+            }
+            Event::Ended { call, why, .. } => {
+                if self.call == Some(call) {
+                    self.call = None;
+                }
+                self.due.retain(|(_, of, _)| *of != call);
+                match why {
+                    Ending::Local => "local".into(),
+                    Ending::Bye => "bye".into(),
+                    Ending::Cancelled => "cancelled".into(),
+                    Ending::Failed { status, .. } => format!("refused {status}"),
+                    Ending::NoResponse(_) => "no-response".into(),
+                    Ending::NoAck => "no-ack".into(),
+                    Ending::Lost { status } => format!("lost {status}"),
+                    Ending::Fork => "fork".into(),
+                    Ending::Unfit => "unfit".into(),
+                }
+            }
+            Event::Note(note) => note,
+            _ => return,
+        };
+        if let Some(witness) = self.script.tells.clone() {
+            let body = Content { media_type: "text/plain".into(), bytes: note.into_bytes() };
+            let ask = Ask { body: Some(body), direct: true, ..Ask::new("MESSAGE", &witness) };
+            let _ = self.agent.send(now, out, &ask);
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let act = self.script.acts.get(self.next);
+        let act = act.and_then(|(after, _)| Some(self.began? + *after));
+        self.due.iter().map(|(at, ..)| *at).chain(act).min()
+    }
+}
+
+impl Machine for Caller {
+    fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
+        let began = *self.began.get_or_insert(now.at);
+        self.agent.handle(now, input, out);
+        loop {
+            while let Some(event) = self.agent.next_event() {
+                self.happened(now, out, event);
+            }
+            if let Some(at) = self.due.iter().position(|(at, ..)| *at <= now.at) {
+                let (_, call, status) = self.due.remove(at);
+                self.answer(now, out, call, status);
+                continue;
+            }
+            let act = self.script.acts.get(self.next).filter(|(after, _)| began + *after <= now.at);
+            let Some((_, act)) = act.cloned() else { break };
+            self.next += 1;
+            self.perform(now, out, &act);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        [self.agent.deadline(), self.next_due()].into_iter().flatten().min()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.agent.is_drained()
+    }
+}

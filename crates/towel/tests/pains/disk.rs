@@ -51,8 +51,7 @@ fn a_full_disk_stops_registrations_and_nothing_else() {
         }
     }
     assert_eq!(refused.len(), 3, "{} are held", held.len());
-    let log = server.log();
-    assert!(log.contains("REGISTER gets 500"), "{log}");
+    crate::eventually("the log to say so", || server.log().contains("REGISTER gets 500"));
     caller.send(&caller.request("MESSAGE", &format!("sip:kept@{DOMAIN}"), ""));
     phone.send(&answer(&phone.next(), "200 OK", "t", ""));
     assert_eq!(caller.final_response().status(), 200, "calls go on");

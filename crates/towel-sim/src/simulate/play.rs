@@ -16,6 +16,10 @@ fn with(fields: impl IntoIterator<Item = (&'static str, String)>) -> Template {
     Template { fields: fields.collect(), ..Template::default() }
 }
 
+/// How long a REGISTER that removes all bindings may be on its way, a server that stands still on it
+/// included: whose binding it takes cannot be told from outside until then.
+const SWEEPING: u64 = 300 * SECOND;
+
 impl World<'_> {
     fn uri(&self, phone: usize) -> String {
         let plan = &self.scenario.phones[phone];
@@ -157,6 +161,7 @@ impl World<'_> {
             // All phones of that user are gone with it.
             let user = self.scenario.phones[phone].user;
             let home = self.scenario.phones[phone].home;
+            self.swept.insert((home, user), self.net.now());
             for (at, other) in self.scenario.phones.iter().enumerate() {
                 if at != phone && (other.user, other.home) == (user, home) {
                     self.claims[at] = Claim::Unknown;
@@ -392,6 +397,11 @@ impl World<'_> {
             return;
         }
         let now = self.net.now();
+        let spec = &self.scenario.phones[phone];
+        if self.swept.get(&(spec.home, spec.user)).is_some_and(|at| now < at + SWEEPING) {
+            self.claims[phone] = Claim::Unknown;
+            return;
+        }
         let Some(node) = self.phones[phone] else { return };
         let contact = self.net.agent(node).map(|a| format!("<{}>", a.contact()));
         let granted = arrived

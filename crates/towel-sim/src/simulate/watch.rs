@@ -335,7 +335,10 @@ impl Watch {
                 || (last, status, method) == (481, 200, "CANCEL")
                 // Nor has a REGISTER one that waited for no disk: a copy of it that a later one of
                 // its client has overtaken is out of order, once and for all.
-                || method == "REGISTER" && (last, status) == (200, 500) && overtaken;
+                || method == "REGISTER" && (last, status) == (200, 500) && overtaken
+                // What was refused without a transaction is a new request to who shuts down.
+                || (matches!(last, 401 | 404 | 407 | 480) || method == "REGISTER" && last == 200)
+                    && (status, text.reason()) == (503, "Shutting Down");
             let again = again && came.copies > 1;
             if status < 200 {
                 wrong.push(format!("a {last} went before it"));

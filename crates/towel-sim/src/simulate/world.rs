@@ -87,6 +87,8 @@ pub(super) struct World<'s> {
     pub(super) named: usize,
     pub(super) calls: BTreeMap<String, Calling>,
     pub(super) claims: Vec<Claim>,
+    /// When each user's bindings were last asked to be removed all at once: by home and user.
+    pub(super) swept: BTreeMap<(usize, usize), u64>,
     /// The greatest CSeq of a REGISTER that each phone has an answer to.
     pub(super) told: Vec<u32>,
     /// How many requests of each phone to its registrar have no answer yet.
@@ -183,6 +185,7 @@ impl<'s> World<'s> {
         let mut world = World {
             watch: Watch::new(scenario),
             claims: vec![Claim::Unknown; phones.len()],
+            swept: BTreeMap::new(),
             told: vec![0; phones.len()],
             registering: vec![BTreeMap::new(); phones.len()],
             jumps: vec![(0, 0); servers.len()],

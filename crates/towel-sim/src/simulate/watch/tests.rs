@@ -120,3 +120,23 @@ fn a_register_that_was_overtaken_is_out_of_order_for_good() {
         assert_eq!(looked.complaints().is_empty(), right, "{:?}", looked.complaints());
     }
 }
+
+/// What was refused without a transaction is refused anew when it comes again, and by then the server
+/// may be shutting down; but no other second answer is right.
+#[test]
+fn who_shuts_down_says_so_to_a_copy_of_what_it_had_refused() {
+    let one = message("INVITE sip:b SIP/2.0", &["alice"], "1 INVITE");
+    let answer = |status: &str| message(&format!("SIP/2.0 {status}"), &["alice"], "1 INVITE");
+    for (first, second, right) in [
+        ("407 Proxy Authentication Required", "503 Shutting Down", true),
+        ("407 Proxy Authentication Required", "503 Service Unavailable", false),
+        ("486 Busy Here", "503 Shutting Down", false),
+    ] {
+        let mut looked = Looked::new();
+        looked.comes(&one);
+        looked.leaves(&answer(first));
+        looked.comes(&one);
+        looked.leaves(&answer(second));
+        assert_eq!(looked.complaints().is_empty(), right, "{:?}", looked.complaints());
+    }
+}

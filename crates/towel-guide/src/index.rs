@@ -282,7 +282,7 @@ pub static GUIDE: &[Entry] = &[
         title: "Reliable provisionals",
         documents: &["RFC 3262"],
         roles: Roles::from_letters("C S"),
-        extension: None,
+        extension: Some(&crate::infrastructure::prack::EXTENSION),
     },
     Entry {
         id: "update",

@@ -21,7 +21,7 @@ pub use index::{Entry, GUIDE};
 pub use status::{Progress, Proven};
 
 use towel_core::contract::check::{Finding, check};
-use towel_core::contract::{Extension, Registry, Role, Roles};
+use towel_core::contract::{DialogUse, Extension, Registry, Role, Roles, Stage};
 
 /// The declarations of the entries that are built, in the Guide's order.
 pub fn extensions() -> Vec<&'static Extension> {
@@ -48,6 +48,20 @@ pub fn server() -> Registry {
 /// The extensions of the Guide put together for a user agent.
 pub fn user_agent() -> Registry {
     registry(Roles::UA)
+}
+
+/// The same for a user agent that has no dialogs: without the extensions that send requests in one or
+/// count the time in one.
+pub fn user_agent_without_dialogs() -> Registry {
+    let within = |one: &&Extension| {
+        one.methods.iter().any(|method| method.dialog == DialogUse::Inside)
+            || one.behaviour.stages().contains(&Stage::DialogTimer)
+    };
+    let fit: Vec<_> = extensions()
+        .into_iter()
+        .filter(|one| one.id == crate::core::sip::EXTENSION.id || !within(one))
+        .collect();
+    Registry::assemble(&fit, Roles::UA)
 }
 
 /// Holds the declarations of the Guide against RFC 4485.

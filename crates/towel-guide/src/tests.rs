@@ -220,7 +220,7 @@ fn status_needs_flows_that_pass() {
     assert_eq!(sip.status(&|_| true), Progress::Works);
     let without = |name: &str| !name.starts_with("ua-");
     assert_eq!(sip.status(&without), Progress::Partial, "no user agent is shown");
-    assert_eq!(entry("prack").map(|one| one.status(&|_| true)), Some(Progress::NotYet));
+    assert_eq!(entry("sctp").map(|one| one.status(&|_| true)), Some(Progress::NotYet));
 }
 
 #[test]

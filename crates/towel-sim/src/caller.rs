@@ -10,6 +10,7 @@
 //!   do = 8s re-invite
 //!   do = 12s hang-up
 //!   rings = 200ms
+//!   early = 500ms
 //!   answers = 2s 200
 //!   accepts = 200
 //!   tells = sip:192.0.2.60
@@ -17,7 +18,7 @@
 //!
 //! `do` is what its user does, at a time since it was started, with the call that it has: `call URI`,
 //! `call URI without offer`, `re-invite`, `hang-up`, `register URI`. A call that comes is answered with
-//! 180 after `rings` and with the status of `answers` after its time; without `answers` it rings for ever.
+//! 180 after `rings`, with a 183 and a session description after `early`, and with the status of `answers` after its time; without `answers` it rings for ever.
 //! A re-INVITE gets the status of `accepts`, at once. What happens to its calls is told by MESSAGE to
 //! `tells`, where a flow can see it: `established`, `changed 200`, `refused 486`, `bye`,
 //! `cancelled`, `local`, `no-ack`, `lost 408`, `unfit`, `no-response`, `fork`.
@@ -29,7 +30,7 @@ use towel_core::io::{Input, Instant, Machine, Now, Outbox};
 use towel_core::settings::Settings;
 use towel_core::ua::Account;
 use towel_core::ua::user_agent::{
-    Answer, Ask, CallHandle, Came, Content, Ending, Event, Profile, UserAgent,
+    Answer, Ask, CallHandle, Came, Content, Ending, Event, Profile, Refused, UserAgent,
 };
 
 /// Something that its user does.
@@ -50,6 +51,7 @@ pub(crate) struct Script {
     acts: Vec<(Duration, Act)>,
     rings: Option<Duration>,
     answers: Option<(Duration, u16)>,
+    early: Option<Duration>,
     accepts: Option<u16>,
     pub(crate) tells: Option<String>,
 }
@@ -67,6 +69,7 @@ impl Script {
             match key {
                 "user-agent" => self.address = value.into(),
                 "do" => self.act(value)?,
+                "early" => self.early = Some(span(value)?),
                 "rings" => self.rings = Some(span(value)?),
                 "answers" => {
                     let (after, code) = value.split_once(' ').ok_or("TIME STATUS")?;
@@ -187,8 +190,16 @@ impl Caller {
     }
 
     fn answer(&mut self, now: Now, out: &mut Outbox, call: CallHandle, status: u16) {
+        // After early media the description may have been given, or not count: it is given where it must
+        // be.
+        if status / 100 == 2
+            && self.script.early.is_some()
+            && self.agent.answer(now, out, call, Answer::new(status)).is_ok()
+        {
+            return;
+        }
         let mut answer = Answer::new(status);
-        if status / 100 == 2 {
+        if status / 100 == 2 || status == 183 {
             answer = answer.sdp(self.description());
         }
         let _ = self.agent.answer(now, out, call, answer);
@@ -203,6 +214,9 @@ impl Caller {
                 self.call = Some(call);
                 if let Some(rings) = self.script.rings {
                     self.due.push((now.at + rings, call, 180));
+                }
+                if let Some(early) = self.script.early {
+                    self.due.push((now.at + early, call, 183));
                 }
                 if let Some((after, status)) = self.script.answers {
                     self.due.push((now.at + after, call, status));
@@ -225,7 +239,13 @@ impl Caller {
                 return;
             }
             Event::Request { request, .. } => {
-                let _ = self.agent.reply(now, out, request, Answer::new(200));
+                // One that has an offer wants its answer.
+                if self.agent.reply(now, out, request, Answer::new(200))
+                    == Err(Refused::OfferAnswer)
+                {
+                    let answer = Answer::new(200).sdp(self.description());
+                    let _ = self.agent.reply(now, out, request, answer);
+                }
                 return;
             }
             Event::Response { dialog: Some(_), came, .. }

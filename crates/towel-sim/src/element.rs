@@ -26,18 +26,23 @@ pub type Extensions = fn() -> Registry;
 pub struct Elements {
     extensions: Extensions,
     phone: Extensions,
+    caller: Extensions,
 }
 
 impl Default for Elements {
     fn default() -> Self {
-        Elements { extensions: towel_guide::server, phone: towel_guide::user_agent }
+        Elements {
+            extensions: towel_guide::server,
+            phone: towel_guide::user_agent_without_dialogs,
+            caller: towel_guide::user_agent,
+        }
     }
 }
 
 impl Elements {
     /// Servers with these extensions.
     pub fn with(extensions: Extensions) -> Self {
-        Elements { extensions, phone: extensions }
+        Elements { extensions, phone: extensions, caller: extensions }
     }
 }
 
@@ -48,7 +53,12 @@ impl Factory for Elements {
             let outcome = wanted.set(key, value);
             outcome.map_err(|what| FlowError { line: *line, what })?;
         }
-        let mut registry = (self.extensions)();
+        let extensions = match (&wanted.phone, &wanted.caller) {
+            (_, Some(_)) => self.caller,
+            (Some(_), None) => self.phone,
+            (None, None) => self.extensions,
+        };
+        let mut registry = extensions();
         wanted.configure(spec, &mut registry)?;
         let realm = wanted.settings.server.domains.first().cloned();
         let realm = realm.unwrap_or_else(|| spec.addresses[0].to_string());
@@ -66,8 +76,6 @@ impl Factory for Elements {
         wanted.settings.server.secret = Some(secret);
         let listeners = listeners(spec, &wanted.listen);
         let names = wanted.settings.server.domains.clone();
-        let is_agent = wanted.phone.is_some() || wanted.caller.is_some();
-        let extensions = if is_agent { self.phone } else { self.extensions };
         let spec = spec.clone();
         let settings = wanted.settings.clone();
         let maker = Box::new(move |seed: u64| {

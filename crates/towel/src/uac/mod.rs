@@ -286,7 +286,7 @@ pub(crate) fn run(
     config.tls = Some(Arc::new(way.trust.tls()?));
     let driver = Driver::new(config).map_err(|e| anyhow::anyhow!("{e}"))?;
     let seed = towel_server::secret::random::<32>().context("the system gives no random bytes")?;
-    let mut registry = towel_guide::user_agent();
+    let mut registry = towel_guide::user_agent_without_dialogs();
     // The server that was named is believed in what it says of others (RFC 3325 section 8).
     let host = Party::parse(&way.server).map(|party| party.host).unwrap_or_default();
     let _ = registry.configure("asserted-identity", &[("trusted", host.as_str())]);

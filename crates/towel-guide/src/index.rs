@@ -290,7 +290,7 @@ pub static GUIDE: &[Entry] = &[
         title: "UPDATE",
         documents: &["RFC 3311"],
         roles: Roles::from_letters("C S"),
-        extension: None,
+        extension: Some(&crate::infrastructure::update::EXTENSION),
     },
     Entry {
         id: "info",

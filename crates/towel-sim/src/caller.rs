@@ -17,9 +17,9 @@
 //! ```
 //!
 //! `do` is what its user does, at a time since it was started, with the call that it has: `call URI`,
-//! `call URI without offer`, `re-invite`, `hang-up`, `register URI`. A call that comes is answered with
+//! `call URI without offer`, `re-invite`, `update`, `hang-up`, `register URI`. A call that comes is answered with
 //! 180 after `rings`, with a 183 and a session description after `early`, and with the status of `answers` after its time; without `answers` it rings for ever.
-//! A re-INVITE gets the status of `accepts`, at once. What happens to its calls is told by MESSAGE to
+//! A re-INVITE gets the status of `accepts`, at once, and an UPDATE if there is such. What happens to its calls is told by MESSAGE to
 //! `tells`, where a flow can see it: `established`, `changed 200`, `refused 486`, `bye`,
 //! `cancelled`, `local`, `no-ack`, `lost 408`, `unfit`, `no-response`, `fork`.
 
@@ -30,7 +30,8 @@ use towel_core::io::{Input, Instant, Machine, Now, Outbox};
 use towel_core::settings::Settings;
 use towel_core::ua::Account;
 use towel_core::ua::user_agent::{
-    Answer, Ask, CallHandle, Came, Content, Ending, Event, Profile, Refused, UserAgent,
+    Answer, Ask, CallHandle, Came, Content, DialogHandle, Ending, Event, Profile, Refused,
+    UserAgent,
 };
 
 /// Something that its user does.
@@ -38,6 +39,7 @@ use towel_core::ua::user_agent::{
 enum Act {
     Call { uri: String, offer: bool },
     Reinvite,
+    Update,
     HangUp,
     Register(String),
 }
@@ -98,10 +100,13 @@ impl Script {
                 (when, Act::Call { uri: (*uri).into(), offer: false })
             }
             [when, "re-invite"] => (when, Act::Reinvite),
+            [when, "update"] => (when, Act::Update),
             [when, "hang-up"] => (when, Act::HangUp),
             [when, "register", uri] => (when, Act::Register((*uri).into())),
             _ => {
-                return Err(format!("TIME call URI | re-invite | hang-up | register URI: {value}"));
+                return Err(format!(
+                    "TIME call URI | re-invite | update | hang-up | register URI: {value}"
+                ));
             }
         };
         self.acts.push((span(when)?, act));
@@ -121,6 +126,8 @@ pub(crate) struct Caller {
     next: usize,
     /// The call that its user speaks of.
     call: Option<CallHandle>,
+    /// The early dialog of the last provisional response.
+    early: Option<DialogHandle>,
     /// Answers that are due.
     due: Vec<(Instant, CallHandle, u16)>,
     version: u32,
@@ -145,7 +152,16 @@ impl Caller {
             ..Profile::default()
         };
         let agent = UserAgent::new(settings, profile, registry, seed);
-        Caller { agent, script, began: None, next: 0, call: None, due: Vec::new(), version: 0 }
+        Caller {
+            agent,
+            script,
+            began: None,
+            next: 0,
+            call: None,
+            early: None,
+            due: Vec::new(),
+            version: 0,
+        }
     }
 
     fn description(&mut self) -> String {
@@ -170,6 +186,14 @@ impl Caller {
             Act::Reinvite => {
                 let change = Ask::invite("", self.description());
                 let dialog = self.call.and_then(|call| self.agent.session_of(call));
+                if let Some(dialog) = dialog {
+                    let _ = self.agent.request(now, out, dialog, &change);
+                }
+            }
+            Act::Update => {
+                let change =
+                    Ask { body: Some(Content::sdp(self.description())), ..Ask::new("UPDATE", "") };
+                let dialog = self.call.and_then(|call| self.agent.session_of(call)).or(self.early);
                 if let Some(dialog) = dialog {
                     let _ = self.agent.request(now, out, dialog, &change);
                 }
@@ -223,6 +247,10 @@ impl Caller {
                 }
                 return;
             }
+            Event::Progress { dialog, .. } => {
+                self.early = dialog;
+                return;
+            }
             Event::Established { .. } | Event::Forked { .. } => "established".into(),
             Event::AnswerWanted { dialog, .. } => {
                 let answer = Content::sdp(self.description());
@@ -238,7 +266,13 @@ impl Caller {
                 let _ = self.agent.reply(now, out, request, answer);
                 return;
             }
-            Event::Request { request, .. } => {
+            Event::Request { request, message, .. } => {
+                if let Some(status) =
+                    self.script.accepts.filter(|_| message.starts_with(b"UPDATE "))
+                {
+                    let _ = self.agent.reply(now, out, request, Answer::new(status));
+                    return;
+                }
                 // One that has an offer wants its answer.
                 if self.agent.reply(now, out, request, Answer::new(200))
                     == Err(Refused::OfferAnswer)

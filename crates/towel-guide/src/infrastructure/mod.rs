@@ -6,3 +6,4 @@ pub mod prack;
 pub mod reason;
 pub mod service_route;
 pub mod session_timer;
+pub mod update;

@@ -246,7 +246,10 @@ impl Core {
         };
         let has =
             |name: &str| answer.fields.get(name).is_some() || outcome.fields.get(name).is_some();
-        let allow = ((invite && status / 100 == 2) || status == 405) && !has("Allow");
+        // What arrives for certain says what may be sent back in the dialog (RFC 3261 section 13.3.1.4; RFC
+        // 3311 section 4).
+        let certain = invite && (status / 100 == 2 || outcome.delivery == Delivery::Reliable);
+        let allow = (certain || status == 405) && !has("Allow");
         let supported = invite && status / 100 == 2 && !has("Supported");
         let registry = &self.registry;
         let allowed = self.allow();

@@ -11,6 +11,7 @@ mod guide;
 mod http;
 mod load;
 mod options;
+mod phone;
 mod progress;
 mod serve;
 mod simulate;
@@ -46,6 +47,10 @@ enum Command {
     Options(ua_commands::Options),
     /// Send a text to a user.
     Message(ua_commands::Message),
+    /// Call somebody, with audio.
+    Call(phone::Call),
+    /// Wait for calls and answer them by rule.
+    Answer(phone::Answer),
     /// Load a server with calls and other work, and say how it bears them.
     Load(Box<load::Load>),
     /// Show the Guide, and what of it works.
@@ -70,6 +75,8 @@ fn main() -> ExitCode {
         Command::Register(it) => it.run(),
         Command::Options(it) => it.run(),
         Command::Message(it) => it.run(),
+        Command::Call(it) => it.run(),
+        Command::Answer(it) => it.run(),
         Command::Load(it) => it.run(),
         Command::Guide(it) => it.run(),
         Command::Trace(it) => it.run(),

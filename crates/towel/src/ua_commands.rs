@@ -13,15 +13,15 @@ use towel_sim::text::Text;
 use crate::options::{REFUSED, TIMED_OUT, misused, password_of};
 use crate::uac::{self, Account, Outcome, Party, Told, Transport, Trust, local_address, token};
 
-/// What the three have in common.
+/// What those that send requests have in common.
 #[derive(Debug, Args)]
-struct Way {
+pub(crate) struct Way {
     /// Server to send to: host or host:port [default: the domain of the request]
     #[arg(long, short, value_name = "HOST[:PORT]")]
-    server: Option<String>,
+    pub(crate) server: Option<String>,
     /// Transport [default: as the domain's DNS says (RFC 3263), and else UDP]
     #[arg(long, short, value_enum)]
-    transport: Option<Transport>,
+    pub(crate) transport: Option<Transport>,
     /// Authorities, in PEM, that may vouch for a server with TLS [default: the system's]
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     tls_ca: Option<PathBuf>,
@@ -39,18 +39,23 @@ struct Way {
     password_file: Option<PathBuf>,
     /// Seconds to wait for the answer
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..=600))]
-    timeout: u64,
+    pub(crate) timeout: u64,
     /// Print every message as a ladder
     #[arg(long)]
-    ladder: bool,
+    pub(crate) ladder: bool,
     /// Answer as JSON
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 impl Way {
     /// Whom the request is sent to, and as whom.
-    fn prepare(&self, party: &Party, name: &str, user: Option<&str>) -> Result<uac::Way> {
+    pub(crate) fn prepare(
+        &self,
+        party: &Party,
+        name: &str,
+        user: Option<&str>,
+    ) -> Result<uac::Way> {
         let server = self.server_of(party)?;
         let place = Party { user: None, secure: false, ..server.clone() }.uri(true);
         Ok(uac::Way {
@@ -63,7 +68,7 @@ impl Way {
         })
     }
 
-    fn server_of(&self, party: &Party) -> Result<Party> {
+    pub(crate) fn server_of(&self, party: &Party) -> Result<Party> {
         self.server.as_deref().map_or_else(|| Ok(party.clone()), Party::parse)
     }
 

@@ -43,7 +43,7 @@ pub(crate) struct Trust {
 impl Trust {
     /// Our end of TLS: without a certificate of its own (RFC 5922 section 7.3 wants none of a user
     /// agent).
-    fn tls(&self) -> Result<Tls> {
+    pub(crate) fn tls(&self) -> Result<Tls> {
         let mut config = TlsConfig { trust_anyone: self.anyone, ..TlsConfig::default() };
         if let Some(path) = &self.authorities {
             config.add_authorities(path).map_err(|e| anyhow::anyhow!("--tls-ca: {e}"))?;
@@ -261,7 +261,7 @@ impl Machine for Desk<'_> {
 }
 
 /// A user agent client keeps nothing.
-struct Nowhere(Handle);
+pub(crate) struct Nowhere(pub(crate) Handle);
 
 impl Persist for Nowhere {
     fn submit(&mut self, ticket: Option<Ticket>, _: Record) {

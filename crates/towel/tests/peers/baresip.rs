@@ -131,7 +131,7 @@ impl Phone {
     }
 
     /// For how long it heard the tone of `hertz`, in seconds.
-    fn heard(&self, hertz: f64) -> f64 {
+    pub(crate) fn heard(&self, hertz: f64) -> f64 {
         fs::read_dir(self.dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().path())

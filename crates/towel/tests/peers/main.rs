@@ -13,6 +13,7 @@ mod sipsak;
 mod sipvicious;
 mod tone;
 mod towel;
+mod towel_phone;
 
 use std::{
     path::PathBuf,

@@ -298,7 +298,7 @@ pub static GUIDE: &[Entry] = &[
         title: "INFO",
         documents: &["RFC 6086", "RFC 2976"],
         roles: Roles::from_letters("C S"),
-        extension: None,
+        extension: Some(&crate::infrastructure::info::EXTENSION),
     },
     Entry {
         id: "reason",

@@ -12,18 +12,23 @@
 //! # Interactions
 //! All branches of a forked INVITE carry the same interval; each 2xx makes a session of its own.
 
+mod agreed;
+mod ends;
 mod interval;
 mod proxy;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod ua_tests;
 
 use std::sync::Arc;
 
 use towel_core::contract::{
-    Acts, Behaviour, Category, Configured, DialogEffect, Env, Extension, FieldDeclaration,
-    FieldParameter, FlowKind, FlowReference, Interactions, OptionTag, Proof, ProxyForward,
-    ProxyResponse, ProxyValidate, ResponseCode, Role, Roles, Row, Rule, SUCCESS, Section, Setting,
-    SettingFault, Shape, Stage, UriSchemes, Verdict, Wake, Where,
+    Acts, Behaviour, Category, Configured, DialogEffect, DialogTimer, Env, Extension,
+    FieldDeclaration, FieldParameter, FlowKind, FlowReference, Interactions, OptionTag, Proof,
+    ProxyForward, ProxyResponse, ProxyValidate, ResponseCode, Role, Roles, Row, Rule, SUCCESS,
+    Section, Setting, SettingFault, Shape, Stage, UacRequest, UacResponse, UasRequest, UasResponse,
+    UriSchemes, Verdict, Wake, Where,
 };
 
 /// The smallest interval that there is, in seconds (RFC 4028 section 4).
@@ -34,18 +39,20 @@ const TAG: &str = "timer";
 /// The name under which a proxy keeps what it asked for.
 const ID: &str = "session-timer";
 
-/// What a proxy asks of the calls that it forwards.
+/// What a proxy asks of the calls that it forwards, and a user agent of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
     /// The longest session interval, in seconds; nought leaves timers to the ends.
     pub interval: u32,
     /// The shortest, in seconds.
     pub minimum: u32,
+    /// The interval that our own user agent asks for, in seconds; nought has it ask for none.
+    pub expires: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { interval: 0, minimum: LEAST }
+        Self { interval: 0, minimum: LEAST, expires: 0 }
     }
 }
 
@@ -65,6 +72,7 @@ fn configure(entries: &[(&str, &str)]) -> Result<Configured, SettingFault> {
                 return Err(SettingFault::new(*key, about));
             }
             "minimum" => settings.minimum = seconds,
+            "expires" => settings.expires = seconds,
             _ => settings.interval = seconds,
         }
     }
@@ -72,6 +80,11 @@ fn configure(entries: &[(&str, &str)]) -> Result<Configured, SettingFault> {
         let about =
             format!("{} is below the minimum of {} seconds", settings.interval, settings.minimum);
         return Err(SettingFault::new("interval", about));
+    }
+    if settings.expires != 0 && settings.expires < settings.minimum {
+        let about =
+            format!("{} is below the minimum of {} seconds", settings.expires, settings.minimum);
+        return Err(SettingFault::new("expires", about));
     }
     Ok(Arc::new(settings))
 }
@@ -81,7 +94,36 @@ struct SessionTimer;
 
 impl Behaviour for SessionTimer {
     fn stages(&self) -> &'static [Stage] {
-        &[Stage::ProxyValidate, Stage::ProxyForward, Stage::ProxyResponse]
+        &[
+            Stage::ProxyValidate,
+            Stage::ProxyForward,
+            Stage::ProxyResponse,
+            Stage::UacRequest,
+            Stage::UacResponse,
+            Stage::UasRequest,
+            Stage::UasResponse,
+            Stage::DialogTimer,
+        ]
+    }
+
+    fn uac_request(&self, env: &Env<'_>, at: &mut UacRequest<'_>) -> Verdict {
+        ends::request(settings(env), at)
+    }
+
+    fn uac_response(&self, _env: &Env<'_>, at: &mut UacResponse<'_>) -> Verdict {
+        ends::response(at)
+    }
+
+    fn uas_request(&self, env: &Env<'_>, at: &mut UasRequest<'_>) -> Verdict {
+        ends::asked(settings(env), at)
+    }
+
+    fn uas_response(&self, env: &Env<'_>, at: &mut UasResponse<'_>) -> Verdict {
+        ends::respond(settings(env), at)
+    }
+
+    fn dialog_timer(&self, _env: &Env<'_>, at: &mut DialogTimer<'_>) {
+        agreed::due(at);
     }
 
     fn proxy_validate(&self, env: &Env<'_>, at: &mut ProxyValidate<'_>) -> Verdict {
@@ -125,8 +167,8 @@ pub static EXTENSION: Extension = Extension {
         no timer.",
     option_tags: &[OptionTag {
         name: TAG,
-        // Not even where a proxy takes part: section 8.1 has it read the tag and never state it.
-        supported_by: Roles::NONE,
+        // Not where a proxy takes part: section 8.1 has it read the tag and never state it.
+        supported_by: Roles::UA,
         required: true,
         proxy_required: false,
         fallback: "a request without Require: timer, and no session expiry",
@@ -177,7 +219,7 @@ pub static EXTENSION: Extension = Extension {
          a caller that does when the callee does not.",
     ),
     registrar: Acts::Nothing("it has no sessions"),
-    implements: Roles::of(&[Role::Proxy]),
+    implements: Roles::of(&[Role::Uac, Role::Uas, Role::Proxy]),
     rules: &[
         Rule {
             section: "4028 8.1",
@@ -219,13 +261,83 @@ pub static EXTENSION: Extension = Extension {
             proof: Proof::Test("infrastructure::session_timer::tests::what_was_agreed_stays"),
         },
         Rule {
-            section: "4028 7, 9, 10",
+            section: "4028 7.1",
+            roles: Roles::UAC,
+            text: "every request that refreshes says that timers are known",
+            proof: Proof::Flow("session-timer-refresh"),
+        },
+        Rule {
+            section: "4028 7.2",
+            roles: Roles::UAC,
+            text: "the interval and the refresher of the 2xx hold; without them we refresh for ourselves",
+            proof: Proof::Test(
+                "infrastructure::session_timer::ua_tests::what_the_answer_says_holds",
+            ),
+        },
+        Rule {
+            section: "4028 7.3, 7.4",
+            roles: Roles::UAC,
+            text: "after a 422 it asks again with the largest Min-SE, and not below it",
+            proof: Proof::Flow("session-timer-retry"),
+        },
+        Rule {
+            section: "4028 7.4",
+            roles: Roles::UAC,
+            text: "a refresh names the interval and who refreshes, and is an UPDATE without an offer where the peer takes that",
+            proof: Proof::Flow("session-timer-refresh"),
+        },
+        Rule {
+            section: "4028 7.4",
             roles: Roles::UA,
-            text: "the ends agree, refresh, and hang up",
-            proof: Proof::ToDo,
+            text: "a refresh by INVITE has the session description that was sent last",
+            proof: Proof::Flow("session-timer-callee"),
+        },
+        Rule {
+            section: "4028 9",
+            roles: Roles::UAS,
+            text: "who refreshes is what table 2 says",
+            proof: Proof::Test(
+                "infrastructure::session_timer::ua_tests::who_answers_settles_who_refreshes",
+            ),
+        },
+        Rule {
+            section: "4028 9",
+            roles: Roles::UAS,
+            text: "an interval is made shorter, not below Min-SE or 90 seconds, and never longer",
+            proof: Proof::Test(
+                "infrastructure::session_timer::ua_tests::an_interval_is_made_shorter_and_never_longer",
+            ),
+        },
+        Rule {
+            section: "4028 9",
+            roles: Roles::UAS,
+            text: "one that is too small is refused with 422 and our minimum",
+            proof: Proof::Flow("session-timer-refused"),
+        },
+        Rule {
+            section: "4028 10",
+            roles: Roles::UA,
+            text: "who refreshes does so when half the interval is over",
+            proof: Proof::Flow("session-timer-refresh"),
+        },
+        Rule {
+            section: "4028 10",
+            roles: Roles::UA,
+            text: "when no refresh comes there is a BYE, 32 seconds or a third of the interval before the end",
+            proof: Proof::Flow("session-timer-no-refresh"),
         },
     ],
     flows: &[
+        FlowReference { name: "session-timer-phones", kind: FlowKind::Common, roles: Roles::UA },
+        FlowReference { name: "session-timer-refresh", kind: FlowKind::Common, roles: Roles::UAC },
+        FlowReference { name: "session-timer-callee", kind: FlowKind::Common, roles: Roles::UAS },
+        FlowReference {
+            name: "session-timer-no-refresh",
+            kind: FlowKind::Failure,
+            roles: Roles::UAS,
+        },
+        FlowReference { name: "session-timer-retry", kind: FlowKind::Failure, roles: Roles::UAC },
+        FlowReference { name: "session-timer-refused", kind: FlowKind::Failure, roles: Roles::UAS },
         FlowReference {
             name: "session-timer-proxy-asks",
             kind: FlowKind::Common,
@@ -246,8 +358,13 @@ pub static EXTENSION: Extension = Extension {
         },
         Setting {
             key: "minimum",
-            about: "as a proxy, the shortest session interval, in seconds",
+            about: "the shortest session interval, in seconds",
             default: "90",
+        },
+        Setting {
+            key: "expires",
+            about: "the interval that our own user agent asks for, in seconds; 0 has it ask for none",
+            default: "0",
         },
     ],
     configure: Some(configure),

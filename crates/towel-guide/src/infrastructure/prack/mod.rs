@@ -4,7 +4,7 @@
 //! PRACK says that it has arrived, so that an offer or answer can travel in it.
 //!
 //! # Security
-//! A response that nobody acknowledges is sent at most eleven times within 64*T1 to the address that
+//! A response that nobody acknowledges is sent seven times within 64*T1, each wait twice the last, to the address that
 //! the INVITE came from, and refuses the call then: no more than a 2xx without its ACK.
 //!
 //! # Interactions

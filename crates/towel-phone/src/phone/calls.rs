@@ -162,7 +162,8 @@ impl Phone {
                 let text = message.starts_with(b"MESSAGE ");
                 // The media stay as they are: a description that would change them is refused, which
                 // leaves the call alone (RFC 3311 section 5.2).
-                let known = [&b"INFO "[..], b"UPDATE ", b"PRACK "].iter().any(|m| message.starts_with(m));
+                let known =
+                    [&b"INFO "[..], b"UPDATE ", b"PRACK "].iter().any(|m| message.starts_with(m));
                 let status = if text || known { 200 } else { 501 };
                 if self.ua.reply(now, out, request, Answer::new(status)).is_err() {
                     let _ = self.ua.reply(now, out, request, Answer::new(488));

@@ -385,6 +385,10 @@ impl World<'_> {
         let Some(entry) = self.registering[phone].range(..=cseq).next_back().map(|e| *e.0) else {
             return;
         };
+        if entry != cseq && self.registering[phone].len() > 1 {
+            // Which of them the challenged one was cannot be told by its new number.
+            self.registering[phone].values_mut().for_each(|wanted| *wanted = None);
+        }
         let Some(wanted) = self.registering[phone].remove(&entry) else { return };
         let overtaken = self.told[phone] > cseq;
         self.told[phone] = self.told[phone].max(cseq);

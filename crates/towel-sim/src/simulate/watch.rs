@@ -314,8 +314,9 @@ impl Watch {
         let copies = came.left.entry(sent.bytes.clone()).or_default();
         *copies += 1;
         let timers = self.attacked || came.invite && status >= 300 && !came.reliable;
-        // Where transactions are not told apart, each may have had its timers.
-        let rounds = if stateless { 1 + came.copies } else { 1 };
+        // Where transactions are not told apart, as with copies that were tampered with on the way, each
+        // may have had its timers.
+        let rounds = if stateless || self.attacked { 1 + came.copies } else { 1 };
         let most = came.copies + passed + if timers { rounds * FINAL_COPIES } else { 0 };
         if *copies > most {
             let copies = *copies;

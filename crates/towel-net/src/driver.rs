@@ -263,6 +263,8 @@ impl Driver {
         for listener in self.listeners {
             shard.tell(machine, Input::Listening(listener));
         }
+        // What the machine says at once does not wait until something comes.
+        shard.flush(machine);
         shard.serve(machine, &self.inbox, &self.counters)
     }
 }

@@ -6,8 +6,8 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use common::{Running, Told, has_ipv6};
-use towel_core::io::Transport;
-use towel_net::{Bind, Config};
+use towel_core::io::{Flow, Input, Instant, Machine, Now, Outbox, Transport};
+use towel_net::{Bind, Config, Driver, Forget};
 
 fn client(addr: &str) -> UdpSocket {
     let socket = UdpSocket::bind(addr).unwrap();
@@ -126,4 +126,46 @@ fn a_taken_port_is_named() {
     let fault = towel_net::Driver::new(config).err().unwrap().to_string();
     assert!(fault.contains(&taken.to_string()), "{fault}");
     drop(socket);
+}
+
+/// Sends one datagram as soon as it can, and waits for nothing.
+struct Eager(std::net::SocketAddr);
+
+impl Machine for Eager {
+    fn handle(&mut self, _now: Now, input: Input<'_>, out: &mut Outbox) {
+        if let Input::Listening(listener) = input {
+            let (listener, local) = (listener.id, listener.local);
+            let flow = Flow {
+                transport: Transport::Udp,
+                listener,
+                local,
+                remote: self.0,
+                connection: None,
+            };
+            out.transmit(flow, b"here I am");
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        None
+    }
+}
+
+#[test]
+fn what_is_said_first_waits_for_nothing() {
+    let socket = client("127.0.0.1:0");
+    let mut machine = Eager(socket.local_addr().unwrap());
+    let bind = Bind::new(Transport::Udp, "127.0.0.1:0".parse().unwrap());
+    let mut config = Config::new(vec![bind]);
+    config.resolver = None;
+    let driver = Driver::new(config).unwrap();
+    let handle = driver.handle();
+    let mut forget = Forget(handle.clone());
+    let shard = std::thread::spawn(move || driver.run(&mut machine, &mut forget, &mut |_| ()));
+    let mut buffer = [0; 64];
+    // Nothing else would ever wake the driver.
+    let count = socket.recv(&mut buffer);
+    handle.stop(Duration::ZERO);
+    shard.join().unwrap().unwrap();
+    assert_eq!(&buffer[..count.expect("it was never sent")], b"here I am");
 }

@@ -354,7 +354,7 @@ pub static GUIDE: &[Entry] = &[
         title: "Request history",
         documents: &["RFC 7044", "RFC 7131"],
         roles: Roles::from_letters("C S P B"),
-        extension: None,
+        extension: Some(&crate::infrastructure::history_info::EXTENSION),
     },
     // 6
     Entry {

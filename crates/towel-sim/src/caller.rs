@@ -17,7 +17,8 @@
 //! ```
 //!
 //! `do` is what its user does, at a time since it was started, with the call that it has: `call URI`,
-//! `call URI without offer`, `re-invite`, `update`, `hang-up`, `register URI`. A call that comes is answered with
+//! `call URI without offer`, `re-invite`, `update`, `hang-up`, `register URI`, and `request METHOD
+//! [Field: value | Field: value]` for any request in its dialog; one that is not let go is told. A call that comes is answered with
 //! 180 after `rings`, with a 183 and a session description after `early`, and with the status of `answers` after its time; without `answers` it rings for ever.
 //! A re-INVITE gets the status of `accepts`, at once, and an UPDATE if there is such. What happens to its calls is told by MESSAGE to
 //! `tells`, where a flow can see it: `established`, `changed 200`, `refused 486`, `bye`,
@@ -37,11 +38,19 @@ use towel_core::ua::user_agent::{
 /// Something that its user does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Act {
-    Call { uri: String, offer: bool },
+    Call {
+        uri: String,
+        offer: bool,
+    },
     Reinvite,
     Update,
     HangUp,
     Register(String),
+    /// Any request in the dialog, with header fields.
+    Request {
+        method: String,
+        fields: Vec<(String, String)>,
+    },
 }
 
 /// What a user agent is told.
@@ -103,9 +112,16 @@ impl Script {
             [when, "update"] => (when, Act::Update),
             [when, "hang-up"] => (when, Act::HangUp),
             [when, "register", uri] => (when, Act::Register((*uri).into())),
+            [when, "request", method, ..] => {
+                let fields = value.split_once(method).map_or("", |(_, fields)| fields);
+                let fields = fields.split(" | ").filter_map(|field| field.split_once(':'));
+                let fields = fields.map(|(name, value)| (name.trim().into(), value.trim().into()));
+                (when, Act::Request { method: (*method).into(), fields: fields.collect() })
+            }
             _ => {
                 return Err(format!(
-                    "TIME call URI | re-invite | update | hang-up | register URI: {value}"
+                    "TIME call URI | re-invite | update | hang-up | register URI | \
+                     request METHOD: {value}"
                 ));
             }
         };
@@ -196,6 +212,20 @@ impl Caller {
                 let dialog = self.call.and_then(|call| self.agent.session_of(call)).or(self.early);
                 if let Some(dialog) = dialog {
                     let _ = self.agent.request(now, out, dialog, &change);
+                }
+            }
+            Act::Request { method, fields } => {
+                let mut ask = Ask::new(method, "");
+                for (name, value) in fields {
+                    ask = ask.with(name, value);
+                }
+                let dialog = self.call.and_then(|call| self.agent.session_of(call)).or(self.early);
+                let sent = match dialog {
+                    Some(dialog) => self.agent.request(now, out, dialog, &ask).map(|_| ()),
+                    None => Err(Refused::Stale),
+                };
+                if let Err(why) = sent {
+                    self.tell(now, out, format!("{method}: {why}"));
                 }
             }
             Act::HangUp => {
@@ -307,6 +337,10 @@ impl Caller {
             Event::Note(note) => note,
             _ => return,
         };
+        self.tell(now, out, note);
+    }
+
+    fn tell(&mut self, now: Now, out: &mut Outbox, note: String) {
         if let Some(witness) = self.script.tells.clone() {
             let body = Content { media_type: "text/plain".into(), bytes: note.into_bytes() };
             let ask = Ask { body: Some(body), direct: true, ..Ask::new("MESSAGE", &witness) };

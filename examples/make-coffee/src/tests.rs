@@ -113,6 +113,8 @@ fn a_proxy_makes_it_weaker() {
                 next_hop: b"sip:192.0.2.8",
                 registered: false,
                 slots: None,
+                target: &towel_core::contract::Candidate::default(),
+                branch: 0,
             };
             registry.proxy_forward(registry.woken(&request), env(), &mut at);
             let mut out = Vec::new();
@@ -138,6 +140,7 @@ fn a_client_asks_and_is_told() {
         tasks: &mut Tasks::new(),
         body: &[],
         own: None,
+        given: towel_core::contract::Given::default(),
     };
     registry.uac_request(registry.woken_for_method(b"OPTIONS"), env(), &mut at);
     assert_eq!(fields.get(FIELD), Some(&b"espresso"[..]));

@@ -8,8 +8,9 @@
 use std::any::Any;
 
 use super::contexts::{
-    ProxyCancel, ProxyForward, ProxyPreprocess, ProxyReply, ProxyResponse, ProxyTargets,
-    ProxyValidate, Register, Registered, UacRequest, UacResponse, UasRequest, UasResponse,
+    ProxyCancel, ProxyForward, ProxyPreprocess, ProxyReceived, ProxyReply, ProxyResponse,
+    ProxyTargets, ProxyValidate, Register, Registered, UacRequest, UacResponse, UasRequest,
+    UasResponse,
 };
 use super::sessions::DialogTimer;
 use crate::io::{Flow, Now};
@@ -29,6 +30,8 @@ pub enum Stage {
     ProxyTargets,
     /// A proxy is about to forward to one target (16.6).
     ProxyForward,
+    /// Something came of a branch of a proxy's: a response, or nothing in time (16.7 step 1).
+    ProxyReceived,
     /// A proxy is about to forward a response (16.7).
     ProxyResponse,
     /// A proxy is about to send a response of its own.
@@ -49,7 +52,7 @@ pub enum Stage {
 
 impl Stage {
     /// How many there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
     /// All of them.
     pub const ALL: [Self; Self::COUNT] = [
         Self::UasRequest,
@@ -58,6 +61,7 @@ impl Stage {
         Self::ProxyPreprocess,
         Self::ProxyTargets,
         Self::ProxyForward,
+        Self::ProxyReceived,
         Self::ProxyResponse,
         Self::ProxyReply,
         Self::ProxyCancel,
@@ -95,6 +99,16 @@ impl Fields {
                 .map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }),
         );
         self.ends.push((name_end, self.text.len()));
+    }
+
+    /// Puts another value in the place of those of a name, or adds it.
+    pub fn replace(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        let mut kept = Fields::new();
+        for (have, old) in self.iter().filter(|(have, _)| !have.eq_ignore_ascii_case(name)) {
+            kept.push(have, old);
+        }
+        kept.push(name, value);
+        *self = kept;
     }
 
     /// The header fields in order: name and value.
@@ -166,8 +180,9 @@ impl Reply {
 pub enum Verdict {
     /// Go on.
     Pass,
-    /// Answer the request so; what comes after is not called. At a stage that has no request to
-    /// answer it counts as [`Verdict::Pass`].
+    /// Answer the request so; what comes after is not called. At the stage of a UAC that is about to
+    /// send a request that is not sent, and whoever wanted to send it is told the reason phrase. At a
+    /// stage that has no request it counts as [`Verdict::Pass`].
     Refuse(Box<Reply>),
     /// Send nothing: a response is not forwarded or not made. A UAC that has a response tells nobody of
     /// it. Counts as [`Verdict::Pass`] at other stages.
@@ -254,6 +269,10 @@ pub trait Behaviour: Sync + Send {
     }
     /// A proxy is about to forward to one target (16.6).
     fn proxy_forward(&self, _env: &Env<'_>, _at: &mut ProxyForward<'_, '_>) -> Verdict {
+        Verdict::Pass
+    }
+    /// Something came of a branch of a proxy's (16.7 step 1).
+    fn proxy_received(&self, _env: &Env<'_>, _at: &mut ProxyReceived<'_>) -> Verdict {
         Verdict::Pass
     }
     /// A proxy is about to forward a response (16.7).

@@ -88,6 +88,19 @@ pub struct Candidate {
     pub kept: Vec<u8>,
     /// The element's own number for the binding; extensions leave it alone.
     pub handle: u64,
+    /// Parameters for its Contact where it is told in a 302, each with its semicolon.
+    pub parameters: Vec<u8>,
+    /// The Contact of a 3xx that it comes from, if it does.
+    pub redirection: Option<Box<Redirection>>,
+}
+
+/// What a target that a 3xx named is known by (RFC 3261 section 16.7 step 4).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Redirection {
+    /// The number of the branch that the 3xx came on.
+    pub branch: usize,
+    /// The parameters of the Contact, each with its semicolon.
+    pub parameters: Vec<u8>,
 }
 
 /// How a proxy shall go about a target set; what is `None` is for the element to choose.
@@ -115,6 +128,9 @@ pub struct ProxyTargets<'a> {
     pub source: Flow,
     /// The user it is authenticated as: an address-of-record.
     pub user: Option<&'a [u8]>,
+    /// The Request-URI as it stands after sections 16.4 and 16.5: extensions may have put another
+    /// there than came.
+    pub request_uri: &'a [u8],
     /// The targets, to filter, order and route.
     pub targets: &'a mut Vec<Candidate>,
     /// How to go about them.
@@ -137,11 +153,29 @@ pub struct ProxyForward<'a, 'm> {
     pub next_hop: &'a [u8],
     /// Whether the target is a binding of our own registrar.
     pub registered: bool,
+    /// The target; its URI becomes the Request-URI.
+    pub target: &'a Candidate,
+    /// The number of the branch: from nought, in the order in which targets are tried.
+    pub branch: usize,
     /// What extensions keep with the transaction; absent in a stateless proxy.
     pub slots: Option<&'a mut Slots>,
 }
 
-/// A proxy is about to forward a response.
+/// Something came of a branch of a proxy's. Those are called whom the response or the request wakes.
+pub struct ProxyReceived<'a> {
+    /// The response, unless there was none: then the branch timed out (408) or could not be sent (503).
+    pub response: Option<Message<'a>>,
+    /// Its status code; never 100.
+    pub status: u16,
+    /// The number of the branch.
+    pub branch: usize,
+    /// What extensions keep with the transaction.
+    pub slots: &'a mut Slots,
+}
+
+/// A proxy is about to forward a response. Those are called whom the response wakes, and those who
+/// keep something with the transaction. The latter are called a second time for a final response that
+/// waited for other branches, when it leaves; `response` is what they left then.
 pub struct ProxyResponse<'a, 'm> {
     /// The response as received.
     pub response: Message<'m>,
@@ -169,6 +203,8 @@ pub struct ProxyReply<'a> {
     pub fields: &'a mut Fields,
     /// The body, none so far as a rule.
     pub body: &'a mut Option<Body>,
+    /// What extensions keep with the transaction; absent where there is none yet.
+    pub slots: Option<&'a mut Slots>,
 }
 
 /// Why a proxy cancels a branch.
@@ -259,6 +295,28 @@ pub struct UacRequest<'a> {
     pub body: &'a [u8],
     /// The id of the extension that has it sent.
     pub own: Option<&'static str>,
+    /// The header fields that whoever sends it gave it.
+    pub given: Given<'a>,
+}
+
+/// Header fields as they are written, a line each, to look things up in.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Given<'a>(pub &'a [u8]);
+
+impl<'a> Given<'a> {
+    /// The first value of the header field of this name, in any case.
+    pub fn get(&self, name: &str) -> Option<&'a [u8]> {
+        self.all(name).next()
+    }
+
+    /// The values of all lines of this name, in order.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.0.split(|byte| *byte == b'\n').filter_map(move |line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let (have, value) = (line.get(..colon)?, line.get(colon + 1..)?);
+            have.trim_ascii().eq_ignore_ascii_case(name.as_bytes()).then(|| value.trim_ascii())
+        })
+    }
 }
 
 /// A UAC has a response.

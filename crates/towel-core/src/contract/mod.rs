@@ -28,9 +28,9 @@ pub use behaviour::{
     Behaviour, Body, Element, Env, Fields, NOTHING, Nothing, Reply, Stage, Verdict,
 };
 pub use contexts::{
-    CancelCause, Candidate, Contacting, Directives, ProxyCancel, ProxyForward, ProxyPreprocess,
-    ProxyReply, ProxyResponse, ProxyTargets, ProxyValidate, Register, Registered, UacRequest,
-    UacResponse, UasRequest, UasResponse,
+    CancelCause, Candidate, Contacting, Directives, Given, ProxyCancel, ProxyForward,
+    ProxyPreprocess, ProxyReceived, ProxyReply, ProxyResponse, ProxyTargets, ProxyValidate,
+    Redirection, Register, Registered, UacRequest, UacResponse, UasRequest, UasResponse,
 };
 pub use declaration::{
     Acts, BodyType, Category, DialogEffect, DialogUse, EventPackage, Extension, FieldDeclaration,

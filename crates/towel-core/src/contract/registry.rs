@@ -13,8 +13,9 @@ use towel_message::{Message, Name};
 
 use super::behaviour::{Env, Stage, Verdict};
 use super::contexts::{
-    ProxyCancel, ProxyForward, ProxyPreprocess, ProxyReply, ProxyResponse, ProxyTargets,
-    ProxyValidate, Register, Registered, UacRequest, UacResponse, UasRequest, UasResponse,
+    ProxyCancel, ProxyForward, ProxyPreprocess, ProxyReceived, ProxyReply, ProxyResponse,
+    ProxyTargets, ProxyValidate, Register, Registered, UacRequest, UacResponse, UasRequest,
+    UasResponse,
 };
 use super::declaration::{Extension, FieldDeclaration, MethodDeclaration, Wake};
 use super::roles::Roles;
@@ -372,6 +373,21 @@ impl Registry {
         }
     }
 
+    /// Whether any of these does something at a stage.
+    pub fn acts(&self, stage: Stage, woken: Woken) -> bool {
+        self.stages.get(stage as usize).is_some_and(|acting| !woken.meet(acting).is_empty())
+    }
+
+    /// A set with the extensions added that keep something with a transaction.
+    pub fn woken_by_slots(&self, mut woken: Woken, slots: &state::Slots) -> Woken {
+        for id in slots.owners() {
+            if let Some(index) = self.ids.get(id) {
+                woken.add(*index);
+            }
+        }
+        woken
+    }
+
     /// A set with the extension of this id added, if there is one.
     pub fn woken_with(&self, mut woken: Woken, id: Option<&str>) -> Woken {
         if let Some(index) = id.and_then(|id| self.ids.get(id)) {
@@ -443,6 +459,8 @@ stages! {
     proxy_preprocess, ProxyPreprocess, ProxyPreprocess<'_>;
     /// Calls the stage of a proxy that is about to forward to one target.
     proxy_forward, ProxyForward, ProxyForward<'_, '_>;
+    /// Calls the stage of a proxy to which something came of a branch.
+    proxy_received, ProxyReceived, ProxyReceived<'_>;
     /// Calls the stage of a proxy that is about to forward a response.
     proxy_response, ProxyResponse, ProxyResponse<'_, '_>;
     /// Calls the stage of a proxy that is about to send a response of its own.

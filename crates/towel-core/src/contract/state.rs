@@ -45,6 +45,11 @@ impl Slots {
         }
     }
 
+    /// The extensions that attached a value.
+    pub fn owners(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().flat_map(|kept| kept.iter().map(|(owner, _)| *owner))
+    }
+
     /// Whether nothing is attached.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()

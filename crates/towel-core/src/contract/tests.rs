@@ -170,6 +170,7 @@ fn what_a_binding_keeps_wakes_at_the_targets() {
                 targets: &mut targets,
                 directives: &mut Directives::default(),
                 slots: &mut Slots::new(),
+                request_uri: b"",
             };
             registry.proxy_targets(registry.woken(&request), env(), &mut at).is_pass()
         })

@@ -100,6 +100,8 @@ pub(super) struct Best {
     /// As it will be forwarded, its topmost Via gone; empty for one that is made here.
     pub(super) bytes: Vec<u8>,
     pub(super) branch: usize,
+    /// Where it came from; `None` of one that is made here.
+    pub(super) source: Option<Flow>,
 }
 
 /// What is needed only until the final response has been sent.

@@ -21,6 +21,8 @@ pub(super) struct Copying<'a, 'm> {
     pub(super) source: Flow,
     pub(super) prepared: &'a Prepared,
     pub(super) target: &'a Candidate,
+    /// Its place among the targets.
+    pub(super) branch: usize,
     pub(super) hop: &'a Hop,
     pub(super) breadth: Option<u32>,
     pub(super) mark: &'a [u8],
@@ -120,6 +122,8 @@ impl Copying<'_, '_> {
                 draft: &mut draft,
                 next_hop: &self.hop.uri,
                 registered: self.target.registered,
+                target: self.target,
+                branch: self.branch,
                 slots,
             };
             let _ = around.registry.proxy_forward(self.woken, around.env(), &mut stage);

@@ -12,8 +12,8 @@ use super::route::{Hop, Prepared, next_hop};
 use super::settings::Settings;
 use super::timing::{gives_up, patience, ring};
 use crate::contract::{
-    CancelCause, Candidate, Directives, Env, Fields, ProxyCancel, ProxyReply, Registry, Slots,
-    Woken,
+    CancelCause, Candidate, Directives, Env, Fields, ProxyCancel, ProxyReceived, ProxyReply,
+    Registry, Slots, Stage, Woken,
 };
 use crate::io::{Flow, Now, Outbox};
 use crate::server::{Domains, phrase};
@@ -234,6 +234,7 @@ impl Proxy {
             source,
             prepared: &work.prepared,
             target,
+            branch: at,
             hop: &self.hop,
             breadth: Some(share),
             mark: work.mark.as_ref().map(|mark| mark.as_bytes()).unwrap_or_default(),
@@ -267,8 +268,12 @@ impl Proxy {
                 // As if it had answered 503 (section 16.9).
                 context.breadth.give_back(share);
                 if work.is_better(503) {
-                    work.best =
-                        Some(context::Best { status: 503, bytes: Vec::new(), branch: usize::MAX });
+                    work.best = Some(context::Best {
+                        status: 503,
+                        bytes: Vec::new(),
+                        branch: usize::MAX,
+                        source: None,
+                    });
                 }
             }
         }
@@ -297,9 +302,38 @@ impl Proxy {
         if let Some(work) = context.work.as_mut()
             && work.is_better(status)
         {
-            work.best = Some(context::Best { status, bytes: Vec::new(), branch: at });
+            work.best = Some(context::Best { status, bytes: Vec::new(), branch: at, source: None });
         }
+        self.tell_received(around, id, at, status, None);
         self.advance(around, stack, out, id);
+    }
+
+    /// Tells extensions what came of a branch: those whom the request has woken, while there is no final
+    /// response, and then those who keep something for the 2xx that may still come.
+    pub(super) fn tell_received(
+        &mut self,
+        around: &Around<'_>,
+        id: ContextId,
+        at: usize,
+        status: u16,
+        response: Option<Message<'_>>,
+    ) {
+        let Some(context) = self.contexts.get_mut(id) else { return };
+        let Some(branch) = context.branches.get(at).map(|branch| branch.target as usize) else {
+            return;
+        };
+        let (woken, slots) = match context.work.as_mut() {
+            Some(work) => (work.woken, &mut work.slots),
+            None => {
+                let kept = &mut context.kept;
+                (around.registry.woken_by_slots(Woken::NONE, kept), kept)
+            }
+        };
+        if !around.registry.acts(Stage::ProxyReceived, woken) {
+            return;
+        }
+        let mut stage = ProxyReceived { response, status, branch, slots };
+        let _ = around.registry.proxy_received(woken, around.env(), &mut stage);
     }
 
     /// A binding whose URI leads nowhere may still be reached by the connection that it registered
@@ -508,6 +542,7 @@ impl Proxy {
         source: Flow,
         status: u16,
         woken: Woken,
+        slots: Option<&mut Slots>,
     ) {
         self.fields.clear();
         let mut body = None;
@@ -523,6 +558,7 @@ impl Proxy {
                     status,
                     fields: &mut self.fields,
                     body: &mut body,
+                    slots,
                 };
                 let _ = around.registry.proxy_reply(woken, around.env(), &mut stage);
             }

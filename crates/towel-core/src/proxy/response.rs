@@ -6,7 +6,7 @@ use super::best;
 use super::context::{Best, Progress, Work};
 use super::core::{Around, ContextId, Proxy};
 use super::route::is_sips;
-use crate::contract::{CancelCause, Candidate, ProxyResponse, Verdict, Woken};
+use crate::contract::{CancelCause, Candidate, ProxyResponse, Redirection, Stage, Verdict, Woken};
 use crate::io::Outbox;
 use crate::stack::{ClientId, Received, Stack};
 
@@ -55,6 +55,10 @@ impl Proxy {
             {
                 branch.progress = Progress::Proceeding;
             }
+            if status > 100 {
+                self.tell_received(around, id, at, status, Some(response.message));
+            }
+            let Some(context) = self.contexts.get_mut(id) else { return };
             // Step 2: only what is not a 100 says that somebody is at work.
             if status > 100 && context.invite {
                 if let Some(branch) = context.branches.get_mut(at) {
@@ -75,6 +79,9 @@ impl Proxy {
         }
         let first = context.done(at);
         let (invite, answered) = (context.invite, context.answered);
+        if first {
+            self.tell_received(around, id, at, status, Some(response.message));
+        }
         match status {
             200..=299 if invite || answered.is_none() => {
                 // Step 5: at once, and for an INVITE also after another (2xx).
@@ -127,8 +134,9 @@ impl Proxy {
         let mut add = true;
         let recurse = work.directives.recurse.unwrap_or(around.settings.recurse);
         if (300..400).contains(&status) && recurse && work.ours && !stopped {
-            add =
-                recurse_on(&response.message, &mut work, around.settings.max_targets, &mut dropped);
+            let branch = context.branches.get(at).map_or(0, |branch| branch.target as usize);
+            let most = around.settings.max_targets;
+            add = recurse_on(&response.message, &mut work, branch, most, &mut dropped);
         }
         let challenge = matches!(status, 401 | 407);
         if challenge {
@@ -158,7 +166,8 @@ impl Proxy {
                 None,
                 &mut bytes,
             ) {
-                work.best = Some(Best { status, bytes, branch: at });
+                let source = Some(response.flow);
+                work.best = Some(Best { status, bytes, branch: at, source });
             }
         } else if !add && work.begun == work.targets.len() && work.redirection.is_none() {
             // It names nothing that was not tried before. Should nobody say anything better, then the
@@ -166,7 +175,8 @@ impl Proxy {
             let mut bytes = Vec::with_capacity(response.message.bytes().len());
             let slots = Some(&mut work.slots);
             if self.write_response(around, response, slots, &[], None, &mut bytes) {
-                work.redirection = Some(Best { status, bytes, branch: at });
+                let source = Some(response.flow);
+                work.redirection = Some(Best { status, bytes, branch: at, source });
             }
         }
         self.put_work(id, work);
@@ -189,7 +199,12 @@ impl Proxy {
         let (server, source, invite) = (context.server, context.source, context.invite);
         let cancelled = context.stopped == Some(CancelCause::Caller);
         let best = work.best.take().or_else(|| work.redirection.take());
-        let best = best.unwrap_or(Best { status: 408, bytes: Vec::new(), branch: usize::MAX });
+        let mut best = best.unwrap_or(Best {
+            status: 408,
+            bytes: Vec::new(),
+            branch: usize::MAX,
+            source: None,
+        });
         let mut status = best::forwarded(best.status);
         if work.held_back && best.status == 503 && best.bytes.is_empty() {
             // What it was held back for is told as it is (RFC 7339 section 5.10).
@@ -200,10 +215,14 @@ impl Proxy {
             status = 487;
         }
         let woken = work.woken;
+        if !work.slots.is_empty() && !best.bytes.is_empty() {
+            self.look_again(around, &mut work.slots, &mut best, source);
+        }
         if best.bytes.is_empty() || status != best.status {
             // RFC 4320 section 4.2 has the transaction keep a 408 for a non-INVITE to itself.
+            let mut slots = std::mem::take(&mut work.slots);
             self.put_work(id, work);
-            self.reply(around, stack, out, server, source, status, woken);
+            self.reply(around, stack, out, server, source, status, woken, Some(&mut slots));
         } else if matches!(status, 401 | 407)
             && work.challenges.iter().any(|(of, ..)| *of != best.branch)
         {
@@ -297,6 +316,38 @@ impl Proxy {
         self.buffer = buffer;
     }
 
+    /// A final response that waited for other branches is shown once more to those who keep something
+    /// with the transaction: they may have learnt more since it came.
+    fn look_again(
+        &mut self,
+        around: &Around<'_>,
+        slots: &mut crate::contract::Slots,
+        best: &mut Best,
+        upstream: crate::io::Flow,
+    ) {
+        let woken = around.registry.woken_by_slots(Woken::NONE, slots);
+        let Some(source) = best.source else { return };
+        if !around.registry.acts(Stage::ProxyResponse, woken) {
+            return;
+        }
+        let mut index = towel_message::Index::new();
+        let Ok(message) = Message::parse(&best.bytes, &mut index, around.limits) else { return };
+        let mut draft = Draft::new(message);
+        let method = message.method();
+        let mut stage = ProxyResponse {
+            response: message,
+            method: method.as_bytes(),
+            source,
+            upstream: Some(upstream),
+            draft: &mut draft,
+            slots: Some(slots),
+        };
+        let _ = around.registry.proxy_response(woken, around.env(), &mut stage);
+        let mut bytes = Vec::with_capacity(best.bytes.len());
+        draft.write(&mut bytes);
+        best.bytes = bytes;
+    }
+
     /// Writes a response without our Via and without the Contacts that we followed. False if an
     /// extension keeps it back.
     fn write_response(
@@ -321,7 +372,10 @@ impl Proxy {
             }
         }
         let mut send = true;
-        let woken = around.registry.woken(&message);
+        let mut woken = around.registry.woken(&message);
+        if let Some(slots) = slots.as_deref() {
+            woken = around.registry.woken_by_slots(woken, slots);
+        }
         if woken != Woken::NONE {
             let method = message.method();
             let mut stage = ProxyResponse {
@@ -349,6 +403,7 @@ impl Proxy {
 fn recurse_on(
     response: &Message<'_>,
     work: &mut Work,
+    branch: usize,
     most: usize,
     taken: &mut Vec<usize>,
 ) -> bool {
@@ -375,7 +430,9 @@ fn recurse_on(
         taken.push(at);
         if !known {
             let q = address.q().flatten().unwrap_or(1000);
-            added.push(Candidate { uri: text, q, ..Candidate::default() });
+            let parameters = address.params.bytes().to_vec();
+            let redirection = Some(Box::new(Redirection { branch, parameters }));
+            added.push(Candidate { uri: text, q, redirection, ..Candidate::default() });
         }
     }
     added.sort_by_key(|target| std::cmp::Reverse(target.q));

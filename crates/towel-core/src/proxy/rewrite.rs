@@ -39,6 +39,7 @@ impl Proxy {
             source: context.source,
             prepared: &work.prepared,
             target,
+            branch: branch.target as usize,
             hop: &self.hop,
             breadth: Some(branch.breadth),
             mark: work.mark.as_ref().map(|mark| mark.as_bytes()).unwrap_or_default(),

@@ -34,6 +34,7 @@ impl Proxy {
             source: received.flow,
             prepared,
             target,
+            branch: 0,
             hop: &self.hop,
             breadth: breadth(around, message),
             mark: mark.as_bytes(),

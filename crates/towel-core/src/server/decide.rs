@@ -113,6 +113,7 @@ impl Server {
             request: message,
             source: received.flow,
             user: self.prepared.user.as_deref(),
+            request_uri: &self.prepared.uri,
             targets: &mut candidates,
             directives: &mut directives,
             slots: &mut slots,

@@ -72,6 +72,7 @@ impl Server {
                 request,
                 source,
                 user: work.prepared.user.as_deref(),
+                request_uri: &work.prepared.uri,
                 targets: &mut found,
                 directives: &mut work.directives,
                 slots: &mut work.slots,

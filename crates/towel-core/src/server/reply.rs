@@ -27,6 +27,7 @@ impl Server {
             if target.q < 1000 {
                 value.extend_from_slice(format!(";q=0.{:03}", target.q).as_bytes());
             }
+            value.extend_from_slice(&target.parameters);
             reply = reply.with("Contact", value);
             any = true;
         }
@@ -113,6 +114,7 @@ impl Server {
                 status: reply.status,
                 fields: &mut reply.fields,
                 body: &mut reply.body,
+                slots: None,
             };
             let _ = self.registry.proxy_reply(woken, self.env(now), &mut stage);
         }

@@ -4,8 +4,8 @@ use towel_message::{Message, NameAddr};
 
 use super::{Inner, Request, RequestId, Sent};
 use crate::contract::{
-    Delivery, Element, Env, Fields, Reply, Slots, Tasks, UacRequest, UacResponse, UasRequest,
-    UasResponse, Verdict,
+    Delivery, Element, Env, Fields, Given, Reply, Slots, Tasks, UacRequest, UacResponse,
+    UasRequest, UasResponse, Verdict,
 };
 use crate::io::{Flow, Now};
 use crate::stack::Received;
@@ -26,12 +26,25 @@ impl Element for Nobody {
 }
 
 impl Inner {
-    /// Lets extensions add to a request that is about to be sent.
-    pub(super) fn extend_request(&mut self, now: Now, request: &mut Request, slots: &mut Slots) {
-        let Some(registry) = &self.registry else { return };
+    /// Lets extensions add to a request that is about to be sent. False if one of them does not let it
+    /// go: a note says why.
+    pub(super) fn extend_request(
+        &mut self,
+        now: Now,
+        request: &mut Request,
+        slots: &mut Slots,
+    ) -> bool {
+        let Some(registry) = &self.registry else { return true };
         let mut fields = Fields::new();
         let (method, next_hop) = (request.method.clone(), request.next_hop().to_vec());
-        let _ = registry.uac_request(
+        let mut given = Vec::new();
+        for (name, value) in &request.fields {
+            given.extend_from_slice(name.as_bytes());
+            given.push(b':');
+            given.extend_from_slice(value);
+            given.push(b'\n');
+        }
+        let verdict = registry.uac_request(
             registry.woken_for_own_request(),
             Env::new(now, &Nobody),
             &mut UacRequest {
@@ -46,8 +59,13 @@ impl Inner {
                 tasks: &mut Tasks::new(),
                 body: &request.body.1,
                 own: None,
+                given: Given(&given),
             },
         );
+        if let Verdict::Refuse(reply) = verdict {
+            self.note(None, vec![reply.reason.to_owned()]);
+            return false;
+        }
         // RFC 3261 section 8.1.1.9: what a server may use in its response. An ACK has none, and to
         // a CANCEL the server answers for itself.
         if !matches!(&method[..], "ACK" | "CANCEL") && !registry.supported().is_empty() {
@@ -70,6 +88,7 @@ impl Inner {
                 }
             }
         }
+        true
     }
 
     /// Lets extensions read a response.

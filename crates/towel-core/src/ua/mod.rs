@@ -140,7 +140,9 @@ impl Agent {
         mut request: Request,
     ) -> Result<RequestId, Refusal> {
         let mut slots = Slots::new();
-        self.inner.extend_request(now, &mut request, &mut slots);
+        if !self.inner.extend_request(now, &mut request, &mut slots) {
+            return Err(Refusal::State);
+        }
         self.inner.last += 1;
         let id = RequestId(self.inner.last);
         let rng = self.stack.rng();
@@ -170,7 +172,7 @@ impl Agent {
             })
             .ok_or(Refusal::Stale)?;
         let mut cancel = Request { method: "CANCEL".into(), uri: hop, ..Request::default() };
-        self.inner.extend_request(now, &mut cancel, &mut slots);
+        let _ = self.inner.extend_request(now, &mut cancel, &mut slots);
         if let Some(sent) = self.inner.sent.iter_mut().find(|sent| sent.id == id) {
             sent.slots = slots;
         }

@@ -2,6 +2,7 @@
 
 pub mod caller_preferences;
 pub mod capabilities;
+pub mod history_info;
 pub mod info;
 pub mod prack;
 pub mod reason;

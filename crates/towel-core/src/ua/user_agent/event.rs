@@ -292,6 +292,8 @@ pub enum Refused {
     OfferAnswer,
     /// What was asked for cannot be written as a message.
     Malformed,
+    /// An extension does not let it go, and why.
+    Forbidden(&'static str),
 }
 
 impl std::fmt::Display for Refused {
@@ -303,6 +305,7 @@ impl std::fmt::Display for Refused {
             Refused::Pending => "another INVITE is under way",
             Refused::OfferAnswer => "an offer or answer may not travel there now, or is missing",
             Refused::Malformed => "it cannot be written as a message",
+            Refused::Forbidden(why) => why,
         })
     }
 }

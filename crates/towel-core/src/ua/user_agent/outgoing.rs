@@ -134,20 +134,17 @@ impl Core {
                 }
                 Ok(id)
             }
-            Err(refusal) => {
+            Err(refused) => {
                 self.outgoing.remove(id);
-                Err(match refusal {
-                    Refusal::Full => Refused::Full,
-                    _ => Refused::Malformed,
-                })
+                Err(refused)
             }
         }
     }
 
     /// Lets the extensions add to it, and hands it to a transaction.
-    fn transmit(&mut self, w: &mut World<'_>, id: Id<Outgoing>) -> Result<(), Refusal> {
-        self.extend_request(w, id);
-        let Some(outgoing) = self.outgoing.get(id) else { return Err(Refusal::Stale) };
+    fn transmit(&mut self, w: &mut World<'_>, id: Id<Outgoing>) -> Result<(), Refused> {
+        self.extend_request(w, id)?;
+        let Some(outgoing) = self.outgoing.get(id) else { return Err(Refused::Stale) };
         let template = &outgoing.template;
         let client = w.stack.client_transaction(
             w.now,
@@ -155,7 +152,11 @@ impl Core {
             Destination::Uri(&outgoing.next_hop),
             id.number(),
             |stamp, to| template.write(stamp, to),
-        )?;
+        );
+        let client = client.map_err(|refusal| match refusal {
+            Refusal::Full => Refused::Full,
+            _ => Refused::Malformed,
+        })?;
         if let Some(outgoing) = self.outgoing.get_mut(id) {
             outgoing.client = Some(client);
         }

@@ -7,7 +7,7 @@ use super::state::{Due, Incoming, Leg, Outgoing, Owner};
 use super::template::line;
 use super::{Ask, Core, World};
 use crate::contract::{
-    Carry, Delivery, DialogTimer, Env, Fields, InDialog, Outline, Reply, Slots, Task, Tasks,
+    Carry, Delivery, DialogTimer, Env, Fields, Given, InDialog, Outline, Reply, Slots, Task, Tasks,
     UacRequest, UacResponse, UasRequest, UasResponse, Verdict,
 };
 use crate::dialog::Subscription;
@@ -82,14 +82,18 @@ impl Core {
         Some(self.incoming.get(id)?.number)
     }
 
-    /// Lets extensions add to a request that is about to be sent.
-    pub(super) fn extend_request(&mut self, w: &mut World<'_>, id: Id<Outgoing>) {
-        let Some(outgoing) = self.outgoing.get_mut(id) else { return };
+    /// Lets extensions add to a request that is about to be sent, or not let it go.
+    pub(super) fn extend_request(
+        &mut self,
+        w: &mut World<'_>,
+        id: Id<Outgoing>,
+    ) -> Result<(), Refused> {
+        let Some(outgoing) = self.outgoing.get_mut(id) else { return Err(Refused::Stale) };
         let woken = self.registry.woken_for_own_request();
         outgoing.template.added.clear();
         outgoing.template.contact_parameters.clear();
         if woken.is_empty() {
-            return;
+            return Ok(());
         }
         let leg = outgoing.leg;
         let own = match outgoing.owner {
@@ -99,7 +103,7 @@ impl Core {
         let (mut fields, mut tasks) = (Fields::new(), Tasks::new());
         let template = &mut outgoing.template;
         let dialog = leg.and_then(|leg| self.legs.get_mut(leg)).map(|leg| view(leg, None));
-        let _ = self.registry.uac_request(
+        let verdict = self.registry.uac_request(
             woken,
             Env::new(w.now, &Nobody),
             &mut UacRequest {
@@ -114,8 +118,12 @@ impl Core {
                 tasks: &mut tasks,
                 body: &template.body,
                 own,
+                given: Given(&template.fields),
             },
         );
+        if let Verdict::Refuse(reply) = verdict {
+            return Err(Refused::Forbidden(reply.reason));
+        }
         for (name, value) in fields.iter() {
             if !name.eq_ignore_ascii_case("Route") {
                 line(&mut template.added, name.as_bytes(), value);
@@ -134,6 +142,7 @@ impl Core {
             }
         }
         self.do_tasks(w, leg, tasks.take());
+        Ok(())
     }
 
     /// Lets extensions read a response.
@@ -438,6 +447,7 @@ impl Core {
                 tasks: &mut Tasks::new(),
                 body: &[],
                 own: None,
+                given: Given::default(),
             },
         );
         fields.get("Reason").map(<[u8]>::to_vec)

@@ -40,6 +40,8 @@ fn forwarded(
                 next_hop: next_hop.as_bytes(),
                 registered: false,
                 slots: None,
+                target: &towel_core::contract::Candidate::default(),
+                branch: 0,
             },
         );
         let mut out = Vec::new();
@@ -176,6 +178,7 @@ fn who_is_not_trusted_is_told_nothing() {
             tasks: &mut towel_core::contract::Tasks::new(),
             body: &[],
             own: None,
+            given: towel_core::contract::Given::default(),
         };
         registry.uac_request(registry.woken_for_own_request(), env(), &mut at);
         assert_eq!(fields.get("P-Preferred-Identity").is_some(), told, "{next_hop}");

@@ -28,6 +28,8 @@ fn forward(registry: &Registry, more: &str) -> (Verdict, Vec<u8>) {
                 next_hop: b"sip:example.com",
                 registered: false,
                 slots: None,
+                target: &towel_core::contract::Candidate::default(),
+                branch: 0,
             },
         );
         let mut out = Vec::new();

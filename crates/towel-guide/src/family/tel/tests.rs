@@ -96,6 +96,7 @@ fn a_binding_that_is_a_number_goes_to_the_gateway() {
                     targets: &mut targets,
                     directives: &mut Directives::default(),
                     slots: &mut Slots::new(),
+                    request_uri: b"",
                 },
             )
         });

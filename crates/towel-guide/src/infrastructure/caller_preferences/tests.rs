@@ -40,6 +40,7 @@ fn run(
                 targets: &mut targets,
                 directives: &mut directives,
                 slots: &mut Slots::new(),
+                request_uri: b"",
             },
         )
     });

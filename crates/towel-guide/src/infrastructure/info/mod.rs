@@ -22,7 +22,7 @@ use towel_core::contract::{
     Reply, ResponseCode, Roles, Row, Rule, SUCCESS, Section, Setting, SettingFault, Shape, Stage,
     UacRequest, UacResponse, UasRequest, UasResponse, UriSchemes, Verdict, Wake, Where,
 };
-use towel_message::{Method, Name};
+use towel_message::{Message, Method, Name};
 
 const ID: &str = "info";
 
@@ -53,14 +53,46 @@ fn ours<'a>(env: &Env<'a>) -> &'a str {
 }
 
 /// What is kept with a dialog.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Said {
     /// Whether the peer was told what we take.
     told: bool,
+    /// What the peer takes: nothing before it said so.
+    theirs: String,
+    /// What it took before the INVITE that has no final response yet.
+    before: Option<String>,
 }
 
 fn said(dialog: &InDialog<'_>) -> Said {
-    dialog.slots.get::<Said>(ID).copied().unwrap_or_default()
+    dialog.slots.get::<Said>(ID).cloned().unwrap_or_default()
+}
+
+/// The packages that a message says are taken; `None` if it does not speak of them.
+fn list(message: &Message<'_>) -> Option<String> {
+    message.has(Name::RecvInfo).then(|| {
+        let names = message.values(Name::RecvInfo).map(|value| value.bytes.trim_ascii());
+        names.map(String::from_utf8_lossy).collect::<Vec<_>>().join(",")
+    })
+}
+
+/// Section 5.2.4: the peer's set is a new one, or after a refusal that of before.
+fn learn(dialog: &mut InDialog<'_>, invite: bool, status: u16, theirs: Option<String>, told: bool) {
+    let mut said = said(dialog);
+    if status >= 300 {
+        if let Some(before) = said.before.take().filter(|_| invite) {
+            said.theirs = before;
+        }
+    } else {
+        said.told |= told;
+        if let Some(theirs) = theirs {
+            let old = std::mem::replace(&mut said.theirs, theirs);
+            said.before = said.before.or(invite.then_some(old));
+        }
+        if status >= 200 && invite {
+            said.before = None;
+        }
+    }
+    dialog.slots.set(ID, said);
 }
 
 /// The name of a package without its parameters, which section 7.2 leaves out of the comparison.
@@ -81,22 +113,25 @@ impl Behaviour for Info {
         &[Stage::UacRequest, Stage::UacResponse, Stage::UasRequest, Stage::UasResponse]
     }
 
-    /// Section 5.2.3: an INVITE says what we take, be it nothing.
+    /// Section 5.2.3: an INVITE says what we take, be it nothing. Section 4.2.1: no INFO outside of a
+    /// call, and none of a package that the peer did not say it takes.
     fn uac_request(&self, env: &Env<'_>, at: &mut UacRequest<'_>) -> Verdict {
-        if at.method == b"INVITE" {
-            at.fields.push("Recv-Info", ours(env));
+        match at.method {
+            b"INVITE" => at.fields.push("Recv-Info", ours(env)),
+            b"INFO" => return may_send(at),
+            _ => {}
         }
         Verdict::Pass
     }
 
-    /// A dialog that our INVITE has made knows what we take.
+    /// A dialog that our INVITE has made knows what we take, and says what the peer takes.
     fn uac_response(&self, _env: &Env<'_>, at: &mut UacResponse<'_>) -> Verdict {
-        let status = at.response.status();
+        let (status, invite) = (at.response.status(), at.method == b"INVITE");
         if let Some(dialog) = &mut at.dialog
-            && at.method == b"INVITE"
-            && (101..300).contains(&status)
+            && status > 100
+            && (invite || (matches!(at.method, b"UPDATE" | b"PRACK") && status >= 200))
         {
-            dialog.slots.set(ID, Said { told: true });
+            learn(dialog, invite, status, list(&at.response), invite);
         }
         Verdict::Pass
     }
@@ -122,19 +157,39 @@ impl Behaviour for Info {
 
     /// Section 5.2.3: who says what it takes is told what we take, and nobody else.
     fn uas_response(&self, env: &Env<'_>, at: &mut UasResponse<'_>) -> Verdict {
-        let fits = match at.request.method() {
-            Method::Invite => (101..300).contains(&at.status),
-            Method::Prack | Method::Update => (200..300).contains(&at.status),
+        let invite = at.request.method() == Method::Invite;
+        let speaks = match at.request.method() {
+            Method::Invite => at.status > 100,
+            Method::Prack | Method::Update => at.status >= 200,
             _ => false,
         };
         if let Some(dialog) = &mut at.dialog
-            && fits
+            && speaks
             && at.request.has(Name::RecvInfo)
         {
-            at.fields.push("Recv-Info", ours(env));
-            dialog.slots.set(ID, Said { told: true });
+            if at.status < 300 {
+                at.fields.push("Recv-Info", ours(env));
+            }
+            learn(dialog, invite, at.status, list(&at.request), true);
         }
         Verdict::Pass
+    }
+}
+
+/// Whether an INFO may go.
+fn may_send(at: &UacRequest<'_>) -> Verdict {
+    let Some(dialog) = at.dialog.as_ref().filter(|dialog| dialog.session) else {
+        return Verdict::refuse(481, "INFO belongs in a call");
+    };
+    if at.given.get("Recv-Info").is_some() {
+        return Verdict::refuse(400, "an INFO has no Recv-Info");
+    }
+    match at.given.get("Info-Package") {
+        Some(package) if !takes(&said(dialog).theirs, package) => {
+            Verdict::refuse(469, "the peer does not take this Info Package")
+        }
+        // Without one it is the older usage, which asks for nothing.
+        _ => Verdict::Pass,
     }
 }
 
@@ -215,15 +270,17 @@ pub static EXTENSION: Extension = Extension {
         effect: DialogEffect::Transaction,
     }],
     dispositions: &["info-package"],
-    uac: Acts::Does("Says in each INVITE which packages it takes; sends what it is told to send."),
+    uac: Acts::Does(
+        "Says in each INVITE which packages it takes; sends what it is told to send, if the peer \
+        said that it takes it.",
+    ),
     uas: Acts::Does(
         "Says which packages it takes where it is told so, refuses others with 469, and hands what \
         it takes, and INFO of the older usage, to the application.",
     ),
     proxy: Acts::Nothing("it passes INFO on as any request"),
     registrar: Acts::Nothing("it has no sessions"),
-    implements: Roles::UAS,
-    partly: Roles::UAC,
+    implements: Roles::UA,
     rules: &[
         rule(
             "6086 5.2.3",
@@ -265,7 +322,19 @@ pub static EXTENSION: Extension = Extension {
             "6086 4.2.1",
             Roles::UAC,
             "INFO of a package goes only to who said in this dialog that it takes it",
-            Proof::ToDo,
+            Proof::Flow("info-held-back"),
+        ),
+        rule(
+            "6086 5.2.2",
+            Roles::UAC,
+            "what the peer said last holds, be it nothing",
+            Proof::Test("infrastructure::info::tests::what_was_said_last_holds"),
+        ),
+        rule(
+            "6086 5.2.4",
+            Roles::UA,
+            "a refused INVITE leaves the packages as they were",
+            Proof::Test("infrastructure::info::tests::a_refusal_leaves_them_as_they_were"),
         ),
     ],
     flows: &[
@@ -273,6 +342,7 @@ pub static EXTENSION: Extension = Extension {
         FlowReference { name: "info-older", kind: FlowKind::Common, roles: Roles::UAS },
         FlowReference { name: "info-caller", kind: FlowKind::Common, roles: Roles::UAC },
         FlowReference { name: "info-unknown-package", kind: FlowKind::Failure, roles: Roles::UAS },
+        FlowReference { name: "info-held-back", kind: FlowKind::Failure, roles: Roles::UA },
     ],
     wake: &[Wake::Method("INFO"), Wake::Method("INVITE"), Wake::Field("Recv-Info")],
     settings: &[Setting {

@@ -1,11 +1,12 @@
 //! INFO at the end that has it.
 
 use towel_core::contract::{
-    Delivery, Fields, InDialog, Registry, Roles, Slots, Tasks, UasRequest, UasResponse, Verdict,
+    Delivery, Fields, Given, InDialog, Registry, Roles, Slots, Tasks, UacRequest, UacResponse,
+    UasRequest, UasResponse, Verdict,
 };
 
 use super::{EXTENSION, configure};
-use crate::testing::{env, from, request};
+use crate::testing::{env, from, request, response};
 
 fn registry(packages: &str) -> Registry {
     let mut registry = Registry::assemble(&[&EXTENSION], Roles::UA);
@@ -112,4 +113,79 @@ fn names_that_are_none_are_refused() {
     assert!(configure(&[("packages", "a, b-c")]).is_ok());
     assert!(configure(&[("packages", "")]).is_ok());
     assert!(configure(&[("packages", "a b")]).is_err());
+}
+
+/// Whether an INFO of ours with this header field goes.
+fn goes(registry: &Registry, slots: &mut Slots, session: bool, given: &str) -> bool {
+    let mut at = UacRequest {
+        method: b"INFO",
+        request_uri: &mut b"sip:bob@192.0.2.2".to_vec(),
+        fields: &mut Fields::new(),
+        contact_parameters: &mut Vec::new(),
+        next_hop: b"sip:bob@192.0.2.2",
+        slots: &mut Slots::new(),
+        agent: &mut Slots::new(),
+        dialog: Some(dialog(slots, session)),
+        tasks: &mut Tasks::new(),
+        body: &[],
+        own: None,
+        given: Given(given.as_bytes()),
+    };
+    registry.uac_request(registry.woken_for_own_request(), env(), &mut at).is_pass()
+}
+
+/// A response to a request of ours.
+fn answered(registry: &Registry, slots: &mut Slots, method: &str, status: &str, more: &str) {
+    response(status, method, more, |response| {
+        let mut at = UacResponse {
+            response,
+            method: method.as_bytes(),
+            notes: &mut Vec::new(),
+            slots: &mut Slots::new(),
+            agent: &mut Slots::new(),
+            source: from("192.0.2.9:5060"),
+            dialog: Some(dialog(slots, true)),
+            tasks: &mut Tasks::new(),
+            own: None,
+            reliable: &mut false,
+        };
+        let _ = registry.uac_response(registry.woken(&response), env(), &mut at);
+    });
+}
+
+#[test]
+fn what_was_said_last_holds() {
+    let registry = registry("");
+    let mut slots = Slots::new();
+    let lamp = "Info-Package: x-lamp;colour=red\r\n";
+    assert!(!goes(&registry, &mut slots, true, lamp), "nothing was said yet");
+    assert!(goes(&registry, &mut slots, true, "Subject: x\r\n"), "the older usage");
+    assert!(!goes(&registry, &mut slots, false, ""), "outside of a call");
+    answered(&registry, &mut slots, "INVITE", "180 Ringing", "Recv-Info: dtmf, x-lamp");
+    assert!(goes(&registry, &mut slots, true, lamp));
+    assert!(!goes(&registry, &mut slots, true, "Recv-Info: x\r\nInfo-Package: x-lamp\r\n"));
+    // A 469 changes nothing, an UPDATE does.
+    answered(&registry, &mut slots, "INFO", "469 Bad Info Package", "Recv-Info: dtmf");
+    assert!(goes(&registry, &mut slots, true, lamp));
+    answered(&registry, &mut slots, "UPDATE", "200 OK", "Recv-Info:");
+    assert!(!goes(&registry, &mut slots, true, lamp));
+}
+
+#[test]
+fn a_refusal_leaves_them_as_they_were() {
+    let registry = registry("");
+    let mut slots = Slots::new();
+    let (lamp, bell) = ("Info-Package: x-lamp\r\n", "Info-Package: x-bell\r\n");
+    respond(&registry, &mut slots, "Recv-Info: x-lamp", 200);
+    assert!(goes(&registry, &mut slots, true, lamp));
+    // The peer changes it with an INVITE that is refused after a provisional response.
+    respond(&registry, &mut slots, "Recv-Info: x-bell", 180);
+    respond(&registry, &mut slots, "Recv-Info: x-bell", 183);
+    assert!(goes(&registry, &mut slots, true, bell));
+    respond(&registry, &mut slots, "Recv-Info: x-bell", 488);
+    assert!(goes(&registry, &mut slots, true, lamp) && !goes(&registry, &mut slots, true, bell));
+    // And the other way round.
+    answered(&registry, &mut slots, "INVITE", "183 Progress", "Recv-Info: x-bell");
+    answered(&registry, &mut slots, "INVITE", "488 No", "");
+    assert!(goes(&registry, &mut slots, true, lamp) && !goes(&registry, &mut slots, true, bell));
 }

@@ -231,6 +231,7 @@ mod tests {
             tasks: &mut towel_core::contract::Tasks::new(),
             body: &[],
             own: None,
+            given: towel_core::contract::Given::default(),
         };
         ServiceRoute.uac_request(&env(), &mut at);
         fields.get("Route").map(<[u8]>::to_vec)

@@ -33,6 +33,8 @@ fn forward(registry: &Registry, more: &str, slots: Option<&mut Slots>) -> [Optio
                 next_hop: b"sip:bob@example.com",
                 registered: false,
                 slots,
+                target: &towel_core::contract::Candidate::default(),
+                branch: 0,
             },
         );
         assert!(verdict.is_pass());

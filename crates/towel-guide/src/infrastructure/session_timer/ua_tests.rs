@@ -109,6 +109,7 @@ fn ask(registry: &Registry, slots: &mut Slots) -> [Option<String>; 2] {
         tasks: &mut Tasks::new(),
         body: &[],
         own: None,
+        given: towel_core::contract::Given::default(),
     };
     assert!(registry.uac_request(registry.woken_for_own_request(), env(), &mut at).is_pass());
     [text(&fields, "Session-Expires"), text(&fields, "Min-SE")]

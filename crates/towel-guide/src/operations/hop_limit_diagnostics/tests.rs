@@ -23,6 +23,7 @@ fn no_secrets() {
                 status,
                 fields: &mut Fields::new(),
                 body: &mut body,
+                slots: None,
             };
             let woken = registry.woken_for_reply(registry.woken(&message), status);
             registry.proxy_reply(woken, env(), &mut at);

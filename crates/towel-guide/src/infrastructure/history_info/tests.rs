@@ -195,7 +195,7 @@ fn the_mechanism_is_told() {
 fn a_target_of_our_own_is_told() {
     let mut proxy = Proxy::new(&[], ASKS);
     let phone = target("sip:x@192.0.2.30", true);
-    let said = proxy.targets("sip:office@example.com", &[phone.clone()]);
+    let said = proxy.targets("sip:office@example.com", std::slice::from_ref(&phone));
     assert_eq!(said, [";rc=1.1"]);
     assert_eq!(
         proxy.forward(0, &phone)[1..],
@@ -208,7 +208,7 @@ fn nothing_is_written_for_who_does_not_ask() {
     let desk = target("sip:bob@192.0.2.20", true);
     for (settings, more) in [(&[][..], ""), (&[("insert", "false")][..], ASKS)] {
         let mut proxy = Proxy::new(settings, more);
-        proxy.targets("sip:bob@example.com", &[desk.clone()]);
+        proxy.targets("sip:bob@example.com", std::slice::from_ref(&desk));
         let before = if more.is_empty() { 0 } else { 1 };
         assert_eq!(proxy.forward(0, &desk).len(), before);
         proxy.received(0, 486, "");
@@ -220,7 +220,7 @@ fn nothing_is_written_for_who_does_not_ask() {
 fn entries_of_our_own_can_be_private() {
     let mut proxy = Proxy::new(&[("private", "true")], ASKS);
     let desk = target("sip:bob@192.0.2.20", true);
-    proxy.targets("sip:bob@example.com", &[desk.clone()]);
+    proxy.targets("sip:bob@example.com", std::slice::from_ref(&desk));
     assert_eq!(proxy.forward(0, &desk)[1], "<sip:bob@192.0.2.20?Privacy=history>;index=1.1;rc=1");
     // To another domain it goes without its name, and without the wish.
     let sent = proxy.forward(0, &target("sip:bob@elsewhere.example", false));

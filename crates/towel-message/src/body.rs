@@ -204,6 +204,17 @@ impl Multipart {
         self.field(Name::ContentType, kind)
     }
 
+    /// Adds a part as it stood elsewhere: its header fields and what follows them.
+    #[must_use]
+    pub fn copy(mut self, part: &Part<'_>) -> Self {
+        let mut head = part.head.to_vec();
+        if !head.is_empty() && !head.ends_with(b"\r\n") {
+            head.extend_from_slice(b"\r\n");
+        }
+        self.parts.push((head, part.content.to_vec()));
+        self
+    }
+
     /// Adds a header field to the last part.
     #[must_use]
     pub fn field<'n>(mut self, name: impl Into<FieldName<'n>>, value: &[u8]) -> Self {

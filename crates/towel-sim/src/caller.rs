@@ -17,12 +17,18 @@
 //! ```
 //!
 //! `do` is what its user does, at a time since it was started, with the call that it has: `call URI`,
-//! `call URI without offer`, `re-invite`, `update`, `hang-up`, `register URI`, and `request METHOD
-//! [Field: value | Field: value]` for any request in its dialog; one that is not let go is told. A call that comes is answered with
+//! `call URI without offer`, `re-invite`, `update`, `hang-up`, `register URI`, `refer URI to REFER-TO`
+//! (outside of any dialog; ` without news` and ` with explicit news` after it), and `request METHOD
+//! [Field: value | Field: value]` for any request in its dialog; one that is not let go is told. With the first of its calls it may
+//! `transfer URI`, `transfer` (to the second one), `transfer back` (the second to the first), each
+//! with `unattended` or `by address` after it. A REFER that comes is accepted and followed; `refers = 603`
+//! refuses it, `refers = 2s` waits before it is followed, `refers = 2s 603` declines it then. A call that
+//! takes another one's place, or joins it, is answered at once. A call that comes is answered with
 //! 180 after `rings`, with a 183 and a session description after `early`, and with the status of `answers` after its time; without `answers` it rings for ever.
 //! A re-INVITE gets the status of `accepts`, at once, and an UPDATE if there is such. What happens to its calls is told by MESSAGE to
 //! `tells`, where a flow can see it: `established`, `changed 200`, `refused 486`, `bye`,
-//! `cancelled`, `local`, `no-ack`, `lost 408`, `unfit`, `no-response`, `fork`.
+//! `cancelled`, `local`, `no-ack`, `lost 408`, `unfit`, `no-response`, `fork`, `replaced`. How
+//! a REFER of its own ended is told to `tells-refer`: `referred 200`, `refer refused 405`, `refer unknown`.
 
 use std::time::Duration;
 
@@ -31,8 +37,8 @@ use towel_core::io::{Input, Instant, Machine, Now, Outbox};
 use towel_core::settings::Settings;
 use towel_core::ua::Account;
 use towel_core::ua::user_agent::{
-    Answer, Ask, CallHandle, Came, Content, DialogHandle, Ending, Event, Profile, Refused,
-    UserAgent,
+    Answer, Ask, CallHandle, Came, Content, DialogHandle, Ending, Event, HangUp, IncomingHandle,
+    Profile, ReferenceHandle, Referral, Refused, Reported, Transfer, UserAgent,
 };
 
 /// Something that its user does.
@@ -51,6 +57,42 @@ enum Act {
         method: String,
         fields: Vec<(String, String)>,
     },
+    Transfer {
+        to: To,
+        unattended: bool,
+        by_address: bool,
+    },
+    Refer {
+        uri: String,
+        refer_to: String,
+        news: News,
+    },
+}
+
+/// What its first call is transferred to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum To {
+    Uri(String),
+    Second,
+    /// The second one is transferred to the first.
+    Back,
+}
+
+/// How it gets to know what comes of a REFER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Usual,
+    None,
+    Explicit,
+}
+
+/// What it does with a REFER that comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Refers {
+    #[default]
+    Follows,
+    Refuses(u16),
+    Later(Duration, Option<u16>),
 }
 
 /// What a user agent is told.
@@ -64,7 +106,9 @@ pub(crate) struct Script {
     answers: Option<(Duration, u16)>,
     early: Option<Duration>,
     accepts: Option<u16>,
+    refers: Refers,
     pub(crate) tells: Option<String>,
+    tells_refer: Option<String>,
 }
 
 fn span(text: &str) -> Result<Duration, String> {
@@ -86,9 +130,19 @@ impl Script {
                     let (after, code) = value.split_once(' ').ok_or("TIME STATUS")?;
                     self.answers = Some((span(after)?, status(code.trim())?));
                 }
+                "refers" => {
+                    let words: Vec<&str> = value.split_whitespace().collect();
+                    self.refers = match words.as_slice() {
+                        [code] if code.parse::<u16>().is_ok() => Refers::Refuses(status(code)?),
+                        [after] => Refers::Later(span(after)?, None),
+                        [after, code] => Refers::Later(span(after)?, Some(status(code)?)),
+                        _ => return Err("STATUS, TIME or TIME STATUS".into()),
+                    };
+                }
                 "accepts" => self.accepts = Some(status(value)?),
                 "proxy" => self.proxy = Some(value.into()),
                 "password" => self.password = Some(value.into()),
+                "tells-refer" => self.tells_refer = Some(value.into()),
                 "tells" => self.tells = Some(value.into()),
                 _ => return Ok(false),
             }
@@ -118,9 +172,32 @@ impl Script {
                 let fields = fields.map(|(name, value)| (name.trim().into(), value.trim().into()));
                 (when, Act::Request { method: (*method).into(), fields: fields.collect() })
             }
+            [when, "transfer", rest @ ..] => {
+                let mut act = (To::Second, false, false);
+                for word in rest {
+                    match *word {
+                        "back" => act.0 = To::Back,
+                        "unattended" => act.1 = true,
+                        "by" => {}
+                        "address" => act.2 = true,
+                        uri => act.0 = To::Uri(uri.into()),
+                    }
+                }
+                (when, Act::Transfer { to: act.0, unattended: act.1, by_address: act.2 })
+            }
+            [when, "refer", uri, "to", refer_to, rest @ ..] => {
+                let news = match rest {
+                    [] => News::Usual,
+                    ["without", "news"] => News::None,
+                    ["with", "explicit", "news"] => News::Explicit,
+                    _ => return Err(format!("without news | with explicit news: {value}")),
+                };
+                let (uri, refer_to) = ((*uri).into(), (*refer_to).into());
+                (when, Act::Refer { uri, refer_to, news })
+            }
             _ => {
                 return Err(format!(
-                    "TIME call URI | re-invite | update | hang-up | register URI | \
+                    "TIME call URI | re-invite | update | hang-up | register URI | transfer | refer | \
                      request METHOD: {value}"
                 ));
             }
@@ -140,8 +217,12 @@ pub(crate) struct Caller {
     script: Script,
     began: Option<Instant>,
     next: usize,
-    /// The call that its user speaks of.
+    /// The call that its user speaks of: the last one.
     call: Option<CallHandle>,
+    /// All of them, in order.
+    calls: Vec<CallHandle>,
+    /// References that are followed later.
+    later: Vec<(Instant, ReferenceHandle, Vec<u8>)>,
     /// The early dialog of the last provisional response.
     early: Option<DialogHandle>,
     /// Answers that are due.
@@ -174,6 +255,8 @@ impl Caller {
             began: None,
             next: 0,
             call: None,
+            calls: Vec::new(),
+            later: Vec::new(),
             early: None,
             due: Vec::new(),
             version: 0,
@@ -197,7 +280,31 @@ impl Caller {
                     true => Ask::invite(uri, self.description()),
                     false => Ask::new("INVITE", uri),
                 };
-                self.call = self.agent.call(now, out, ask).ok();
+                let call = self.agent.call(now, out, ask).ok();
+                self.take(call);
+            }
+            Act::Transfer { to, unattended, by_address } => {
+                let (first, second) = (self.calls.first().copied(), self.calls.get(1).copied());
+                let (call, mut transfer) = match (to, first, second) {
+                    (To::Uri(uri), Some(first), _) => (first, Transfer::blind(uri)),
+                    (To::Second, Some(first), Some(second)) => (first, Transfer::attended(second)),
+                    (To::Back, Some(first), Some(second)) => (second, Transfer::attended(first)),
+                    _ => return,
+                };
+                transfer.by_address = *by_address;
+                if *unattended {
+                    transfer.hang_up = HangUp::Accepted;
+                }
+                let _ = self.agent.transfer(now, out, call, transfer);
+            }
+            Act::Refer { uri, refer_to, news } => {
+                let ask = Ask::refer(uri, refer_to);
+                let ask = match news {
+                    News::Usual => ask,
+                    News::None => ask.without_news(),
+                    News::Explicit => ask.with_explicit_news(),
+                };
+                let _ = self.agent.refer(now, out, None, &ask);
             }
             Act::Reinvite => {
                 let change = Ask::invite("", self.description());
@@ -225,7 +332,7 @@ impl Caller {
                     None => Err(Refused::Stale),
                 };
                 if let Err(why) = sent {
-                    self.tell(now, out, format!("{method}: {why}"));
+                    self.tell(now, out, format!("{method}: {why}"), false);
                 }
             }
             Act::HangUp => {
@@ -241,6 +348,36 @@ impl Caller {
                 let _ = self.agent.send(now, out, &ask);
             }
         }
+    }
+
+    fn take(&mut self, call: Option<CallHandle>) {
+        self.call = call.or(self.call);
+        self.calls.extend(call);
+    }
+
+    /// A REFER has come.
+    fn referred(&mut self, now: Now, out: &mut Outbox, request: IncomingHandle, refer: Vec<u8>) {
+        if let Refers::Refuses(status) = self.script.refers {
+            let _ = self.agent.reply(now, out, request, Answer::new(status));
+            return;
+        }
+        let Ok(reference) = self.agent.accept_refer(now, out, request) else { return };
+        match self.script.refers {
+            Refers::Later(after, _) => self.later.push((now.at + after, reference, refer)),
+            _ => self.follow(now, out, reference, &refer),
+        }
+    }
+
+    fn follow(&mut self, now: Now, out: &mut Outbox, reference: ReferenceHandle, refer: &[u8]) {
+        if let Refers::Later(_, Some(status)) = self.script.refers {
+            let _ = self.agent.report(now, out, reference, status, "Declined");
+            return;
+        }
+        let Some(referral) = Referral::of(refer) else { return };
+        let offer = (referral.method == "INVITE").then(|| Content::sdp(self.description()));
+        let ask = referral.ask(offer);
+        let call = self.agent.follow(now, out, reference, ask).ok().flatten();
+        self.take(call);
     }
 
     fn answer(&mut self, now: Now, out: &mut Outbox, call: CallHandle, status: u16) {
@@ -262,10 +399,15 @@ impl Caller {
     fn happened(&mut self, now: Now, out: &mut Outbox, event: Event) {
         let note = match event {
             Event::Incoming { call, .. } => {
+                if self.agent.replaces(call).or(self.agent.joins(call)).is_some() {
+                    let status = self.script.answers.map_or(200, |(_, status)| status);
+                    self.take(Some(call));
+                    return self.answer(now, out, call, status);
+                }
                 if self.call.is_some() {
                     return self.answer(now, out, call, 486);
                 }
-                self.call = Some(call);
+                self.take(Some(call));
                 if let Some(rings) = self.script.rings {
                     self.due.push((now.at + rings, call, 180));
                 }
@@ -317,9 +459,27 @@ impl Caller {
             {
                 format!("changed {}", came.status())
             }
+            Event::Referred { request, message, .. } => {
+                return self.referred(now, out, request, message);
+            }
+            Event::Refer { reported, .. } => match reported {
+                Reported::Final { status, .. } => {
+                    return self.tell(now, out, format!("referred {status}"), true);
+                }
+                Reported::Refused { status, .. } => {
+                    return self.tell(now, out, format!("refer refused {status}"), true);
+                }
+                Reported::Unknown => return self.tell(now, out, "refer unknown".into(), true),
+                Reported::Accepted { .. } | Reported::Progress { .. } => return,
+            },
+            Event::Subscribing { request, .. } => {
+                let _ = self.agent.reply(now, out, request, Answer::new(403));
+                return;
+            }
             Event::Ended { call, why, .. } => {
+                self.calls.retain(|one| *one != call);
                 if self.call == Some(call) {
-                    self.call = None;
+                    self.call = self.calls.last().copied();
                 }
                 self.due.retain(|(_, of, _)| *of != call);
                 match why {
@@ -332,16 +492,18 @@ impl Caller {
                     Ending::Lost { status } => format!("lost {status}"),
                     Ending::Fork => "fork".into(),
                     Ending::Unfit => "unfit".into(),
+                    Ending::Replaced => "replaced".into(),
                 }
             }
             Event::Note(note) => note,
             _ => return,
         };
-        self.tell(now, out, note);
+        self.tell(now, out, note, false);
     }
 
-    fn tell(&mut self, now: Now, out: &mut Outbox, note: String) {
-        if let Some(witness) = self.script.tells.clone() {
+    fn tell(&mut self, now: Now, out: &mut Outbox, note: String, refer: bool) {
+        let witness = if refer { &self.script.tells_refer } else { &self.script.tells };
+        if let Some(witness) = witness.clone() {
             let body = Content { media_type: "text/plain".into(), bytes: note.into_bytes() };
             let ask = Ask { body: Some(body), direct: true, ..Ask::new("MESSAGE", &witness) };
             let _ = self.agent.send(now, out, &ask);
@@ -351,7 +513,8 @@ impl Caller {
     fn next_due(&self) -> Option<Instant> {
         let act = self.script.acts.get(self.next);
         let act = act.and_then(|(after, _)| Some(self.began? + *after));
-        self.due.iter().map(|(at, ..)| *at).chain(act).min()
+        let later = self.later.iter().map(|(at, ..)| *at);
+        self.due.iter().map(|(at, ..)| *at).chain(later).chain(act).min()
     }
 }
 
@@ -366,6 +529,11 @@ impl Machine for Caller {
             if let Some(at) = self.due.iter().position(|(at, ..)| *at <= now.at) {
                 let (_, call, status) = self.due.remove(at);
                 self.answer(now, out, call, status);
+                continue;
+            }
+            if let Some(at) = self.later.iter().position(|(at, ..)| *at <= now.at) {
+                let (_, reference, refer) = self.later.remove(at);
+                self.follow(now, out, reference, &refer);
                 continue;
             }
             let act = self.script.acts.get(self.next).filter(|(after, _)| began + *after <= now.at);

@@ -12,7 +12,7 @@ use super::contexts::{
     ProxyTargets, ProxyValidate, Register, Registered, UacRequest, UacResponse, UasRequest,
     UasResponse,
 };
-use super::sessions::DialogTimer;
+use super::sessions::{DialogTimer, OtherDialog};
 use crate::io::{Flow, Now};
 
 /// The places at which an extension can be called.
@@ -216,6 +216,16 @@ pub trait Element {
     /// Appends a SIP URI at which a message sent over `flow` reaches this element: host, port
     /// and, where needed, transport; no brackets and no `lr`.
     fn own_uri(&self, flow: &Flow, out: &mut Vec<u8>);
+    /// Another dialog, by its identifiers as they stand at our end: for a user agent that has a request
+    /// outside of dialogs.
+    fn other_dialog(
+        &self,
+        _call_id: &[u8],
+        _local_tag: &[u8],
+        _remote_tag: &[u8],
+    ) -> Option<OtherDialog<'_>> {
+        None
+    }
 }
 
 /// What is the same for all stages: the time, the element and the extension's configuration.

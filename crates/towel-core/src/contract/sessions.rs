@@ -87,6 +87,44 @@ pub struct Outline {
     pub body: Carry,
 }
 
+/// Another dialog of the user agent's, which a request outside of it speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherDialog<'a> {
+    /// Where it stands.
+    pub standing: Standing,
+    /// Whether we sent the request that made it.
+    pub initiator: bool,
+    /// Whether an INVITE made it.
+    pub session: bool,
+    /// Whether it was made over TLS for a sips URI.
+    pub secure: bool,
+    /// The peer's address, as From or To has it; empty if it is over.
+    pub remote: &'a [u8],
+}
+
+/// Where another dialog stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody has answered yet.
+    Early,
+    /// It lives.
+    Confirmed,
+    /// Its session is over, a while ago at most.
+    Over,
+}
+
+/// What a request has to do with another dialog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// The session that it makes takes that one's place, which is ended once this is answered with a
+    /// 2xx (RFC 3891).
+    Replaces,
+    /// It is to be mixed with that one (RFC 3911).
+    Joins,
+    /// It is about that one (RFC 4538).
+    About,
+}
+
 /// Something to be done when a stage is over. Each is an extension's, by its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
@@ -128,6 +166,32 @@ pub enum Task {
     /// Send the request that was refused once more, with the next CSeq: the stage of a UAC that is
     /// about to send is called for it again. Only where a UAC has a final response.
     Retry,
+    /// The request outside of dialogs that a UAS has speaks of this dialog: see
+    /// [`super::Element::other_dialog`].
+    Relate {
+        /// What it has to do with it.
+        how: Relation,
+        /// The Call-ID.
+        call_id: Vec<u8>,
+        /// Our tag.
+        local_tag: Vec<u8>,
+        /// The peer's tag.
+        remote_tag: Vec<u8>,
+    },
+    /// A 2xx to this REFER makes no subscription: for a UAS that has the request, and for a UAC that has
+    /// the 2xx (RFC 4488, RFC 7614).
+    NoSubscription,
+    /// Neither does it, but what comes of it can be subscribed to: the 2xx says where, in a header field
+    /// of this name (RFC 7614 section 4.3). For a UAS that has the request.
+    EventsAt(&'static str),
+    /// What comes of the REFER whose 2xx a UAC has is to be subscribed to at this URI (RFC 7614 section
+    /// 4.4).
+    Subscribe {
+        /// The URI.
+        uri: Vec<u8>,
+        /// The event package.
+        package: &'static str,
+    },
     /// End the session with a BYE that has this Reason (RFC 3326), if there is one.
     HangUp {
         /// The value of Reason.

@@ -129,13 +129,90 @@ states! {
     }
 }
 
+states! {
+    /// A subscription as its subscriber sees it (RFC 6665 section 4.1.2).
+    ///
+    /// `Silence` is Timer N, or the end of its time; `Refused` a failure of the request that was to make
+    /// it, `Gone` one of a later request that ends it (section 4.1.2.2).
+    subscriber {
+        states: Waiting Pending Active Over;
+        events: SaidPending SaidActive SaidOver Silence Refused Gone;
+        actions: Tell End;
+
+        Waiting + SaidPending => Pending [Tell];
+        Waiting + SaidActive => Active [Tell];
+        Waiting + SaidOver => Over [Tell, End];
+        Waiting + Silence => Over [End];
+        Waiting + Refused => Over [End];
+
+        Pending + SaidPending => Pending [Tell];
+        Pending + SaidActive => Active [Tell];
+        Pending + SaidOver => Over [Tell, End];
+        Pending + Silence => Over [End];
+        Pending + Refused => Pending [];
+        Pending + Gone => Over [End];
+
+        Active + SaidPending => Pending [Tell];
+        Active + SaidActive => Active [Tell];
+        Active + SaidOver => Over [Tell, End];
+        Active + Silence => Over [End];
+        Active + Refused => Active [];
+        Active + Gone => Over [End];
+    }
+}
+
+states! {
+    /// A subscription as its notifier sees it (RFC 6665 section 4.2.2), with the NOTIFY that is under
+    /// way: one at a time, since one that overtakes another would be refused for its number (RFC 3261
+    /// section 12.2.2).
+    ///
+    /// `News` is a state to be told, `Finish` the last one. `Ending` sends the last NOTIFY, `Closing` has
+    /// it still to send.
+    notifier {
+        states: Idle Telling Behind Closing Ending Over;
+        events: News Finish Told Failed Gone;
+        actions: Send End;
+
+        Idle + News => Telling [Send];
+        Idle + Finish => Ending [Send];
+        Idle + Gone => Over [End];
+
+        Telling + News => Behind [];
+        Telling + Finish => Closing [];
+        Telling + Told => Idle [];
+        Telling + Failed => Telling [Send];
+        Telling + Gone => Over [End];
+
+        Behind + News => Behind [];
+        Behind + Finish => Closing [];
+        Behind + Told => Telling [Send];
+        Behind + Failed => Telling [Send];
+        Behind + Gone => Over [End];
+
+        Closing + Told => Ending [Send];
+        Closing + Failed => Ending [Send];
+        Closing + Gone => Over [End];
+
+        Ending + Told => Over [End];
+        Ending + Failed => Ending [Send];
+        Ending + Gone => Over [End];
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_whole_matrix() {
-        let text = [dialog::matrix(), inviting::matrix(), usage::matrix()].join("\n");
+        let text = [
+            dialog::matrix(),
+            inviting::matrix(),
+            usage::matrix(),
+            subscriber::matrix(),
+            notifier::matrix(),
+        ]
+        .join("\n");
         insta::assert_snapshot!("matrix", text);
     }
 

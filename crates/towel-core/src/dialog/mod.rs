@@ -18,4 +18,5 @@ mod table;
 
 pub use effect::{EFFECTS, Effect, Part, effect, part};
 pub use ids::Dialogs;
+pub(crate) use one::as_request_uri;
 pub use one::{Dialog, NoDialog, Order, Subscription, Way};

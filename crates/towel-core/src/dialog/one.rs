@@ -147,6 +147,29 @@ impl Dialog {
         })
     }
 
+    /// The dialog that a NOTIFY makes at the subscriber (RFC 6665 section 4.4.1), whose SUBSCRIBE or
+    /// REFER had this CSeq number: the route set is that of the NOTIFY. `secure` tells that the request
+    /// went over TLS to a sips URI.
+    pub fn of_notify(notify: &Message<'_>, number: u32, secure: bool) -> Result<Dialog, NoDialog> {
+        let field = |name| notify.value(name).ok_or(NoDialog::Field(name));
+        Ok(Dialog {
+            call_id: field(Name::CallId)?.into(),
+            local: field(Name::To)?.into(),
+            local_tag: notify.to_tag().ok_or(NoDialog::Tag)?.into(),
+            remote: field(Name::From)?.into(),
+            remote_tag: notify.from_tag().ok_or(NoDialog::Tag)?.into(),
+            target: contact(notify)?,
+            routes: record_routes(notify, false)?,
+            secure,
+            initiator: true,
+            local_seq: number,
+            remote_seq: None,
+            state: State::Confirmed,
+            subscriptions: Vec::new(),
+            slots: Slots::new(),
+        })
+    }
+
     /// The Call-ID.
     pub fn call_id(&self) -> &[u8] {
         &self.call_id
@@ -305,7 +328,7 @@ impl Dialog {
 
 /// A URI without what a Request-URI must not have (section 19.1.1): the method parameter and the
 /// headers.
-fn as_request_uri(uri: &[u8]) -> Vec<u8> {
+pub(crate) fn as_request_uri(uri: &[u8]) -> Vec<u8> {
     let Ok(Uri::Sip(sip)) = Uri::parse(uri) else { return uri.to_vec() };
     if sip.headers.is_empty() && sip.method().is_none() {
         return uri.to_vec();

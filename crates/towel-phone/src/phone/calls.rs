@@ -172,6 +172,12 @@ impl Phone {
                     self.news.push_back(News::Text(message));
                 }
             }
+            Event::Referred { request, .. } => {
+                let _ = self.ua.reply(now, out, request, Answer::new(603));
+            }
+            Event::Subscribing { request, .. } => {
+                let _ = self.ua.reply(now, out, request, Answer::new(403));
+            }
             Event::AnswerWanted { dialog, message, .. } => {
                 let held = self.ua.call_of(dialog);
                 let held = held.and_then(|call| self.calls.iter_mut().find(|h| h.call == call));
@@ -189,6 +195,9 @@ impl Phone {
             | Event::ReinviteCancelled { .. }
             | Event::Response { .. }
             | Event::ForkEnded { .. }
+            | Event::Refer { .. }
+            | Event::Notified { .. }
+            | Event::Unsubscribed { .. }
             | Event::Note(_) => {}
         }
     }

@@ -159,6 +159,7 @@ impl Teller {
             }
             Ending::Fork => ("fork", 0, "another branch was kept".into()),
             Ending::Unfit => ("unfit", FAILED, "the two ends do not fit".into()),
+            Ending::Replaced => ("replaced", 0, "another call took its place".into()),
         }
     }
 

@@ -235,6 +235,9 @@ impl Core {
             Some(call) => Event::Established { call, dialog: leg, message },
             None => Event::Acknowledged { dialog: leg, message },
         });
+        if let Some(call) = call {
+            self.transfer_waiting(w, call);
+        }
         // Our 2xx had the offer, and its answer will not come any more.
         if meaning == Meaning::AnswerMissing && self.profile.offers {
             self.step(w, leg, usage::Event::HangUp, Some(Ending::Unfit));

@@ -74,6 +74,9 @@ impl Core {
                 leg.offers.pass(carrier, has_description(message), false);
             }
             let actions = self.step_inviting(call, inviting::Event::Provisional);
+            if !outcome.discarded && status > 100 {
+                self.report_call(w, call, message);
+            }
             if actions.contains(&Action::TellProgress) && !outcome.discarded && status > 100 {
                 self.events.push_back(Event::Progress {
                     call,
@@ -186,6 +189,8 @@ impl Core {
         let bytes = message.bytes().to_vec();
         self.events.push_back(Event::Established { call, dialog: leg, message: bytes });
         self.acknowledge_or_ask(w, id, leg, message);
+        self.report_call(w, call, message);
+        self.transfer_waiting(w, call);
     }
 
     /// A 2xx of another branch.

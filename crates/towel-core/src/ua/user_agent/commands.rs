@@ -1,10 +1,12 @@
 //! What an application can have done.
 
-use super::UserAgent;
 use super::event::{
-    Answer, Ask, CallHandle, Content, DialogHandle, IncomingHandle, Refused, RequestHandle,
+    Answer, Ask, CallHandle, Content, DialogHandle, IncomingHandle, ReferenceHandle, Refused,
+    RequestHandle, SubscriptionHandle,
 };
-use super::state::Owner;
+use super::state::{Notice, NoticeStanding, Owner};
+use super::{Transfer, UserAgent};
+use crate::contract::Relation;
 use crate::dialog::Dialog;
 use crate::io::{Now, Outbox};
 
@@ -96,6 +98,150 @@ impl UserAgent {
             let outgoing = core.outside(w, request)?;
             core.launch(w, outgoing)
         })
+    }
+
+    /// Transfers a call (RFC 5589). What comes of it is told by [`super::Event::Refer`].
+    pub fn transfer(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        call: CallHandle,
+        transfer: Transfer,
+    ) -> Result<SubscriptionHandle, Refused> {
+        self.act(now, out, |core, w| core.transfer(w, call, transfer))
+    }
+
+    /// Sends a REFER ([`Ask::refer`]), in a dialog or outside of any (RFC 3515). What comes of it is told
+    /// by [`super::Event::Refer`].
+    pub fn refer(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        dialog: Option<DialogHandle>,
+        refer: &Ask,
+    ) -> Result<SubscriptionHandle, Refused> {
+        self.act(now, out, |core, w| core.refer(w, dialog, refer))
+    }
+
+    /// Accepts a REFER of which [`super::Event::Referred`] told, with a 200; its sender is told that it is
+    /// being tried.
+    pub fn accept_refer(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        request: IncomingHandle,
+    ) -> Result<ReferenceHandle, Refused> {
+        self.act(now, out, |core, w| core.accept_refer(w, request))
+    }
+
+    /// Does what an accepted REFER asks for; `ask` comes from [`super::Referral::ask`]. An INVITE makes a
+    /// call, which is given back; its sender is told how that goes, or how another request does, by
+    /// itself. What cannot be sent counts as failed.
+    pub fn follow(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        reference: ReferenceHandle,
+        ask: Ask,
+    ) -> Result<Option<CallHandle>, Refused> {
+        self.act(now, out, |core, w| core.follow(w, reference, ask))
+    }
+
+    /// Tells the sender of an accepted REFER how far what it asked for is, for whoever does that in
+    /// another way than [`UserAgent::follow`], or not at all (603). A final status ends the reference.
+    pub fn report(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        reference: ReferenceHandle,
+        status: u16,
+        reason: &str,
+    ) -> Result<(), Refused> {
+        if !(100..700).contains(&status) {
+            return Err(Refused::Malformed);
+        }
+        self.act(now, out, |core, w| {
+            core.references.get(reference).ok_or(Refused::Stale)?;
+            core.report(w, reference, status, reason);
+            Ok(())
+        })
+    }
+
+    /// The call whose place a call that came is to take (RFC 3891), as long as that lives.
+    pub fn replaces(&self, call: CallHandle) -> Option<CallHandle> {
+        self.related(call, Relation::Replaces)
+    }
+
+    /// The call that one which came is to be mixed with (RFC 3911).
+    pub fn joins(&self, call: CallHandle) -> Option<CallHandle> {
+        self.related(call, Relation::Joins)
+    }
+
+    fn related(&self, call: CallHandle, how: Relation) -> Option<CallHandle> {
+        let leg = self.core.related(self.core.calls.get(call)?.incoming?, how)?;
+        self.core.legs.get(leg)?.call
+    }
+
+    /// The dialog that a request says it is about (RFC 4538).
+    pub fn about(&self, request: IncomingHandle) -> Option<DialogHandle> {
+        self.core.related(request, Relation::About)
+    }
+
+    /// Subscribes (RFC 6665): Event is among the header fields of `subscribe`, and Expires unless an hour
+    /// will do. It is refreshed until [`UserAgent::unsubscribe`].
+    pub fn subscribe(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        dialog: Option<DialogHandle>,
+        subscribe: &Ask,
+    ) -> Result<SubscriptionHandle, Refused> {
+        self.act(now, out, |core, w| core.subscribe(w, dialog, subscribe))
+    }
+
+    /// Ends a subscription of ours: a last NOTIFY comes, and then [`super::Event::Unsubscribed`]. That of
+    /// a REFER can be ended as well; what it asked for goes on (RFC 3515 section 2.4.4).
+    pub fn unsubscribe(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        subscription: SubscriptionHandle,
+    ) -> Result<(), Refused> {
+        self.act(now, out, |core, w| core.resubscribe(w, subscription, 0))
+    }
+
+    /// Takes on a subscription of which [`super::Event::Subscribing`] told: 200, and at once a NOTIFY with
+    /// this body. It lasts `seconds`, or less if less was asked for; `granted` says whether it is active
+    /// already, or pending.
+    pub fn admit(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        request: IncomingHandle,
+        seconds: u32,
+        granted: bool,
+        body: Option<Content>,
+    ) -> Result<SubscriptionHandle, Refused> {
+        let standing = if granted { NoticeStanding::Active } else { NoticeStanding::Pending };
+        let notice = Notice { standing, body };
+        self.act(now, out, |core, w| core.admit(w, request, seconds, notice, None))
+    }
+
+    /// Tells a subscriber how things stand: one NOTIFY at a time, the last state counts. With a reason
+    /// (`noresource`, `deactivated` ...) it is the last one, and the subscription over.
+    pub fn notify(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        subscription: SubscriptionHandle,
+        body: Option<Content>,
+        over: Option<&str>,
+    ) -> Result<(), Refused> {
+        let standing = match over {
+            Some(reason) => NoticeStanding::Terminated(reason.into()),
+            None => NoticeStanding::Active,
+        };
+        self.act(now, out, |core, w| core.tell_subscriber(w, subscription, standing, body))
     }
 
     /// A dialog that lives.

@@ -1,6 +1,6 @@
 //! What an application is told, and what it says.
 
-use super::state::{Call, Incoming, Leg, Outgoing};
+use super::state::{Call, Incoming, Leg, Outgoing, Reference, Subscribed};
 use crate::contract::Fields;
 use crate::stack::Failure;
 use crate::transaction::Id;
@@ -13,6 +13,60 @@ pub type DialogHandle = Id<Leg>;
 pub type RequestHandle = Id<Outgoing>;
 /// A request of a peer's that waits for its answer.
 pub type IncomingHandle = Id<Incoming>;
+
+/// A subscription, at either end; a REFER of ours has one too, with what comes of it.
+pub type SubscriptionHandle = Id<Subscribed>;
+/// What a REFER of a peer's asked for.
+pub type ReferenceHandle = Id<Reference>;
+
+/// What is known of a REFER of ours. After [`Reported::Refused`], [`Reported::Final`] and
+/// [`Reported::Unknown`], and after an [`Reported::Accepted`] that nothing follows, its handle is stale.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reported {
+    /// The peer has taken it on: its 2xx.
+    Accepted {
+        /// The response.
+        response: Vec<u8>,
+        /// Whether it will tell what comes of it.
+        followed: bool,
+    },
+    /// The peer does not do it, or was not reached.
+    Refused {
+        /// Its status; 408 or 503 where there was no response.
+        status: u16,
+        /// The response, if there was one.
+        response: Option<Vec<u8>>,
+    },
+    /// How far it is.
+    Progress {
+        /// The status of what was asked for: 100, 180 ...
+        status: u16,
+        /// The body of the NOTIFY (RFC 3420).
+        fragment: Vec<u8>,
+    },
+    /// How it ended.
+    Final {
+        /// The status: 2xx where it was done.
+        status: u16,
+        /// The body of the NOTIFY.
+        fragment: Vec<u8>,
+    },
+    /// Nothing more will be heard of it, and it did not come to an end before.
+    Unknown,
+}
+
+/// What the notifier says of a subscription (RFC 6665 section 4.1.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SubscriptionState {
+    /// `active`, `pending` or `terminated`.
+    pub word: String,
+    /// For how many seconds more.
+    pub expires: Option<u32>,
+    /// Why it is over: `timeout`, `noresource` ...
+    pub reason: String,
+    /// After how many seconds it may be asked for again.
+    pub retry_after: Option<u32>,
+}
 
 /// Why a call is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +97,8 @@ pub enum Ending {
     Fork,
     /// The peer's 2xx or its offer could not be worked with.
     Unfit,
+    /// Another call took its place (RFC 3891).
+    Replaced,
 }
 
 /// What became of a request of ours.
@@ -183,6 +239,54 @@ pub enum Event {
         /// Why.
         why: Ending,
     },
+    /// A peer asks us to do something: to call somebody, as a rule (RFC 3515). To be refused with
+    /// [`super::UserAgent::reply`], or accepted with [`super::UserAgent::accept_refer`]; what it asks
+    /// for is in [`super::Referral::of`] its message.
+    Referred {
+        /// The request.
+        request: IncomingHandle,
+        /// The dialog that it is in, or that it says it is about (RFC 4538): its session is what is
+        /// being transferred.
+        dialog: Option<DialogHandle>,
+        /// The REFER.
+        message: Vec<u8>,
+    },
+    /// What is known of a REFER of ours.
+    Refer {
+        /// The REFER.
+        refer: SubscriptionHandle,
+        /// The call that it transfers, if it does.
+        call: Option<CallHandle>,
+        /// What is known.
+        reported: Reported,
+    },
+    /// A peer wants to be told of something (RFC 6665): to be refused with [`super::UserAgent::reply`],
+    /// or admitted with [`super::UserAgent::admit`].
+    Subscribing {
+        /// The request.
+        request: IncomingHandle,
+        /// The dialog that it is in.
+        dialog: Option<DialogHandle>,
+        /// The SUBSCRIBE.
+        message: Vec<u8>,
+    },
+    /// A NOTIFY of a subscription of ours has come, and is answered. Another handle than before is that
+    /// of another notifier that the SUBSCRIBE was forked to (RFC 6665 section 4.1.4).
+    Notified {
+        /// The subscription.
+        subscription: SubscriptionHandle,
+        /// What the notifier says of it.
+        state: SubscriptionState,
+        /// The NOTIFY.
+        message: Vec<u8>,
+    },
+    /// A subscription of ours, or one that we told, is over; its handle is stale after this.
+    Unsubscribed {
+        /// The subscription.
+        subscription: SubscriptionHandle,
+        /// The status that refused it, or ended it; 0 where its time was over or its notifier ended it.
+        status: u16,
+    },
     /// Something that an extension found worth telling the user.
     Note(String),
 }
@@ -256,6 +360,8 @@ pub struct Ask {
     pub max_forwards: Option<u8>,
     /// Whether it passes by the outbound proxy of the profile.
     pub direct: bool,
+    /// Of a REFER: its 2xx makes no subscription, since it requires that (RFC 7614).
+    pub quiet: bool,
 }
 
 impl Ask {

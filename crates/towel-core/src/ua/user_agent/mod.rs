@@ -18,6 +18,31 @@
 //!   [`UserAgent::reply`].
 //! * Outside of one: [`UserAgent::send`].
 //!
+//! # REFER, transfer, Replaces
+//!
+//! * **To transfer a call**: [`UserAgent::transfer`] with [`Transfer::blind`] (a URI) or
+//!   [`Transfer::attended`] (another call, which may still ring). What comes of it is told by
+//!   [`Event::Refer`]: [`Reported::Accepted`] or [`Reported::Refused`], then [`Reported::Progress`], then
+//!   [`Reported::Final`]. The call is hung up when the new one is up ([`HangUp`]); where the transfer
+//!   fails it is as it was.
+//! * **To be transferred**: [`Event::Referred`] has the REFER and the dialog that it is about. Refuse it
+//!   with [`UserAgent::reply`] (603), or [`UserAgent::accept_refer`] it, and then call:
+//!   [`UserAgent::follow`] with [`Referral::of`] the message, [`Referral::ask`] with an offer. The peer is
+//!   told how it goes, by itself. In between the user may be asked; [`UserAgent::report`] ends a reference
+//!   that is not followed (603), and is for whoever does something else for it. A new call that comes up
+//!   is an ordinary one; the old one is ended by who referred us.
+//! * **To be called in another call's place**: an [`Event::Incoming`] for which
+//!   [`UserAgent::replaces`] names the call that is to end; answered as any other, and at once, without
+//!   ringing, as a rule. With the 2xx the old one ends with [`Ending::Replaced`]. [`UserAgent::joins`]
+//!   is the same for Join, where both go on and the application mixes them.
+//! * **Any REFER**: [`UserAgent::refer`] with [`Ask::refer`], in a dialog or outside of any.
+//! * **Any subscription** (RFC 6665): [`UserAgent::subscribe`], [`UserAgent::unsubscribe`],
+//!   [`Event::Notified`], [`Event::Unsubscribed`]; at the other end [`Event::Subscribing`],
+//!   [`UserAgent::admit`], [`UserAgent::notify`]. Refreshing is the user agent's own care.
+//!
+//! REFER, SUBSCRIBE and NOTIFY are answered with 405 where no extension declares them, and each of
+//! Replaces, Join, Target-Dialog and Refer-Sub counts for as much as its extension makes of it.
+//!
 //! Retransmission, ACK, challenges, the order of requests, glare, and what a failure ends are the
 //! user agent's own care. OPTIONS is answered by itself. Bodies are the application's; that they travel
 //! where an offer or answer may (RFC 6337) is held to ([`Profile::offers`]): an INVITE without an offer
@@ -46,12 +71,10 @@
 //!
 //! # What is not here
 //!
-//! A 3xx is told and not followed. Dialogs that SUBSCRIBE or REFER make outside of a dialog are not made
-//! here yet; a subscription inside of one is a usage of it ([`Task::Subscribed`]). Credentials are not
-//! kept from one request to the next. From and To of a dialog stay as they were (RFC 4916 is not acted
-//! on).
+//! A 3xx is told and not followed. Credentials are not kept from one request to the next. From and To of
+//! a dialog stay as they were (RFC 4916 is not acted on). Our Contact is no GRUU (RFC 5627), which RFC
+//! 7647 section 3 wants of whoever accepts a REFER.
 //!
-//! [`Task::Subscribed`]: crate::contract::Task::Subscribed
 //! [`Task::Retry`]: crate::contract::Task::Retry
 //! [`Task::Arrived`]: crate::contract::Task::Arrived
 //! [`Task::Timer`]: crate::contract::Task::Timer
@@ -61,20 +84,29 @@ mod called;
 mod calling;
 mod commands;
 mod event;
+mod notifier;
 mod offers;
+mod others;
 mod outgoing;
+mod references;
+mod referral;
 mod responding;
 mod session;
+pub mod sipfrag;
 mod stages;
 mod state;
+mod subscriber;
 mod template;
 #[cfg(test)]
 mod tests;
 mod timing;
+mod transfer;
 mod uas;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
+
+use towel_message::{Index, Limits, Message};
 
 use crate::contract::{Registry, Slots};
 use crate::dialog::Dialogs;
@@ -88,10 +120,12 @@ use crate::transaction::slab::Slab;
 use super::Account;
 
 pub use event::{
-    Answer, Ask, CallHandle, Came, Content, DialogHandle, Ending, Event, IncomingHandle, Refused,
-    RequestHandle,
+    Answer, Ask, CallHandle, Came, Content, DialogHandle, Ending, Event, IncomingHandle,
+    ReferenceHandle, Refused, Reported, RequestHandle, SubscriptionHandle, SubscriptionState,
 };
-use state::{Call, Incoming, Leg, Outgoing, Timed};
+pub use referral::{Referral, refer_to, replaces, target_dialog};
+use state::{Call, Incoming, Leg, Outgoing, Reference, Subscribed, Timed};
+pub use transfer::{HangUp, Transfer, TransferTo};
 
 /// What is done with a second branch of a call that is answered with a 2xx.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,6 +161,9 @@ pub struct Profile {
     /// The most early dialogs of one call of ours; provisional responses of further branches are
     /// passed over.
     pub max_branches: usize,
+    /// The most subscriptions, and the most REFERs of peers that are followed; a request that would make
+    /// one more is refused with 503.
+    pub max_subscriptions: usize,
     /// The most events that wait for the application; beyond it new requests get 503.
     pub max_events: usize,
     /// How long a call may ring at either end: then it is given up, or answered 480.
@@ -145,6 +182,7 @@ impl Default for Profile {
             max_calls: 100_000,
             max_dialogs: 200_000,
             max_branches: 32,
+            max_subscriptions: 100_000,
             max_events: 100_000,
             ringing: Duration::from_secs(180),
         }
@@ -170,6 +208,13 @@ struct Core {
     outgoing: Slab<Outgoing>,
     incoming: Slab<Incoming>,
     timed: Slab<Timed>,
+    subs: Slab<Subscribed>,
+    references: Slab<Reference>,
+    /// Requests of ours outside of dialogs whose NOTIFYs make dialogs.
+    origins: BTreeMap<u64, crate::transaction::Id<Subscribed>>,
+    key: crate::hash::Key,
+    /// Sessions that are over.
+    gone: others::Gone,
     merged: Merged,
     events: VecDeque<Event>,
     /// What extensions keep with the user agent.
@@ -211,6 +256,11 @@ impl UserAgent {
                 outgoing: Slab::new(),
                 incoming: Slab::new(),
                 timed: Slab::new(),
+                subs: Slab::new(),
+                references: Slab::new(),
+                origins: BTreeMap::new(),
+                key: rng.key(),
+                gone: others::Gone::new(rng.key()),
                 merged: Merged::new(rng.key()),
                 events: VecDeque::new(),
                 kept: Slots::new(),
@@ -246,6 +296,11 @@ impl UserAgent {
         ]
     }
 
+    /// How many subscriptions there are at either end, and how many REFERs of peers that are not over.
+    pub fn subscriptions(&self) -> [usize; 2] {
+        [self.core.subs.len(), self.core.references.len()]
+    }
+
     /// Does something with the core, and tells the stack what followed.
     fn act<R>(
         &mut self,
@@ -269,7 +324,7 @@ impl Machine for UserAgent {
     }
 
     fn is_drained(&self) -> bool {
-        self.stack.is_drained() && self.sizes() == [0; 5]
+        self.stack.is_drained() && self.sizes() == [0; 5] && self.subscriptions() == [0; 2]
     }
 
     fn is_quiet(&self) -> bool {
@@ -384,9 +439,17 @@ fn id_of<T>(number: u64) -> crate::transaction::Id<T> {
     crate::transaction::Id::new(number as u32, (number >> 32) as u32)
 }
 
+/// Reads a message that was read before.
+fn reading<R>(bytes: &[u8], read: impl FnOnce(&Message<'_>) -> R) -> Option<R> {
+    let mut index = Index::new();
+    let message = Message::parse(bytes, &mut index, &Limits::default()).ok()?;
+    Some(read(&message))
+}
+
 /// The phrase for a status.
 fn phrase(status: u16) -> &'static str {
     match status {
+        429 => "Provide Referrer Identity",
         180 => "Ringing",
         181 => "Call Is Being Forwarded",
         182 => "Queued",

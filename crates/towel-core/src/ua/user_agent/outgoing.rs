@@ -8,7 +8,7 @@ use super::state::{Call, Credentials, Leg, Outgoing, Owner};
 use super::template::{Template, line};
 use super::{Core, World};
 use crate::auth::client::Session;
-use crate::contract::Slots;
+use crate::contract::{Slots, Task};
 use crate::dialog::machines::usage;
 use crate::dialog::{Effect, effect};
 use crate::stack::{ClientId, Destination, Failure, Received, Refusal};
@@ -172,6 +172,10 @@ impl Core {
         };
         outgoing.template.number = number;
         outgoing.client = None;
+        if let Owner::Subscription(sub) = outgoing.owner {
+            let refer = &*outgoing.template.method == "REFER";
+            self.number_asking(w, sub, number, refer);
+        }
         self.transmit(w, id).is_ok()
     }
 
@@ -201,6 +205,7 @@ impl Core {
         let leg = outgoing.leg;
         let mut outcome = self.read_response(w, received, id, leg);
         self.note_allow(leg, message);
+        self.subscribe_elsewhere(w, id, &mut outcome.tasks);
         let status = message.status();
         if status < 200 {
             if !outcome.discarded {
@@ -248,23 +253,72 @@ impl Core {
             self.tell(id, || Came::Final { response: message.bytes().to_vec(), status });
         }
         let Some(outgoing) = self.outgoing.remove(id) else { return };
-        let Some(leg) = outgoing.leg else { return };
-        let method = outgoing.template.method;
+        let Some(leg) = outgoing.leg else { return self.tell_owner(w, &outgoing, status, message) };
+        let method = &*outgoing.template.method;
         if let Some(found) = self.legs.get_mut(leg) {
             found.open = found.open.saturating_sub(1);
-            if let Some(message) = message.filter(|_| status / 100 == 2 && refreshes(&method)) {
+            if let Some(message) = message.filter(|_| status / 100 == 2 && refreshes(method)) {
                 found.dialog.refresh_target(message);
             }
-            if let Some(carrier) = final_carrier(&method, status / 100 == 2) {
+            if let Some(carrier) = final_carrier(method, status / 100 == 2) {
                 found.offers.pass(carrier, message.is_some_and(has_description), false);
             }
         }
-        if &*method == "BYE" {
+        self.tell_owner(w, &outgoing, status, message);
+        if method == "BYE" {
             self.step(w, leg, usage::Event::ByeDone, None);
         } else {
-            self.apply_effect(w, leg, &method, status);
+            self.apply_effect(w, leg, method, status);
         }
         self.settle(w, leg);
+    }
+
+    /// Tells a subscription, or the peer whose REFER asked for it, what came of a request.
+    fn tell_owner(
+        &mut self,
+        w: &mut World<'_>,
+        outgoing: &Outgoing,
+        status: u16,
+        message: Option<&Message<'_>>,
+    ) {
+        match outgoing.owner {
+            Owner::Subscription(sub) if &*outgoing.template.method == "NOTIFY" => {
+                self.notify_answered(w, sub, status);
+            }
+            Owner::Subscription(sub) => self.asked(w, sub, status, message, outgoing.quiet),
+            Owner::Reference(reference) => self.report_request(w, reference, status, message),
+            Owner::Application | Owner::Extension(_) | Owner::Ourselves => {}
+        }
+    }
+
+    /// What extensions have found in the 2xx to a REFER: that it makes no subscription, or where there
+    /// is one.
+    fn subscribe_elsewhere(
+        &mut self,
+        w: &mut World<'_>,
+        id: Id<Outgoing>,
+        tasks: &mut super::stages::Wanted,
+    ) {
+        let mut places = Vec::new();
+        tasks.retain(|(_, task)| {
+            match task {
+                Task::NoSubscription => {
+                    if let Some(outgoing) = self.outgoing.get_mut(id) {
+                        outgoing.quiet = true;
+                    }
+                }
+                Task::Subscribe { uri, package } => places.push((uri.clone(), *package)),
+                _ => return true,
+            }
+            false
+        });
+        let Some(Owner::Subscription(sub)) = self.outgoing.get(id).map(|outgoing| outgoing.owner)
+        else {
+            return;
+        };
+        for (uri, package) in places {
+            self.follow_elsewhere(w, sub, id, &uri, package);
+        }
     }
 
     /// What a failure ends besides its transaction (RFC 5057).
@@ -290,6 +344,7 @@ impl Core {
                 if let Some(found) = self.legs.get_mut(leg) {
                     found.dialog.subscriptions.clear();
                 }
+                self.end_subscriptions(w, leg, status);
                 self.step(w, leg, usage::Event::Lost, Some(lost));
             }
         }
@@ -389,16 +444,26 @@ impl Core {
         }
     }
 
+    /// Notes what the peer says of itself: methods, option tags, and what it can.
     pub(super) fn note_allow(&mut self, leg: Option<Id<Leg>>, message: &Message<'_>) {
         let Some(leg) = leg.and_then(|leg| self.legs.get_mut(leg)) else { return };
-        let mut fields = message.fields(Name::Allow);
-        if let Some(first) = fields.next() {
-            let mut all = first.value.to_vec();
+        let joined = |name| {
+            let mut fields = message.fields(name);
+            let mut all = fields.next()?.value.to_vec();
             for field in fields {
                 all.push(b',');
                 all.extend_from_slice(field.value);
             }
-            leg.allows = Some(all.into());
+            Some(all.into())
+        };
+        if let Some(allows) = joined(Name::Allow) {
+            leg.allows = Some(allows);
+        }
+        if let Some(supports) = joined(Name::Supported) {
+            leg.supports = Some(supports);
+        }
+        if let Some(Ok(contact)) = message.contacts().next() {
+            leg.features = super::referral::features(&contact).into_bytes().into();
         }
     }
 }
@@ -419,6 +484,7 @@ impl Outgoing {
             done: false,
             wait: None,
             glared: 0,
+            quiet: false,
         }
     }
 }

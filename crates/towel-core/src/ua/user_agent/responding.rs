@@ -9,7 +9,7 @@ use super::outgoing::refreshes;
 use super::state::{Due, Incoming};
 use super::template::contact;
 use super::{Core, World, phrase};
-use crate::contract::Delivery;
+use crate::contract::{Delivery, Relation};
 use crate::dialog::machines::usage;
 use crate::transaction::Id;
 
@@ -152,6 +152,10 @@ impl Core {
                     self.clear(w, ringing);
                 }
                 self.await_ack(w, id);
+                // RFC 3891 section 3: once this one is accepted the other one is ended.
+                if let Some(other) = self.related(id, Relation::Replaces) {
+                    self.take_place(w, other);
+                }
             }
             (true, ..) => {
                 if let Some(call) = call {

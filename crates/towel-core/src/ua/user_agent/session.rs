@@ -48,6 +48,7 @@ impl Core {
                     self.drop_unacked(w, leg);
                     if let Some(found) = self.legs.get_mut(leg) {
                         found.why.get_or_insert_with(|| why.clone());
+                        self.gone.note(w.now.at, &found.dialog);
                     }
                     let session = call.is_some_and(|call| self.is_session(call, leg));
                     if let Some(call) = call.filter(|_| session) {
@@ -101,6 +102,11 @@ impl Core {
     ) {
         let Some(found) = self.calls.get_mut(call) else { return };
         let ringing = found.ringing.take();
+        if !found.told {
+            self.report_end(w, call, &why);
+            self.transfer_gone(w, call, &why);
+        }
+        let Some(found) = self.calls.get_mut(call) else { return };
         if !std::mem::replace(&mut found.told, true) {
             self.events.push_back(Event::Ended { call, dialog: leg, why });
         }
@@ -111,7 +117,7 @@ impl Core {
     pub(super) fn settle(&mut self, w: &mut World<'_>, leg: Id<Leg>) {
         let Some(found) = self.legs.get_mut(leg) else { return };
         let lives = found.usage.is_some_and(|usage| usage != State::Over)
-            || !found.dialog.subscriptions.is_empty()
+            || found.has_subscription()
             || found.open > 0;
         if lives {
             return;
@@ -223,7 +229,7 @@ impl Core {
                 _ => return Err(Refused::State),
             },
             _ if matches!(found.usage, Some(State::Ending | State::Over))
-                && found.dialog.subscriptions.is_empty() =>
+                && !found.has_subscription() =>
             {
                 return Err(Refused::State);
             }

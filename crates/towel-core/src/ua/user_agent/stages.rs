@@ -3,12 +3,13 @@
 use towel_message::Message;
 
 use super::event::{Answer, Content, Ending, Event, Refused};
+use super::others::Others;
 use super::state::{Due, Incoming, Leg, Outgoing, Owner};
 use super::template::line;
 use super::{Ask, Core, World};
 use crate::contract::{
-    Carry, Delivery, DialogTimer, Env, Fields, Given, InDialog, Outline, Reply, Slots, Task, Tasks,
-    UacRequest, UacResponse, UasRequest, UasResponse, Verdict,
+    Carry, Delivery, DialogTimer, Element, Env, Fields, Given, InDialog, Outline, Reply, Slots,
+    Task, Tasks, UacRequest, UacResponse, UasRequest, UasResponse, Verdict,
 };
 use crate::dialog::Subscription;
 use crate::dialog::machines::{dialog, usage};
@@ -230,9 +231,19 @@ impl Core {
         }
         let invite = self.invite_number(leg);
         let (mut notes, mut tasks) = (Vec::new(), Tasks::new());
+        let legs = &mut self.legs;
+        let others;
+        // Other dialogs are of no interest in one.
+        let (element, dialog): (&dyn Element, _) = match leg {
+            Some(leg) => (&Nobody, legs.get_mut(leg).map(|leg| view(leg, invite))),
+            None => {
+                others = Others { legs, gone: &self.gone, now: w.now.at };
+                (&others, None)
+            }
+        };
         let verdict = self.registry.uas_request(
             woken,
-            Env::new(w.now, &Nobody),
+            Env::new(w.now, element),
             &mut UasRequest {
                 request: received.message,
                 source: received.flow,
@@ -240,7 +251,7 @@ impl Core {
                 fields,
                 slots,
                 notes: &mut notes,
-                dialog: leg.and_then(|leg| self.legs.get_mut(leg)).map(|leg| view(leg, invite)),
+                dialog,
                 tasks: &mut tasks,
             },
         );
@@ -354,8 +365,12 @@ impl Core {
                     }
                     self.settle(w, leg);
                 }
-                // Where it counts it has been seen to.
-                Task::Retry => {}
+                // Where they count they have been seen to.
+                Task::Retry
+                | Task::Relate { .. }
+                | Task::NoSubscription
+                | Task::EventsAt(_)
+                | Task::Subscribe { .. } => {}
                 Task::HangUp { reason } => {
                     if let Some(found) = self.legs.get_mut(leg) {
                         found.bye_reason = reason;

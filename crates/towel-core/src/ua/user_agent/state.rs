@@ -2,12 +2,13 @@
 
 use towel_message::Name;
 
-use super::event::Ending;
+use super::event::{Content, Ending};
 use super::template::Template;
-use crate::contract::{Outline, Slots};
+use super::transfer::Transfer;
+use crate::contract::{Outline, Relation, Slots};
 use crate::dialog::Dialog;
-use crate::dialog::machines::{inviting, usage};
-use crate::io::Flow;
+use crate::dialog::machines::{inviting, notifier, subscriber, usage};
+use crate::io::{Flow, Instant};
 use crate::stack::{ClientId, ServerId};
 use crate::time::TimerId;
 use crate::transaction::Id;
@@ -31,6 +32,10 @@ pub struct Call {
     pub(super) given_up: bool,
     /// Whether its end has been told.
     pub(super) told: bool,
+    /// It is what a REFER of the peer's asked for.
+    pub(super) reference: Option<Id<Reference>>,
+    /// The call that is transferred here once it is answered (RFC 5589 section 7.6).
+    pub(super) waiting: Option<Id<Subscribed>>,
 }
 
 /// A dialog with what a user agent keeps with it; only its handle is seen outside.
@@ -54,6 +59,14 @@ pub struct Leg {
     pub(super) contact: Box<[u8]>,
     /// What the peer allows.
     pub(super) allows: Option<Box<[u8]>>,
+    /// What it supports.
+    pub(super) supports: Option<Box<[u8]>>,
+    /// The feature tags of its last Contact, each with its semicolon (RFC 3840).
+    pub(super) features: Box<[u8]>,
+    /// The subscriptions in it, at either end.
+    pub(super) subscribed: Vec<Id<Subscribed>>,
+    /// How many REFERs of the peer's it has had (RFC 3515 section 2.4.6).
+    pub(super) references: u32,
     /// Timers of extensions, by id and tag.
     pub(super) timers: Vec<(&'static str, u32, Id<Timed>)>,
     /// Where offers and answers stand.
@@ -76,11 +89,18 @@ impl Call {
             ringing: None,
             given_up: false,
             told: false,
+            reference: None,
+            waiting: None,
         }
     }
 }
 
 impl Leg {
+    /// Whether it has a subscription.
+    pub(super) fn has_subscription(&self) -> bool {
+        !self.subscribed.is_empty() || !self.dialog.subscriptions.is_empty()
+    }
+
     /// One that has no usage yet.
     pub(super) fn of(dialog: Dialog) -> Leg {
         Leg {
@@ -94,6 +114,10 @@ impl Leg {
             unanswered: None,
             contact: Box::default(),
             allows: None,
+            supports: None,
+            features: Box::default(),
+            subscribed: Vec::new(),
+            references: 0,
             timers: Vec::new(),
             offers: super::offers::Offers::default(),
             bye_reason: None,
@@ -139,6 +163,10 @@ pub(super) enum Owner {
     Extension(&'static str),
     /// Our own: a BYE that follows from the rules.
     Ourselves,
+    /// A subscription's: REFER, SUBSCRIBE or NOTIFY.
+    Subscription(Id<Subscribed>),
+    /// A REFER of the peer's asked for it.
+    Reference(Id<Reference>),
 }
 
 /// A request of ours; only its handle is seen outside.
@@ -163,6 +191,8 @@ pub struct Outgoing {
     pub(super) wait: Option<Id<Timed>>,
     /// How often a glare has been waited out.
     pub(super) glared: u8,
+    /// A REFER whose 2xx makes no subscription.
+    pub(super) quiet: bool,
 }
 
 /// A request of a peer's; only its handle is seen outside.
@@ -196,6 +226,127 @@ pub struct Incoming {
     pub(super) held: std::collections::VecDeque<super::Answer>,
     /// The last provisional response, to be repeated.
     pub(super) last: Option<super::Answer>,
+    /// Other dialogs that it speaks of.
+    pub(super) related: Vec<(Relation, Id<Leg>)>,
+    /// A REFER whose 2xx makes no subscription.
+    pub(super) quiet: bool,
+    /// And the header field that says where there is one.
+    pub(super) events_at: Option<&'static str>,
+}
+
+/// What a subscriber is told of a subscription.
+#[derive(Clone, Debug)]
+pub(super) struct Notice {
+    pub(super) standing: NoticeStanding,
+    pub(super) body: Option<Content>,
+}
+
+/// The state of a subscription as its notifier says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NoticeStanding {
+    Pending,
+    Active,
+    /// Why it is over: the reason parameter.
+    Terminated(String),
+}
+
+/// Which end we are.
+#[derive(Debug)]
+pub(super) enum Side {
+    Subscriber(subscriber::State),
+    Notifier(notifier::State),
+}
+
+/// The request that asked for a subscription outside of a dialog: its NOTIFYs make the dialogs (RFC
+/// 6665 section 4.4.1).
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) call_id: Box<[u8]>,
+    pub(super) tag: Box<[u8]>,
+    pub(super) number: u32,
+    pub(super) contact: Box<[u8]>,
+    pub(super) secure: bool,
+}
+
+/// What a REFER of ours is for.
+#[derive(Debug, Default)]
+pub(super) struct Referring {
+    /// The call that is transferred, and how.
+    pub(super) transfer: Option<(Id<Call>, Transfer)>,
+    /// Whether the peer's 2xx has been told.
+    pub(super) accepted: bool,
+    /// The last status that the peer told.
+    pub(super) status: u16,
+}
+
+/// A subscription; only its handle is seen outside.
+#[derive(Debug)]
+pub struct Subscribed {
+    pub(super) side: Side,
+    pub(super) package: Box<str>,
+    /// The id parameter of Event; of one that a REFER made, the REFER's CSeq number.
+    pub(super) id: Box<str>,
+    /// Whether it need not stand in NOTIFY (RFC 3515 section 2.4.6).
+    pub(super) bare: bool,
+    pub(super) leg: Option<Id<Leg>>,
+    pub(super) origin: Option<Origin>,
+    /// Our REFER, if it made it.
+    pub(super) referring: Option<Referring>,
+    /// What it tells of.
+    pub(super) reference: Option<Id<Reference>>,
+    /// The header fields of our SUBSCRIBE, for later ones.
+    pub(super) fields: crate::contract::Fields,
+    /// How many seconds are asked for.
+    pub(super) seconds: u32,
+    /// Timer N (RFC 6665 section 4.1.2.4).
+    pub(super) wait: Option<Id<Timed>>,
+    /// When it is over, or refreshed.
+    pub(super) expiry: Option<Id<Timed>>,
+    pub(super) until: Instant,
+    /// What was told last.
+    pub(super) notice: Notice,
+    /// How often a NOTIFY was sent again.
+    pub(super) again: u8,
+}
+
+impl Subscribed {
+    pub(super) fn new(side: Side, package: &str) -> Subscribed {
+        Subscribed {
+            side,
+            package: package.into(),
+            id: Box::default(),
+            bare: false,
+            leg: None,
+            origin: None,
+            referring: None,
+            reference: None,
+            fields: crate::contract::Fields::new(),
+            seconds: 0,
+            wait: None,
+            expiry: None,
+            until: Instant(0),
+            notice: Notice { standing: NoticeStanding::Active, body: None },
+            again: 0,
+        }
+    }
+}
+
+/// What a REFER of the peer's asked for, and how far it is; only its handle is seen outside.
+#[derive(Debug)]
+pub struct Reference {
+    /// Who is told.
+    pub(super) told: Vec<Id<Subscribed>>,
+    /// The call that was made for it.
+    pub(super) call: Option<Id<Call>>,
+    /// Whether something is being done.
+    pub(super) followed: bool,
+    /// How far it is, as a status line has it.
+    pub(super) status: u16,
+    pub(super) reason: Box<str>,
+    /// The user part of the URI at which it can be subscribed to (RFC 7614).
+    pub(super) at: Option<Box<str>>,
+    /// When it is forgotten.
+    pub(super) kept: Option<Id<Timed>>,
 }
 
 /// What a timer is for.
@@ -217,6 +368,12 @@ pub(super) enum Due {
     Ringing(Id<Call>),
     /// A timer of an extension's.
     Extension(Id<Leg>, &'static str, u32),
+    /// No NOTIFY has come (RFC 6665: Timer N).
+    Silence(Id<Subscribed>),
+    /// The time of a subscription is over, or it is to be refreshed.
+    Expiry(Id<Subscribed>),
+    /// What came of a REFER is forgotten.
+    Forget(Id<Reference>),
 }
 
 /// A timer that is set.

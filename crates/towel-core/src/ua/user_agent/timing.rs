@@ -33,6 +33,11 @@ impl Core {
             Due::NoAnswer(leg) => self.no_answer_given(w, leg),
             Due::Ringing(call) => self.rang_enough(w, call),
             Due::Extension(leg, id, tag) => self.extension_due(w, leg, id, tag),
+            Due::Silence(subscription) => self.silent(w, subscription),
+            Due::Expiry(subscription) => self.expired(w, subscription),
+            Due::Forget(reference) => {
+                self.references.remove(reference);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use super::event::Event;
 use super::offers::{carrier, has_description, unreadable};
 use super::state::{Incoming, Leg};
 use super::{Answer, Core, World};
-use crate::contract::{Fields, Reply, Slots, Verdict};
+use crate::contract::{Fields, Reply, Slots, Task, Verdict};
 use crate::dialog::Order;
 use crate::dialog::machines::usage;
 use crate::stack::Received;
@@ -43,6 +43,10 @@ impl Core {
             });
         };
         let leg = self.leg_of(message);
+        let leg = match method {
+            Method::Notify if leg.is_none() => self.leg_of_notify(w, message),
+            _ => leg,
+        };
         let id = self.incoming.insert(Incoming {
             server,
             flow: received.flow,
@@ -62,6 +66,9 @@ impl Core {
             delivering: false,
             held: std::collections::VecDeque::new(),
             last: None,
+            related: Vec::new(),
+            quiet: false,
+            events_at: None,
         });
         w.stack.set_server_user(server, id.number());
         if let Some(leg) = leg.and_then(|leg| self.legs.get_mut(leg)) {
@@ -72,6 +79,7 @@ impl Core {
         }
         let mut outcome = self.read_request(w, received, id, leg);
         self.note_allow(leg, message);
+        self.relate(id, &mut outcome.tasks);
         let refusal = outcome.refusal.take();
         let taken = refusal.as_ref().is_none_or(|reply| reply.status / 100 == 2);
         if taken
@@ -111,7 +119,7 @@ impl Core {
             };
             let number = message.cseq().map_or(0, |cseq| cseq.number);
             let over = matches!(leg.usage, Some(usage::State::Ending | usage::State::Over))
-                && leg.dialog.subscriptions.is_empty()
+                && !leg.has_subscription()
                 && method != Method::Bye;
             // Section 15.1.1: once our BYE is sent there is no session any more.
             if over {
@@ -153,6 +161,12 @@ impl Core {
         if let Verdict::Refuse(reply) = self.registry.check_require(message) {
             return Some(*reply);
         }
+        // RFC 6665 section 4.2.1.1.
+        if method == Method::Subscribe
+            && let Verdict::Refuse(reply) = self.registry.check_event(message)
+        {
+            return Some(*reply);
+        }
         // Section 8.2.3, for the bodies that we speak of ourselves.
         if method == Method::Invite
             && !self.registry.accept().is_empty()
@@ -171,6 +185,23 @@ impl Core {
             return None;
         }
         leg.offers.refusal(carrier, has_description(message), seconds)
+    }
+
+    /// What extensions say that a request has to do with other dialogs and subscriptions.
+    fn relate(&mut self, id: Id<Incoming>, tasks: &mut super::stages::Wanted) {
+        let Some(incoming) = self.incoming.get_mut(id) else { return };
+        tasks.retain(|(_, task)| {
+            match task {
+                Task::Relate { how, call_id, local_tag, remote_tag } => {
+                    let found = super::others::find(&self.legs, call_id, local_tag, remote_tag);
+                    incoming.related.extend(found.map(|leg| (*how, leg)));
+                }
+                Task::NoSubscription => incoming.quiet = true,
+                Task::EventsAt(field) => incoming.events_at = Some(field),
+                _ => return true,
+            }
+            false
+        });
     }
 
     fn refuse(&mut self, w: &mut World<'_>, id: Id<Incoming>, reply: Reply) {
@@ -209,6 +240,9 @@ impl Core {
                 self.settle(w, leg);
             }
             (Method::Options, _) => self.tell_abilities(w, id),
+            (Method::Refer, leg) => self.referred(w, message, id, leg),
+            (Method::Subscribe, leg) => self.subscribed(w, message, id, leg),
+            (Method::Notify, leg) => self.notified(w, message, id, leg),
             _ => {
                 let message = message.bytes().to_vec();
                 self.events.push_back(Event::Request { dialog: leg, request: id, message });

@@ -8,14 +8,13 @@
 //!   of ours has proved the password from that address ([`Guard::succeeded`]), or a dialog that was
 //!   set up through us goes on from there ([`Guard::behaved`]): whoever wants to have a registered
 //!   phone banned cannot. A peer that does neither, a trunk say, belongs among those that are exempt.
+//! - A wrong password proves where it came from, by UDP as well, if its nonce was sent there
+//!   ([`Offence::Failed`]).
 //! - An address from which users log in is never banned as a whole, whatever one of the phones
 //!   behind it does: one badly set phone must not take an office down.
 //!
-//! **Passwords.** After some failures for one user from one address, more attempts from there are
-//! not looked at for a while, longer each time, and get a new challenge as if they were wrong. The user's
-//! name is never locked: an address from which the user has come before has ten times the patience, and
-//! other addresses have their own count, which is shorter while the user is being guessed at from
-//! everywhere.
+//! **Passwords** are guessed at with patience on our side ([`Guard::may_try`]); the user's name is never
+//! locked.
 //!
 //! **Scanners** that say what they are get no answer at all, so that nothing is learned, not even that
 //! there is a server; those that do not are known by what they get: who gathers too many refusals and
@@ -23,6 +22,9 @@
 //!
 //! All memory is of fixed size. In good times nothing is looked up but what limits are set for.
 
+mod passwords;
+#[cfg(test)]
+mod password_tests;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -36,6 +38,8 @@ use towel_message::Method;
 use crate::hash::{Hasher, Key};
 use crate::io::{Flow, Instant};
 use crate::server::Network;
+use passwords::Passwords;
+pub use passwords::Place;
 use table::Table;
 
 /// What can be set. Rates are requests a second; nought is no limit.
@@ -63,8 +67,13 @@ pub struct Settings {
     pub ban: Duration,
     /// For how long at most.
     pub longest_ban: Duration,
-    /// After so many wrong passwords for a user from one address the next have to wait; nought: never.
+    /// After so many wrong passwords for a user from one place the next have to wait; nought: never.
     pub failures: u32,
+    /// The same for all users together from one address, those aside who have come from there; they are
+    /// forgotten within ten minutes. Nought: no limit.
+    pub failures_address: u32,
+    /// The same for one user from all places together from which the user has not come yet.
+    pub failures_user: u32,
     /// Where none of this holds.
     pub exempt: Vec<Network>,
     /// How many sources and users are remembered, in each of the tables.
@@ -88,6 +97,8 @@ impl Default for Settings {
             ban: Duration::from_secs(60),
             longest_ban: Duration::from_secs(3600),
             failures: 5,
+            failures_address: 50,
+            failures_user: 200,
             exempt: Vec::new(),
             entries: 1 << 16,
             bans: 10_000,
@@ -113,8 +124,12 @@ const SCANNERS: [&str; 9] = [
 pub enum Offence {
     /// It asked for what is not there, or what it may not have.
     Refused,
-    /// It gave a wrong password.
-    Failed,
+    /// It gave a wrong password. `there`: its nonce was sent to the address that it came from, which is
+    /// not forged then.
+    Failed {
+        /// See above.
+        there: bool,
+    },
     /// It sent what is not well formed.
     Malformed,
     /// It says that it is a scanner.
@@ -125,7 +140,7 @@ impl Offence {
     /// How much it counts.
     fn weight(self) -> u32 {
         match self {
-            Offence::Refused | Offence::Failed | Offence::Malformed => STRIKE,
+            Offence::Refused | Offence::Failed { .. } | Offence::Malformed => STRIKE,
             Offence::Scanner => u32::MAX,
         }
     }
@@ -134,7 +149,7 @@ impl Offence {
     pub fn word(self) -> &'static str {
         match self {
             Offence::Refused => "requests refused",
-            Offence::Failed => "wrong passwords",
+            Offence::Failed { .. } => "wrong passwords",
             Offence::Malformed => "malformed messages",
             Offence::Scanner => "a scanner's User-Agent",
         }
@@ -147,12 +162,6 @@ const STRIKE: u32 = 1000;
 const WINDOW: Duration = Duration::from_secs(60);
 /// For how long an address from which a user came is known.
 const KNOWN: Duration = Duration::from_secs(24 * 3600);
-/// How much more patience there is with such an address.
-const PATIENCE: u32 = 10;
-/// From so many failures on, from wherever, a user is being guessed at.
-const GUESSED: u32 = 50;
-/// The longest wait for the next password.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How often what has ended is swept out.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -181,14 +190,6 @@ struct Strikes {
     last: u64,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Failures {
-    count: u32,
-    last: u64,
-    /// Attempts are not looked at before.
-    until: u64,
-}
-
 /// What is remembered of abuse.
 #[derive(Debug)]
 pub struct Guard {
@@ -198,8 +199,8 @@ pub struct Guard {
     /// whole token bucket.
     rates: Table<u64>,
     strikes: Table<Strikes>,
-    failures: Table<Failures>,
-    /// When a user last came from an address, and when any did.
+    passwords: Passwords,
+    /// When any user last came from an address.
     known: Table<u64>,
     bans: HashTable<Ban>,
     swept: Instant,
@@ -211,7 +212,7 @@ impl Guard {
         Guard {
             rates: Table::new(settings.entries),
             strikes: Table::new(settings.entries),
-            failures: Table::new(settings.entries),
+            passwords: Passwords::new(settings),
             known: Table::new(settings.entries),
             bans: HashTable::new(),
             swept: Instant(0),
@@ -243,11 +244,6 @@ impl Guard {
     /// Whether any source has given cause for suspicion.
     pub fn has_strikes(&self) -> bool {
         !self.strikes.is_empty()
-    }
-
-    /// Whether any password was wrong.
-    pub fn has_failures(&self) -> bool {
-        !self.failures.is_empty()
     }
 
     /// Whether what is too much is dropped without an answer.
@@ -334,8 +330,8 @@ impl Guard {
     }
 
     /// Whether some user of ours has come from there lately.
-    fn is_known(&self, now: Instant, address: IpAddr, user: &[u8]) -> bool {
-        let known = self.known.get(self.hash(b'k', host(address), user));
+    fn is_known(&self, now: Instant, address: IpAddr) -> bool {
+        let known = self.known.get(self.host_key(address));
         known.is_some_and(|at| now.since(Instant(*at)) < KNOWN)
     }
 
@@ -345,8 +341,9 @@ impl Guard {
         if self.settings.strikes == 0 || self.is_exempt(address) {
             return None;
         }
-        let known = self.is_known(now, address, b"");
-        let proven = flow.transport.reliable();
+        let known = self.is_known(now, address);
+        let stream = flow.transport.reliable();
+        let proven = stream || what == (Offence::Failed { there: true });
         if known && !proven {
             return None;
         }
@@ -370,7 +367,7 @@ impl Guard {
         let times = if port.is_some() { 0 } else { u32::from(strikes.bans).min(20) };
         strikes.bans = strikes.bans.saturating_add(1);
         let time = (self.settings.ban * 2u32.pow(times)).min(self.settings.longest_ban);
-        self.ban(now, address, port.map(|port| (port, proven)), time, what.word())
+        self.ban(now, address, port.map(|port| (port, stream)), time, what.word())
     }
 
     /// Bans an address, or one port of it; beside the port stands whether it is one of TCP.
@@ -422,13 +419,13 @@ impl Guard {
         if self.strikes.is_empty() {
             return;
         }
-        let address = host(flow.remote.ip().to_canonical());
+        let address = flow.remote.ip().to_canonical();
         if proven {
-            let key = self.hash(b'k', address, b"");
+            let key = self.host_key(address);
             *self.known.at(key, |at| *at) = now.0;
         }
         for port in [0, flow.remote.port()] {
-            let key = self.hash(b's', address, &port.to_le_bytes());
+            let key = self.hash(b's', host(address), &port.to_le_bytes());
             if self.strikes.get(key).is_some_and(|strikes| strikes.weight > 0) {
                 let strikes = self.strikes.at(key, |strikes| strikes.last);
                 strikes.weight = strikes.weight.saturating_sub(STRIKE);
@@ -436,62 +433,6 @@ impl Guard {
         }
     }
 
-    /// Whether credentials that name a user, from there, are looked at now.
-    pub fn may_try(&self, now: Instant, flow: &Flow, user: &[u8]) -> bool {
-        if self.settings.failures == 0 {
-            return true;
-        }
-        let key = self.hash(b'f', host(flow.remote.ip().to_canonical()), user);
-        self.failures.get(key).is_none_or(|failures| failures.until <= now.0)
-    }
-
-    /// The password for a user was wrong.
-    pub fn failed(&mut self, now: Instant, flow: &Flow, user: &[u8]) {
-        let address = flow.remote.ip().to_canonical();
-        if self.settings.failures == 0 || self.is_exempt(address) {
-            return;
-        }
-        let known = self.is_known(now, address, user);
-        let everywhere = self.hash(b'f', 0, user);
-        let guessed = self.fail(now, everywhere).count >= GUESSED;
-        let most = match (known, guessed) {
-            (true, _) => self.settings.failures.saturating_mul(PATIENCE),
-            (false, true) => self.settings.failures.min(2),
-            (false, false) => self.settings.failures,
-        };
-        let key = self.hash(b'f', host(address), user);
-        let here = self.fail(now, key);
-        if here.count >= most {
-            let wait = Duration::from_secs(1u64 << (here.count - most).min(6)).min(LONGEST_WAIT);
-            here.until = (now + wait).0;
-        }
-    }
-
-    fn fail(&mut self, now: Instant, key: u64) -> &mut Failures {
-        let failures = self.failures.at(key, |failures| failures.last);
-        if now.since(Instant(failures.last)) > WINDOW * 10 {
-            failures.count = 0;
-        }
-        failures.last = now.0;
-        failures.count = failures.count.saturating_add(1);
-        failures
-    }
-
-    /// A user has proved the password from there.
-    pub fn succeeded(&mut self, now: Instant, flow: &Flow, user: &[u8]) {
-        let address = host(flow.remote.ip().to_canonical());
-        for user in [b"", user] {
-            let key = self.hash(b'k', address, user);
-            *self.known.at(key, |at| *at) = now.0;
-        }
-        if !self.failures.is_empty() {
-            let key = self.hash(b'f', address, user);
-            if self.failures.get(key).is_some() {
-                *self.failures.at(key, |failures| failures.last) = Failures::default();
-            }
-        }
-        self.behaved(now, flow, false);
-    }
 }
 
 /// What stands for one host: its address, of IPv6 its /64.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::io::{ListenerId, Transport};
 
-fn guard(change: impl FnOnce(&mut Settings)) -> Guard {
+pub(super) fn guard(change: impl FnOnce(&mut Settings)) -> Guard {
     let mut settings = Settings { entries: 1024, strikes: 30, ..Settings::default() };
     change(&mut settings);
     Guard::new(&settings, Key(1, 2))
@@ -17,15 +17,15 @@ fn flow(transport: Transport, remote: &str) -> Flow {
     }
 }
 
-fn udp(remote: &str) -> Flow {
+pub(super) fn udp(remote: &str) -> Flow {
     flow(Transport::Udp, remote)
 }
 
-fn tcp(remote: &str) -> Flow {
+pub(super) fn tcp(remote: &str) -> Flow {
     flow(Transport::Tcp, remote)
 }
 
-fn at(seconds: u64) -> Instant {
+pub(super) fn at(seconds: u64) -> Instant {
     Instant((1000 + seconds) * 1_000_000)
 }
 
@@ -84,10 +84,11 @@ fn who_is_exempt_may_do_everything() {
     let from = tcp("198.51.100.7:5060");
     for _ in 0..100 {
         assert!(!guard.is_too_much(at(0), &from, Method::Invite));
-        guard.failed(at(0), &from, b"alice");
+        let place = guard.place(&from);
+        guard.failed(at(0), place, b"alice");
+        assert!(guard.may_try(at(0), place, b"alice"));
     }
     assert_eq!(offend(&mut guard, at(0), &from), None);
-    assert!(guard.may_try(at(0), &from, b"alice"));
 }
 
 #[test]
@@ -129,7 +130,8 @@ fn a_connection_bans_its_address_longer_each_time() {
 #[test]
 fn the_address_of_a_registered_phone_is_not_banned_by_what_anybody_can_send() {
     let mut guard = guard(|_| {});
-    guard.succeeded(at(0), &udp("198.51.100.7:5060"), b"alice");
+    let phone = udp("198.51.100.7:5060");
+    guard.succeeded(at(0), &phone, guard.place(&phone), b"alice");
     assert_eq!(offend(&mut guard, at(1), &udp("198.51.100.7:5060")), None);
     assert_eq!(guard.offended(at(1), &udp("198.51.100.7:5060"), Offence::Scanner), None);
     // One phone behind a shared address takes none of the others with it.
@@ -140,6 +142,34 @@ fn the_address_of_a_registered_phone_is_not_banned_by_what_anybody_can_send() {
     assert!(!guard.is_banned(at(1), &udp("198.51.100.7:40000")));
     // For a day.
     assert!(offend(&mut guard, at(90_000), &udp("198.51.100.7:5060")).is_some());
+}
+
+/// Somebody who knows a password writes an address upon it where the nonce was never sent.
+#[test]
+fn an_address_is_known_only_where_a_nonce_has_arrived() {
+    let mut guard = guard(|_| {});
+    let (own, forged) = (udp("203.0.113.5:5060"), udp("198.51.100.7:5060"));
+    guard.succeeded(at(0), &forged, guard.place(&own), b"mallory");
+    assert!(offend(&mut guard, at(1), &forged).is_some());
+}
+
+/// A wrong password by UDP with a nonce that was sent there comes from there, whatever the port.
+#[test]
+fn wrong_passwords_from_changing_ports_ban_the_address() {
+    let mut guard = guard(|_| {});
+    let mut ban = None;
+    for port in 5000..5030 {
+        let from = udp(&format!("198.51.100.7:{port}"));
+        assert!(guard.is_there(guard.place(&from), &from));
+        ban = ban.or(guard.offended(at(0), &from, Offence::Failed { there: true }));
+    }
+    assert_eq!(ban.map(|ban| ban.port), Some(None));
+    assert!(guard.is_banned(at(1), &udp("198.51.100.7:7000")));
+    // Without the proof the address may be forged.
+    for port in 5000..5200 {
+        let from = udp(&format!("203.0.113.7:{port}"));
+        assert_eq!(guard.offended(at(0), &from, Offence::Failed { there: false }), None);
+    }
 }
 
 #[test]
@@ -195,50 +225,13 @@ fn bans_are_listed_lifted_and_bounded() {
 }
 
 #[test]
-fn guesses_wait_longer_and_longer_and_the_user_goes_on() {
-    let mut guard = guard(|_| {});
-    let home = udp("203.0.113.5:5060");
-    guard.succeeded(at(0), &home, b"alice");
-    let attacker = udp("198.51.100.7:5060");
-    let (mut now, mut tried) = (0, 0);
-    while now < 3600 {
-        if guard.may_try(at(now), &attacker, b"alice") {
-            tried += 1;
-            guard.failed(at(now), &attacker, b"alice");
-        }
-        now += 1;
-    }
-    assert!((50..80).contains(&tried), "{tried} of 3600");
-    // Others of the same address, and the user from elsewhere, are none the worse.
-    assert!(guard.may_try(at(now), &attacker, b"bob"));
-    assert!(guard.may_try(at(now), &home, b"alice"));
-    // Somebody writes the user's own address upon his datagrams.
-    for _ in 0..40 {
-        guard.failed(at(now), &home, b"alice");
-    }
-    assert!(guard.may_try(at(now), &home, b"alice"));
-    // A new place of the user's has its own patience, though less while all the world guesses.
-    let new = udp("203.0.113.99:5060");
-    assert!(guard.may_try(at(now), &new, b"alice"));
-    guard.failed(at(now), &new, b"alice");
-    assert!(guard.may_try(at(now), &new, b"alice"));
-    guard.failed(at(now), &new, b"alice");
-    assert!(!guard.may_try(at(now), &new, b"alice"));
-    assert!(guard.may_try(at(now + 1), &new, b"alice"));
-    // The right password makes good for all.
-    guard.succeeded(at(now + 1), &new, b"alice");
-    guard.failed(at(now + 1), &new, b"alice");
-    assert!(guard.may_try(at(now + 1), &new, b"alice"));
-}
-
-#[test]
 fn a_flood_of_sources_takes_no_more_memory() {
     let mut guard = guard(|s| (s.rate_address, s.bans) = (1, 50));
     for n in 0..100_000u32 {
         let from =
             udp(&format!("{}:5060", std::net::Ipv4Addr::from_bits(n.wrapping_mul(2_654_435_761))));
         guard.is_too_much(at(0), &from, Method::Invite);
-        guard.failed(at(0), &from, b"alice");
+        guard.failed(at(0), guard.place(&from), b"alice");
         guard.offended(at(0), &from, Offence::Scanner);
     }
     assert_eq!(guard.bans(at(0)).count(), 50);

@@ -13,7 +13,7 @@ mod verify;
 
 pub use credentials::{Credentials, User};
 pub use digest::Algorithm;
-pub use verify::{Accepted, Authenticator, Kind, Outcome};
+pub use verify::{Accepted, Authenticator, Gate, Kind, Outcome};
 
 /// What can be set.
 #[derive(Clone, Debug, PartialEq, Eq)]

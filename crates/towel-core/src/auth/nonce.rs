@@ -1,4 +1,5 @@
-//! Nonces that need no memory: the time and a counter under a keyed hash (RFC 7616 section 3.3).
+//! Nonces that need no memory: the time, a counter and where it was sent, under a keyed hash (RFC 7616
+//! section 3.3).
 
 use super::digest::digits_of;
 use crate::hash::{Hasher, Key};
@@ -7,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 /// Octets of the hash that a nonce carries.
 const MAC: usize = 12;
 /// Length of a nonce on the wire.
-pub const NONCE_LENGTH: usize = 2 * (8 + MAC);
+pub const NONCE_LENGTH: usize = 2 * (8 + 8 + MAC);
 
 /// Identity of a nonce that we made: seconds in the upper half, a counter in the lower one, so that
 /// a later nonce has a greater identity.
@@ -49,42 +50,57 @@ impl Mint {
     }
 
     /// A nonce never given before, for one realm; `second` is now, on the clock by which its age
-    /// will be told.
-    pub fn make(&mut self, realm: &[u8], second: u64) -> [u8; NONCE_LENGTH] {
+    /// will be told, `place` where it is sent, which only its holder and we can know.
+    pub fn make(&mut self, realm: &[u8], place: u64, second: u64) -> [u8; NONCE_LENGTH] {
         // A clock that stands still or goes back must not repeat a nonce.
         self.last = ((second & 0xffff_ffff) << 32).max(self.last.saturating_add(1));
-        self.written(realm, self.last)
+        self.written(realm, self.last, place)
     }
 
-    /// The identity of `nonce` where this mint made it for this realm.
+    /// The identity of `nonce` and the place that it was sent to, where this mint made it for this
+    /// realm.
     #[must_use]
-    pub fn recognise(&self, realm: &[u8], nonce: &[u8]) -> Option<NonceId> {
-        let text = core::str::from_utf8(nonce.get(..16)?).ok()?;
-        // `from_str_radix` takes a sign; a nonce of ours has none.
-        if nonce.len() != NONCE_LENGTH || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
+    pub fn recognise(&self, realm: &[u8], nonce: &[u8]) -> Option<(NonceId, u64)> {
+        if nonce.len() != NONCE_LENGTH {
             return None;
         }
-        let id = u64::from_str_radix(text, 16).ok()?;
-        let ours = self.written(realm, id);
+        let (id, rest) = word(nonce)?;
+        let (place, _) = word(rest)?;
+        let ours = self.written(realm, id, place);
         let difference = ours.iter().zip(nonce).fold(0, |sum, (a, b)| sum | (a ^ b));
-        (core::hint::black_box(difference) == 0).then_some(NonceId(id))
+        (core::hint::black_box(difference) == 0).then_some((NonceId(id), place))
     }
 
-    fn written(&self, realm: &[u8], id: u64) -> [u8; NONCE_LENGTH] {
+    fn written(&self, realm: &[u8], id: u64, place: u64) -> [u8; NONCE_LENGTH] {
         // A nonce is made for every stranger who asks, and whoever forged one would still have to
         // know a password: a short keyed hash is enough.
         let key =
             |at: usize| self.key.iter().skip(at).take(8).fold(0, |k, o| k << 8 | u64::from(*o));
         let mut hasher = Hasher::new(Key(key(0), key(8)));
-        let (first, second) = hasher.bytes(&id.to_be_bytes()).bytes(realm).finish_twice();
+        let (first, second) = hasher
+            .bytes(&id.to_be_bytes())
+            .bytes(&place.to_be_bytes())
+            .bytes(realm)
+            .finish_twice();
         let mut nonce = [0; NONCE_LENGTH];
         let mac = first.to_be_bytes().into_iter().chain(second.to_be_bytes()).take(MAC);
-        let octets = id.to_be_bytes().into_iter().chain(mac);
+        let octets = id.to_be_bytes().into_iter().chain(place.to_be_bytes()).chain(mac);
         for (pair, octet) in nonce.chunks_exact_mut(2).zip(octets) {
             pair.copy_from_slice(&digits_of(octet));
         }
         nonce
     }
+}
+
+/// The number that sixteen hexadecimal digits stand for, and what follows them.
+fn word(text: &[u8]) -> Option<(u64, &[u8])> {
+    let (digits, rest) = text.split_first_chunk::<16>()?;
+    // `from_str_radix` takes a sign; a nonce of ours has none.
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let number = u64::from_str_radix(core::str::from_utf8(digits).ok()?, 16).ok()?;
+    Some((number, rest))
 }
 
 /// What the window says of a nonce count.
@@ -199,8 +215,9 @@ mod tests {
     #[test]
     fn a_nonce_is_known_again_in_its_own_realm_only() {
         let mut mint = Mint::new([7; 32]);
-        let nonce = mint.make(b"example.com", 1_000);
-        assert_eq!(mint.recognise(b"example.com", &nonce).map(NonceId::made), Some(1_000));
+        let nonce = mint.make(b"example.com", 0x5eed, 1_000);
+        let (id, place) = mint.recognise(b"example.com", &nonce).unwrap();
+        assert_eq!((id.made(), place), (1_000, 0x5eed));
         assert_eq!(mint.recognise(b"example.org", &nonce), None);
         assert_eq!(Mint::new([8; 32]).recognise(b"example.com", &nonce), None);
         for at in 0..nonce.len() {
@@ -208,15 +225,16 @@ mod tests {
             forged[at] = if forged[at] == b'0' { b'1' } else { b'0' };
             assert_eq!(mint.recognise(b"example.com", &forged), None);
         }
-        assert_eq!(mint.recognise(b"example.com", &nonce[..39]), None);
+        assert_eq!(mint.recognise(b"example.com", &nonce[..NONCE_LENGTH - 1]), None);
         assert_eq!(mint.recognise(b"example.com", b""), None);
-        assert_eq!(mint.recognise(b"example.com", "\u{e4}".repeat(20).as_bytes()), None);
+        let letters = "\u{e4}".repeat(NONCE_LENGTH / 2);
+        assert_eq!(mint.recognise(b"example.com", letters.as_bytes()), None);
     }
 
     #[test]
     fn nonces_differ_even_when_the_clock_stands_or_goes_back() {
         let mut mint = Mint::new([1; 32]);
-        let made: HashSet<_> = [5, 5, 5, 4, 6, 6].map(|t| mint.make(b"r", t)).into();
+        let made: HashSet<_> = [5, 5, 5, 4, 6, 6].map(|t| mint.make(b"r", 1, t)).into();
         assert_eq!(made.len(), 6);
     }
 

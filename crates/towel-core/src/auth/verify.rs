@@ -72,6 +72,8 @@ impl Kind {
 pub struct Accepted {
     /// The user's name in the realm.
     pub user: Box<str>,
+    /// Where the nonce was sent that it was proved with: what [`Authenticator::challenge`] was told.
+    pub place: u64,
     /// The value of an Authentication-Info header field for the 2xx without a body, where that
     /// is switched on.
     pub info: Option<String>,
@@ -102,6 +104,32 @@ impl Outcome {
             Self::Challenge { stale: true } => 2,
             Self::Accepted(_) | Self::Exempt => 3,
         }
+    }
+}
+
+/// What the one who asks for credentials knows of the world: which URIs are ours, and who has tried how
+/// often. A closure that tells URIs is one that never loses patience.
+pub trait Gate {
+    /// Whether we would take requests for a URI: the `uri` parameter may differ from the Request-URI,
+    /// which a proxy on the way may have rewritten, if it is ours (RFC 8760 section 2.6, item 6).
+    fn is_ours(&self, uri: &[u8]) -> bool;
+
+    /// Whether credentials that name this user are looked at, which came with a nonce that was sent to
+    /// this place. As long as not it is as if they were wrong.
+    fn may_try(&mut self, place: u64, user: &[u8]) -> bool {
+        let _ = (place, user);
+        true
+    }
+
+    /// The digest was wrong.
+    fn failed(&mut self, place: u64, user: &[u8]) {
+        let _ = (place, user);
+    }
+}
+
+impl<F: Fn(&[u8]) -> bool> Gate for F {
+    fn is_ours(&self, uri: &[u8]) -> bool {
+        self(uri)
     }
 }
 
@@ -151,10 +179,6 @@ impl Authenticator {
     }
 
     /// Looks at the credentials of a request for `realm`.
-    ///
-    /// `ours` tells of a URI whether it is one that we would take requests for: the `uri`
-    /// parameter may differ from the Request-URI, which a proxy on the way may have rewritten, if
-    /// it is (RFC 8760 section 2.6, item 6).
     pub fn verify(
         &mut self,
         message: &Message<'_>,
@@ -162,7 +186,7 @@ impl Authenticator {
         realm: &str,
         users: &Credentials,
         now: Now,
-        ours: impl Fn(&[u8]) -> bool,
+        gate: &mut impl Gate,
     ) -> Outcome {
         let method = message.method();
         if matches!(method, Method::Ack | Method::Cancel) {
@@ -172,7 +196,7 @@ impl Authenticator {
             Request { method: method.as_bytes(), uri: message.request_uri(), body: message.body() };
         // One value a line: these are not comma-separated lists (RFC 3261 section 7.3.1).
         let values = message.fields(kind.credentials()).map(|field| field.value);
-        self.judge(values, &request, realm, users, now, ours)
+        self.judge(values, &request, realm, users, now, gate)
     }
 
     fn judge<'a>(
@@ -182,7 +206,7 @@ impl Authenticator {
         realm: &str,
         users: &Credentials,
         now: Now,
-        ours: impl Fn(&[u8]) -> bool,
+        gate: &mut impl Gate,
     ) -> Outcome {
         let mut best = Outcome::Challenge { stale: false };
         let mut tried = 0;
@@ -196,7 +220,7 @@ impl Authenticator {
                     // Another server's (RFC 3261 section 22.3: it is not ours to consume).
                     Some(given) if given != realm.as_bytes() => continue,
                     Some(_) => {
-                        self.weigh(&params, request, realm, users, now, &ours).unwrap_or(MALFORMED)
+                        self.weigh(&params, request, realm, users, now, gate).unwrap_or(MALFORMED)
                     }
                     None => MALFORMED,
                 },
@@ -221,7 +245,7 @@ impl Authenticator {
         realm: &str,
         users: &Credentials,
         now: Now,
-        ours: &impl Fn(&[u8]) -> bool,
+        gate: &mut impl Gate,
     ) -> Result<Outcome, Malformed> {
         let again = Ok(Outcome::Challenge { stale: false });
         let nonce = params.require("nonce")?;
@@ -262,8 +286,26 @@ impl Authenticator {
             None => (&b""[..], &b""[..]),
         };
         let number = if qop.is_some() { nonce_count(count).ok_or(Malformed::Syntax)? } else { 0 };
-        if !same_resource(uri, request.uri) && !ours(uri) {
+        if !same_resource(uri, request.uri) && !gate.is_ours(uri) {
             return Err(Malformed::Syntax);
+        }
+
+        // Whoever has not received this nonce of ours cannot be told by it, and a guess counts against
+        // nobody: so there is none (RFC 7616 section 3.3: the nonce is invalid).
+        let stale = Ok(Outcome::Challenge { stale: true });
+        let Some((id, place)) = self.mint.recognise(realm.as_bytes(), nonce) else { return stale };
+        let lifetime = u64::from(self.settings.nonce_lifetime);
+        let age = seconds(now).abs_diff(id.made());
+        if age > lifetime.max(TELLING) {
+            return stale;
+        }
+        // The two forms of a name are one user.
+        let name = username
+            .strip_suffix(realm.as_bytes())
+            .and_then(|name| name.strip_suffix(b"@"))
+            .unwrap_or(username);
+        if !gate.may_try(place, name) {
+            return again;
         }
 
         let exchange = Exchange {
@@ -279,13 +321,13 @@ impl Authenticator {
         };
         let (user, secret) = users.secret(username, realm.as_bytes(), algorithm);
         let right = exchange.digest(&secret).matches(response);
-        let Some(user) = user.filter(|_| right) else { return again };
+        let Some(user) = user.filter(|_| right) else {
+            gate.failed(place, name);
+            return again;
+        };
 
         // From here on the sender knows the password; what may be amiss is the nonce alone.
-        let stale = Ok(Outcome::Challenge { stale: true });
-        let Some(id) = self.mint.recognise(realm.as_bytes(), nonce) else { return stale };
-        let lifetime = u64::from(self.settings.nonce_lifetime);
-        if seconds(now).abs_diff(id.made()) > lifetime {
+        if age > lifetime {
             return stale;
         }
         let spent = match qop {
@@ -301,22 +343,23 @@ impl Authenticator {
             let proof = Exchange { method: b"", body: b"", ..exchange }.digest(&secret);
             info(&exchange, proof.as_str())
         });
-        Ok(Outcome::Accepted(Accepted { user: user.name().into(), info }))
+        Ok(Outcome::Accepted(Accepted { user: user.name().into(), place, info }))
     }
 
     /// Makes the challenges, one for each algorithm, the most wanted first; `each` gets the value
     /// of one [`Kind::challenge`] header field at a time (RFC 8760 section 2.3). `agent` is the
     /// request's User-Agent: one that is known to fail at the sight of another algorithm is
-    /// offered MD5 alone.
+    /// offered MD5 alone. `place` says where the challenge is sent; the nonce carries it.
     pub fn challenge(
         &mut self,
         realm: &str,
         agent: &[u8],
+        place: u64,
         stale: bool,
         now: Now,
         mut each: impl FnMut(&[u8]),
     ) {
-        let nonce = self.mint.make(realm.as_bytes(), seconds(now));
+        let nonce = self.mint.make(realm.as_bytes(), place, seconds(now));
         let mut value = core::mem::take(&mut self.scratch);
         for algorithm in self.settings.offered_to(agent) {
             value.clear();
@@ -340,13 +383,16 @@ impl Authenticator {
 
 const MALFORMED: Outcome = Outcome::Refuse(400, "Malformed Credentials");
 
-/// Eight hexadecimal digits (RFC 7616 section 3.4), and more than nought.
+/// For how many seconds a nonce tells at least who has received it, be it too old to be good.
+const TELLING: u64 = 24 * 3600;
+
 /// The clock that nonces go by: one that is never set. Were it the wall clock, then after it was put
 /// back by more than their lifetime nobody could prove anything until it has caught up.
 fn seconds(now: Now) -> u64 {
     now.at.0 / 1_000_000
 }
 
+/// Eight hexadecimal digits (RFC 7616 section 3.4), and more than nought.
 fn nonce_count(text: &[u8]) -> Option<u32> {
     if text.len() != 8 || !text.iter().all(u8::is_ascii_hexdigit) {
         return None;

@@ -1,8 +1,7 @@
 //! Credentials looked at, with patience for those who guess ([`crate::abuse`]).
 
-use crate::abuse::Offence;
-use crate::auth::field::{DigestParams, realm_of};
-use crate::auth::{Authenticator, Credentials, Kind, Outcome};
+use crate::abuse::{Offence, Place};
+use crate::auth::{Authenticator, Credentials, Gate, Kind, Outcome};
 use crate::io::{Now, Outbox};
 use crate::stack::{Received, Stack};
 
@@ -13,7 +12,7 @@ pub(super) struct Asked<'a> {
     pub(super) realm: &'a str,
 }
 
-/// Looks at the credentials of a request, unless too many from there were wrong just before: then it
+/// Looks at the credentials of a request, unless too many like them were wrong just before: then it
 /// is as if they were wrong, and nothing is learned of whether they were.
 pub(super) fn login(
     stack: &mut Stack,
@@ -25,47 +24,48 @@ pub(super) fn login(
     ours: impl Fn(&[u8]) -> bool,
 ) -> Outcome {
     let Asked { received, kind, realm } = *asked;
-    let message = received.message;
-    if stack.abuse().has_failures()
-        && names(asked).any(|name| !stack.may_log_in(now, received, &name))
-    {
-        return Outcome::Challenge { stale: false };
-    }
-    let outcome = authenticator.verify(&message, kind, realm, users, now, ours);
-    if let Outcome::Accepted(accepted) = &outcome
-        && !stack.logged_in(now, received, accepted.user.as_bytes())
-    {
-        return Outcome::Refuse(503, "Too Many Requests of This User");
-    }
-    if outcome == (Outcome::Challenge { stale: false }) {
-        let mut failed = false;
-        for name in names(asked) {
-            stack.login_failed(now, received, &name);
-            failed = true;
+    let mut patience = Patience { stack, now, ours, failed: None };
+    let outcome =
+        authenticator.verify(&received.message, kind, realm, users, now, &mut patience);
+    let failed = patience.failed;
+    match &outcome {
+        Outcome::Accepted(accepted) => {
+            let (place, user) = (Place::from_bits(accepted.place), accepted.user.as_bytes());
+            if !stack.logged_in(now, received, place, user) {
+                return Outcome::Refuse(503, "Too Many Requests of This User");
+            }
         }
-        if failed {
-            stack.offended(now, out, received, Offence::Failed);
+        _ => {
+            if let Some(place) = failed {
+                let there = stack.abuse().is_there(place, &received.flow);
+                stack.offended(now, out, received, Offence::Failed { there });
+            }
         }
     }
     outcome
 }
 
-/// The users that credentials for our realm name.
-fn names<'a>(asked: &'a Asked<'a>) -> impl Iterator<Item = Vec<u8>> + 'a {
-    /// More are not looked at by the authenticator either.
-    const MOST: usize = 4;
-    let of_ours =
-        move |value: &[u8]| realm_of(value).is_some_and(|realm| realm == asked.realm.as_bytes());
-    asked
-        .received
-        .message
-        .fields(asked.kind.credentials())
-        .filter(move |field| of_ours(field.value))
-        .take(MOST)
-        .filter_map(|field| {
-            let params = DigestParams::parse(field.value).ok()?;
-            // Credentials without a digest only ask for a challenge (RFC 8760 section 2.7).
-            params.get("response").filter(|response| !response.is_empty())?;
-            params.get("username").map(<[u8]>::to_vec)
-        })
+/// What the stack remembers of who tried what.
+struct Patience<'a, F> {
+    stack: &'a mut Stack,
+    now: Now,
+    ours: F,
+    /// Where the nonce of what was wrong was sent.
+    failed: Option<Place>,
+}
+
+impl<F: Fn(&[u8]) -> bool> Gate for Patience<'_, F> {
+    fn is_ours(&self, uri: &[u8]) -> bool {
+        (self.ours)(uri)
+    }
+
+    fn may_try(&mut self, place: u64, user: &[u8]) -> bool {
+        self.stack.may_log_in(self.now, Place::from_bits(place), user)
+    }
+
+    fn failed(&mut self, place: u64, user: &[u8]) {
+        let place = Place::from_bits(place);
+        self.stack.login_failed(self.now, place, user);
+        self.failed = Some(place);
+    }
 }

@@ -191,9 +191,10 @@ impl Server {
             });
         }
         let authenticator = &mut self.authenticator;
+        let place = stack.abuse().place(&received.flow).bits();
         let agent = received.message.first(Name::UserAgent).map_or(&[][..], |field| field.value);
         stack.respond_stateless(now, out, received, kind.status(), kind.reason(), |mut writer| {
-            authenticator.challenge(realm, agent, stale, now, |value| {
+            authenticator.challenge(realm, agent, place, stale, now, |value| {
                 writer.field(kind.challenge(), value);
             });
             writer.end();

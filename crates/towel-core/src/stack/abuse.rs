@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use towel_message::{Method, Name};
 
 use super::{Received, Stack};
-use crate::abuse::{Ban, Guard, Offence};
+use crate::abuse::{Ban, Guard, Offence, Place};
 use crate::io::{Flow, Level, Now, Outbox};
 
 impl Stack {
@@ -105,21 +105,27 @@ impl Stack {
         self.abuse.behaved(now.at, &request.flow, proven);
     }
 
-    /// Whether credentials for a user, from there, are looked at now.
-    pub fn may_log_in(&mut self, now: Now, request: &Received<'_>, user: &[u8]) -> bool {
-        let may = self.abuse.may_try(now.at, &request.flow, user);
+    /// Whether credentials for a user, with a nonce that was sent to a place, are looked at now.
+    pub fn may_log_in(&mut self, now: Now, place: Place, user: &[u8]) -> bool {
+        let may = self.abuse.may_try(now.at, place, user);
         self.counters.logins_delayed += u64::from(!may);
         may
     }
 
     /// They were wrong.
-    pub fn login_failed(&mut self, now: Now, request: &Received<'_>, user: &[u8]) {
-        self.abuse.failed(now.at, &request.flow, user);
+    pub fn login_failed(&mut self, now: Now, place: Place, user: &[u8]) {
+        self.abuse.failed(now.at, place, user);
     }
 
     /// They were right. Says whether the request is still within the user's rate.
-    pub fn logged_in(&mut self, now: Now, request: &Received<'_>, user: &[u8]) -> bool {
-        self.abuse.succeeded(now.at, &request.flow, user);
+    pub fn logged_in(
+        &mut self,
+        now: Now,
+        request: &Received<'_>,
+        place: Place,
+        user: &[u8],
+    ) -> bool {
+        self.abuse.succeeded(now.at, &request.flow, place, user);
         let fits = !self.abuse.is_too_much_of(now.at, user);
         self.counters.refused_rate += u64::from(!fits);
         fits

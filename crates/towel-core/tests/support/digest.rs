@@ -47,7 +47,9 @@ fn verify(
     text.extend_from_slice(b"\r\nContent-Length: 0\r\n\r\n");
     let mut index = Index::new();
     let message = Message::parse(&text, &mut index, &Limits::default()).expect("a message");
-    authenticator.verify(&message, Kind::Server, REALM, users, now, |uri| uri == URI.as_bytes())
+    authenticator.verify(&message, Kind::Server, REALM, users, now, &mut |uri: &[u8]| {
+        uri == URI.as_bytes()
+    })
 }
 
 fn mutated(value: &[u8], bytes: &[u8]) -> Vec<u8> {
@@ -92,7 +94,7 @@ pub fn digest(bytes: &[u8]) {
     }
     let (first, changes) = bytes.split_first().map_or((0, bytes), |(first, rest)| (*first, rest));
     let mut challenges = Vec::new();
-    authenticator.challenge(REALM, b"", false, now, |value| challenges.push(value.to_vec()));
+    authenticator.challenge(REALM, b"", 7, false, now, |value| challenges.push(value.to_vec()));
     let challenge = &challenges[usize::from(first) % challenges.len()];
     for (password, knows) in [("guess", false), ("zanzibar", true)] {
         let mut session = Session::new(challenge, "bob", password).expect("a challenge of ours");

@@ -65,6 +65,8 @@ pub(super) fn abuse(s: &mut Section<'_, '_>, a: &mut abuse::Settings) {
     s.set_duration("ban", least..=most, &mut a.ban);
     s.set_duration("longest-ban", least..=most, &mut a.longest_ban);
     s.set_number("failures", 0..=100_000, &mut a.failures);
+    s.set_number("failures-address", 0..=100_000, &mut a.failures_address);
+    s.set_number("failures-user", 0..=100_000, &mut a.failures_user);
     if let Some(texts) = s.texts("exempt") {
         let network =
             |net: super::Network| server::Network { address: net.address, prefix: net.prefix };

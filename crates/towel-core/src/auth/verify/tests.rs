@@ -5,6 +5,7 @@ use crate::hash::Key;
 use crate::io::Instant;
 
 const REALM: &str = "biloxi.com";
+const PLACE: u64 = 0x1234_5678_9abc_def0;
 const URI: &[u8] = b"sip:biloxi.com";
 
 fn at(unix: u64) -> Now {
@@ -29,7 +30,7 @@ impl Bench {
 
     fn challenges(&mut self, now: u64) -> Vec<Vec<u8>> {
         let mut made = Vec::new();
-        self.authenticator.challenge(REALM, b"", false, at(now), |value| made.push(value.to_vec()));
+        self.authenticator.challenge(REALM, b"", PLACE, false, at(now), |value| made.push(value.to_vec()));
         made
     }
 
@@ -45,7 +46,7 @@ impl Bench {
             REALM,
             &self.users,
             at(now),
-            |uri| uri.ends_with(b"biloxi.com"),
+            &mut |uri: &[u8]| uri.ends_with(b"biloxi.com"),
         )
     }
 
@@ -55,7 +56,7 @@ impl Bench {
 }
 
 fn bob() -> Outcome {
-    Outcome::Accepted(Accepted { user: "bob".into(), info: None })
+    Outcome::Accepted(Accepted { user: "bob".into(), place: PLACE, info: None })
 }
 
 const AGAIN: Outcome = Outcome::Challenge { stale: false };
@@ -149,19 +150,87 @@ fn the_window_can_be_switched_off() {
 }
 
 #[test]
-fn an_old_or_foreign_nonce_is_stale_for_who_knows_the_password_only() {
+fn an_old_nonce_is_stale_for_who_knows_the_password_only() {
     let mut bench = Bench::new();
     let good = bench.session(0, "bob", "zanzibar", 1_000).answer(b"REGISTER", URI, b"", "c");
     assert_eq!(bench.try_one(&good, 1_301), STALE);
     let wrong = bench.session(0, "bob", "x", 1_000).answer(b"REGISTER", URI, b"", "c");
     assert_eq!(bench.try_one(&wrong, 1_301), AGAIN);
-    let foreign =
-        b"Digest realm=\"biloxi.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", qop=\"auth\"";
-    let value =
-        Session::new(foreign, "bob", "zanzibar").unwrap().answer(b"REGISTER", URI, b"", "c");
-    assert_eq!(bench.try_one(&value, 1_000), STALE);
     // At the very end of its life it is still good.
     assert_eq!(bench.try_one(&good, 1_300), bob());
+}
+
+/// What a gate was told and asked.
+#[derive(Default)]
+struct Watch {
+    closed: bool,
+    asked: Vec<(u64, Vec<u8>)>,
+    failed: Vec<(u64, Vec<u8>)>,
+}
+
+impl Gate for Watch {
+    fn is_ours(&self, _: &[u8]) -> bool {
+        false
+    }
+
+    fn may_try(&mut self, place: u64, user: &[u8]) -> bool {
+        self.asked.push((place, user.to_vec()));
+        !self.closed
+    }
+
+    fn failed(&mut self, place: u64, user: &[u8]) {
+        self.failed.push((place, user.to_vec()));
+    }
+}
+
+fn watched(bench: &mut Bench, closed: bool, value: &[u8], now: u64) -> (Outcome, Watch) {
+    let request = Request { method: b"REGISTER", uri: URI, body: b"" };
+    let mut watch = Watch { closed, ..Watch::default() };
+    let Bench { authenticator, users } = bench;
+    let values = [value].into_iter();
+    let outcome = authenticator.judge(values, &request, REALM, users, at(now), &mut watch);
+    (outcome, watch)
+}
+
+/// A guess with a nonce that was never given out, or so long ago that it says nothing, counts against
+/// nobody, and is not looked at: right or wrong it is the same.
+#[test]
+fn without_a_nonce_of_ours_nothing_is_learned_and_nobody_blamed() {
+    let mut bench = Bench::new();
+    let foreign =
+        b"Digest realm=\"biloxi.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", qop=\"auth\"";
+    let old = bench.challenges(1_000)[0].clone();
+    for challenge in [&foreign[..], &old] {
+        for password in ["zanzibar", "guess"] {
+            let mut session = Session::new(challenge, "bob", password).unwrap();
+            let value = session.answer(b"REGISTER", URI, b"", "c");
+            let (outcome, watch) = watched(&mut bench, false, &value, 1_001 + TELLING);
+            assert_eq!((outcome, watch.asked, watch.failed), (STALE, vec![], vec![]));
+        }
+    }
+}
+
+/// However the name is written, and whether somebody has it or not.
+#[test]
+fn a_wrong_password_counts_against_the_user_and_where_the_nonce_was_sent() {
+    let mut bench = Bench::new();
+    for (name, user) in
+        [("bob", "bob"), ("bob@biloxi.com", "bob"), ("eve", "eve"), ("eve@biloxi.com", "eve")]
+    {
+        let wrong = bench.session(0, name, "x", 1_000).answer(b"REGISTER", URI, b"", "c");
+        let extended = edited(&wrong, &format!("username=\"{name}\""), "username*=UTF-8''b%6Fb");
+        for (value, user) in [(&wrong, user), (&extended, "bob")] {
+            let (outcome, watch) = watched(&mut bench, false, value, 1_001);
+            assert_eq!(outcome, AGAIN);
+            assert_eq!(watch.asked, [(PLACE, user.as_bytes().to_vec())]);
+            assert_eq!(watch.failed, watch.asked);
+        }
+    }
+    // Where the gate is closed the right one is no better, and is not spent.
+    let right = bench.session(0, "bob", "zanzibar", 1_000).answer(b"REGISTER", URI, b"", "c");
+    let (outcome, watch) = watched(&mut bench, true, &right, 1_001);
+    assert_eq!((outcome, watch.failed), (AGAIN, vec![]));
+    assert_eq!(watched(&mut bench, false, &right, 1_001).0, bob());
 }
 
 #[test]
@@ -297,7 +366,7 @@ fn a_wall_clock_that_is_set_makes_no_nonce_stale() {
         bench.challenges(10_000);
         let now = Now { unix, ..at(10_001) };
         let mut made = Vec::new();
-        bench.authenticator.challenge(REALM, b"", false, now, |value| made.push(value.to_vec()));
+        bench.authenticator.challenge(REALM, b"", PLACE, false, now, |value| made.push(value.to_vec()));
         let mut session = Session::new(&made[0], "bob", "zanzibar").unwrap();
         let value = session.answer(b"REGISTER", URI, b"", "c");
         assert_eq!(bench.try_one(&value, 10_002), bob());
@@ -328,7 +397,7 @@ fn verify_at(bench: &mut Bench, kind: Kind, bytes: &[u8], now: Now) -> Outcome {
     let mut index = towel_message::Index::new();
     let limits = towel_message::Limits::default();
     let message = Message::parse(bytes, &mut index, &limits).unwrap();
-    bench.authenticator.verify(&message, kind, REALM, &bench.users, now, |_| false)
+    bench.authenticator.verify(&message, kind, REALM, &bench.users, now, &mut |_: &[u8]| false)
 }
 
 #[test]

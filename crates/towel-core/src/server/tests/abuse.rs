@@ -114,23 +114,77 @@ fn a_rate_is_kept_with_an_answer_or_in_silence() {
     }
 }
 
-/// Asks for registration as alice from somewhere with a password; the status that comes of it.
-fn log_in(rig: &mut super::Rig<super::Endpoint>, from: &str, password: &str, number: usize) -> u16 {
-    let text = |sequence: usize, more: &str| {
-        format!(
-            "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{number}x{sequence}\n\
-             From: <sip:alice@example.com>;tag=1\nTo: <sip:alice@example.com>\nCall-ID: {from}-{number}\n\
-             CSeq: {sequence} REGISTER\nContact: <sip:alice@{from}>\n{more}"
-        )
-    };
-    let sent: Vec<Sent> = rig.udp(from, &text(1, ""));
+type Rig = super::Rig<super::Endpoint>;
+
+/// A REGISTER of alice's.
+fn registering(from: &str, number: usize, sequence: usize, more: &str) -> String {
+    format!(
+        "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{number}x{sequence}\n\
+         From: <sip:alice@example.com>;tag=1\nTo: <sip:alice@example.com>\nCall-ID: {from}-{number}\n\
+         CSeq: {sequence} REGISTER\nContact: <sip:alice@{from}>\n{more}"
+    )
+}
+
+/// Asks for a challenge and answers it; the header field to send with it.
+fn answer(rig: &mut Rig, from: &str, user: &str, password: &str, number: usize) -> String {
+    let sent: Vec<Sent> = rig.udp(from, &registering(from, number, 1, ""));
     assert_eq!(statuses(&sent), [401]);
     let challenge = sent[0].field("WWW-Authenticate").as_bytes();
-    let mut session = Session::new(challenge, "alice", password).unwrap();
+    let mut session = Session::new(challenge, user, password).unwrap();
     let credentials = session.answer(b"REGISTER", b"sip:example.com", b"", "c");
-    let credentials = String::from_utf8(credentials).unwrap();
-    let sent = rig.udp(from, &text(2, &format!("Authorization: {credentials}\n")));
+    format!("Authorization: {}\n", String::from_utf8(credentials).unwrap())
+}
+
+/// Asks for registration as alice from somewhere with a password; the status that comes of it.
+fn log_in(rig: &mut Rig, from: &str, password: &str, number: usize) -> u16 {
+    let field = answer(rig, from, "alice", password, number);
+    let sent = rig.udp(from, &registering(from, number, 2, &field));
     statuses(&sent)[0]
+}
+
+/// Ten thousand datagrams with the user's own address upon them: with nonces that were never given
+/// out, with one that the forger was sent, and with one that was sent long ago.
+#[test]
+fn forged_failures_lock_nobody_out() {
+    let mut settings = closed();
+    settings.server.authenticate_register = true;
+    settings.abuse.strikes = 30;
+    let mut rig = rig(settings);
+    let (home, forger) = ("203.0.113.5:5060", "198.51.100.66:5060");
+    assert_eq!(log_in(&mut rig, home, "secret", 0), 200);
+    let own = answer(&mut rig, forger, "alice", "guess", 1);
+    let nonce = own.split("nonce=\"").nth(1).unwrap().split('"').next().unwrap();
+    for n in 0..10_000 {
+        let field = match n % 2 {
+            0 => own.clone(),
+            _ => own.replace(nonce, &format!("{n:056x}")),
+        };
+        rig.udp(home, &registering(home, 10 + n, 2, &field));
+    }
+    assert_eq!(log_in(&mut rig, home, "secret", 2), 200, "from home");
+    assert_eq!(log_in(&mut rig, "203.0.113.5:5070", "secret", 3), 200, "from another port");
+    assert_eq!(log_in(&mut rig, "203.0.113.77:5060", "secret", 4), 200, "from elsewhere");
+    // The forger alone has used up patience.
+    assert_eq!(log_in(&mut rig, forger, "secret", 5), 401);
+}
+
+/// Two phones of one user behind one address, one of which has an old password.
+#[test]
+fn a_bad_phone_does_not_keep_the_other_out() {
+    let mut settings = closed();
+    settings.server.authenticate_register = true;
+    let mut rig = rig(settings);
+    let (good, bad) = ("203.0.113.5:5060", "203.0.113.5:5061");
+    assert_eq!(log_in(&mut rig, good, "secret", 0), 200);
+    for n in 1..500 {
+        log_in(&mut rig, bad, "old", n);
+        rig.pass(500);
+        if n % 50 == 0 {
+            assert_eq!(log_in(&mut rig, good, "secret", n), 200, "{n}");
+        }
+    }
+    // After the phone has lost its port, or at another of the same house.
+    assert_eq!(log_in(&mut rig, "203.0.113.5:6000", "secret", 1000), 200);
 }
 
 #[test]

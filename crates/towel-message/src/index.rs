@@ -214,12 +214,14 @@ impl Index {
             (value, end) = (colon + 1, colon + 1);
         }
         let name = between(bytes, start, colon);
+        // A name too long to note is looked at with care.
+        let name_len = u16::try_from(name.len()).ok()?;
         let id = Name::from_bytes(name).map_or(Slot::UNKNOWN, |name| name as u8);
         let slot = Slot {
             start: start as u32,
             end: newline as u32 + 1,
             value: Span { start: value as u32, len: (end - value) as u32 },
-            name_len: name.len() as u16,
+            name_len,
             id,
         };
         self.add(slot, between(bytes, value, end));
@@ -378,6 +380,11 @@ impl Index {
         if line.len() > limits.max_field_len {
             self.note(Fault::new(513, "Header Field Too Long", start));
         }
+        // Whatever the limits are: one that were noted shorter than it is would be another's name.
+        let Ok(name_len) = u16::try_from(name.len()) else {
+            self.note(Fault::new(513, "Header Field Name Too Long", start));
+            return;
+        };
         if self.len >= limits.max_fields {
             self.note(Fault::new(513, "Too Many Header Fields", start));
             // What an answer is made of is looked for to the end.
@@ -396,7 +403,7 @@ impl Index {
             start: u32::try_from(start).unwrap_or(u32::MAX),
             end: u32::try_from(start + line.len()).unwrap_or(u32::MAX),
             value: Span::new(at, at + value.len()),
-            name_len: u16::try_from(name.len()).unwrap_or(u16::MAX),
+            name_len,
             id,
         };
         self.add(slot, value);

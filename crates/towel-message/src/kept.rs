@@ -218,7 +218,8 @@ impl ViaAt {
     /// The same value after it was stamped.
     pub(crate) fn stamped(self, stamp: &crate::via::Stamp) -> Self {
         let Span { start, .. } = self.span;
-        let params = Span { len: start + stamp.len as u32 - self.params.start, ..self.params };
+        let len = start.saturating_add(stamp.len as u32).saturating_sub(self.params.start);
+        let params = Span { len, ..self.params };
         Self {
             params,
             span: Span { start, len: stamp.len as u32 },
@@ -258,5 +259,22 @@ impl<'a> Places<'a> for Via<'a> {
             span: at.span,
             known: crate::via::Known::at(&at.known, bytes),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What never fits together makes no place beyond the message, and nothing overflows.
+    #[test]
+    fn a_stamp_that_does_not_fit_leaves_an_empty_place() {
+        let bytes = b"SIP/2.0/UDP h;received=192.0.2.1;rport";
+        let via = Via::parse(bytes).unwrap();
+        let at = via.places(bytes).unwrap();
+        let stamp = crate::via::Stamp { port: None, received: Some((9, 3)), len: 2 };
+        let stamped = at.stamped(&stamp);
+        assert_eq!(stamped.params.len, 0);
+        assert!(Via::at(&stamped, bytes).received().is_none());
     }
 }

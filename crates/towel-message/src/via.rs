@@ -175,7 +175,7 @@ impl<'a> Known<'a> {
             ttl: moved(at.ttl),
             received: stamp.received.map(|(from, to)| Span {
                 start: value.start + from as u32,
-                len: (to - from) as u32,
+                len: to.saturating_sub(from) as u32,
             }),
             rport: stamp.port.map_or(at.rport, |(.., port)| Some(Some(port))),
             rport_end: at.rport_end,

@@ -9,6 +9,11 @@
 //! A datagram's way: `recvmmsg` into a buffer that is there, the machine, the outbox's arena,
 //! `sendmmsg` from there. No copy, no allocation, no lock.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 mod bind;
 mod clock;
 mod config;

@@ -463,8 +463,7 @@ fn responses() {
 /// other servers would see another header field than we.
 #[test]
 fn a_name_longer_than_any_is_no_name_of_another_field() {
-    let limits =
-        Limits { max_head: 1 << 21, max_field_len: 1 << 20, ..Limits::default() };
+    let limits = Limits { max_head: 1 << 21, max_field_len: 1 << 20, ..Limits::default() };
     for extra in ["", " folded\r\n"] {
         for more in [0, 1, 3] {
             let name = format!("Via{}", "a".repeat((1 << 16) - 3 + more));
@@ -472,7 +471,8 @@ fn a_name_longer_than_any_is_no_name_of_another_field() {
             let text = request(&[&line, "Subject: x"]);
             let text = String::from_utf8(text).unwrap();
             // The second time an odd line stands before it, so that all is read with care.
-            let text = text.replacen("Max-Forwards: 70\r\n", &format!("Max-Forwards: 70\r\n{extra}"), 1);
+            let text =
+                text.replacen("Max-Forwards: 70\r\n", &format!("Max-Forwards: 70\r\n{extra}"), 1);
             let mut index = Index::new();
             let message = Message::parse(text.as_bytes(), &mut index, &limits).unwrap();
             assert_eq!(check(&message).map_err(|fault| fault.status), Err(513));

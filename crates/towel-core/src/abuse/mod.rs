@@ -22,9 +22,9 @@
 //!
 //! All memory is of fixed size. In good times nothing is looked up but what limits are set for.
 
-mod passwords;
 #[cfg(test)]
 mod password_tests;
+mod passwords;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -432,7 +432,6 @@ impl Guard {
             }
         }
     }
-
 }
 
 /// What stands for one host: its address, of IPv6 its /64.

@@ -77,11 +77,8 @@ impl Mint {
         let key =
             |at: usize| self.key.iter().skip(at).take(8).fold(0, |k, o| k << 8 | u64::from(*o));
         let mut hasher = Hasher::new(Key(key(0), key(8)));
-        let (first, second) = hasher
-            .bytes(&id.to_be_bytes())
-            .bytes(&place.to_be_bytes())
-            .bytes(realm)
-            .finish_twice();
+        let (first, second) =
+            hasher.bytes(&id.to_be_bytes()).bytes(&place.to_be_bytes()).bytes(realm).finish_twice();
         let mut nonce = [0; NONCE_LENGTH];
         let mac = first.to_be_bytes().into_iter().chain(second.to_be_bytes()).take(MAC);
         let octets = id.to_be_bytes().into_iter().chain(place.to_be_bytes()).chain(mac);

@@ -25,8 +25,7 @@ pub(super) fn login(
 ) -> Outcome {
     let Asked { received, kind, realm } = *asked;
     let mut patience = Patience { stack, now, ours, failed: None };
-    let outcome =
-        authenticator.verify(&received.message, kind, realm, users, now, &mut patience);
+    let outcome = authenticator.verify(&received.message, kind, realm, users, now, &mut patience);
     let failed = patience.failed;
     match &outcome {
         Outcome::Accepted(accepted) => {

@@ -47,9 +47,8 @@ fn verify(
     text.extend_from_slice(b"\r\nContent-Length: 0\r\n\r\n");
     let mut index = Index::new();
     let message = Message::parse(&text, &mut index, &Limits::default()).expect("a message");
-    authenticator.verify(&message, Kind::Server, REALM, users, now, &mut |uri: &[u8]| {
-        uri == URI.as_bytes()
-    })
+    authenticator
+        .verify(&message, Kind::Server, REALM, users, now, &mut |uri: &[u8]| uri == URI.as_bytes())
 }
 
 fn mutated(value: &[u8], bytes: &[u8]) -> Vec<u8> {

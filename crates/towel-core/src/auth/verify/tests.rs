@@ -30,7 +30,8 @@ impl Bench {
 
     fn challenges(&mut self, now: u64) -> Vec<Vec<u8>> {
         let mut made = Vec::new();
-        self.authenticator.challenge(REALM, b"", PLACE, false, at(now), |value| made.push(value.to_vec()));
+        self.authenticator
+            .challenge(REALM, b"", PLACE, false, at(now), |value| made.push(value.to_vec()));
         made
     }
 
@@ -366,7 +367,9 @@ fn a_wall_clock_that_is_set_makes_no_nonce_stale() {
         bench.challenges(10_000);
         let now = Now { unix, ..at(10_001) };
         let mut made = Vec::new();
-        bench.authenticator.challenge(REALM, b"", PLACE, false, now, |value| made.push(value.to_vec()));
+        bench
+            .authenticator
+            .challenge(REALM, b"", PLACE, false, now, |value| made.push(value.to_vec()));
         let mut session = Session::new(&made[0], "bob", "zanzibar").unwrap();
         let value = session.answer(b"REGISTER", URI, b"", "c");
         assert_eq!(bench.try_one(&value, 10_002), bob());

@@ -14,7 +14,7 @@ use crate::baresip::{Phone, Setup};
 use crate::{eventually, towel::*};
 
 /// A phone in a terminal.
-struct Terminal {
+pub(crate) struct Terminal {
     child: Child,
     /// What it has told, a line each.
     told: Arc<Mutex<Vec<Value>>>,
@@ -22,10 +22,17 @@ struct Terminal {
 
 impl Terminal {
     fn start(server: &Towel, user: &str, arguments: &[&str]) -> Terminal {
+        let (from, password) = (format!("{user}@{DOMAIN}"), password(user));
+        let address = server.address();
+        let way = ["--from", &from, "-p", &password, "--server", &address];
+        Terminal::alone(&[arguments, &way].concat())
+    }
+
+    /// One without a server.
+    pub(crate) fn alone(arguments: &[&str]) -> Terminal {
         let mut child = Command::new(env!("CARGO_BIN_EXE_towel"))
             .args(arguments)
-            .args(["--from", &format!("{user}@{DOMAIN}"), "-p", &password(user)])
-            .args(["--server", &server.address(), "--json"])
+            .arg("--json")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -43,7 +50,7 @@ impl Terminal {
     }
 
     /// One that waits for calls, and is registered.
-    fn answer(server: &Towel, user: &str, arguments: &[&str]) -> Terminal {
+    pub(crate) fn answer(server: &Towel, user: &str, arguments: &[&str]) -> Terminal {
         let terminal = Terminal::start(server, user, &[&["answer"], arguments].concat());
         terminal.wait_for("registered");
         terminal
@@ -54,12 +61,12 @@ impl Terminal {
         Terminal::start(server, user, &[&["call", &whom], arguments].concat())
     }
 
-    fn events(&self, kind: &str) -> Vec<Value> {
+    pub(crate) fn events(&self, kind: &str) -> Vec<Value> {
         let told = self.told.lock().unwrap();
         told.iter().filter(|value| value["event"] == kind).cloned().collect()
     }
 
-    fn wait_for(&self, kind: &str) -> Value {
+    pub(crate) fn wait_for(&self, kind: &str) -> Value {
         eventually(kind, || !self.events(kind).is_empty());
         self.events(kind).remove(0)
     }
@@ -70,7 +77,7 @@ impl Terminal {
     }
 
     /// Its exit code, when it has ended, and how its first call went.
-    fn end(&mut self) -> (i32, Value) {
+    pub(crate) fn end(&mut self) -> (i32, Value) {
         let mut code = None;
         eventually("the phone to end", || {
             code = self.child.try_wait().unwrap();

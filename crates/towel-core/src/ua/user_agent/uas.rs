@@ -126,7 +126,8 @@ impl Core {
                 return Some(Reply::new(481, "Call/Transaction Does Not Exist"));
             }
             if leg.dialog.take_request(number) == Order::Late {
-                return Some(Reply::new(500, "CSeq Number Is Too Low"));
+                // No phrase with the name of a header field: some peers look for the first `CSeq`.
+                return Some(Reply::new(500, "Request Out of Order"));
             }
         }
         // Section 8.2.1.

@@ -78,16 +78,7 @@ impl Script {
     }
 
     /// Waits for a request and keeps it as `name`; `has` are header fields with what must be in them.
-    pub(crate) fn takes(self, method: &str, name: &str, has: &[(&str, &str)]) -> Script {
-        self.waits(method, name, has, "")
-    }
-
-    /// The same, within so many milliseconds.
-    pub(crate) fn takes_within(self, ms: u32, method: &str, name: &str) -> Script {
-        self.waits(method, name, &[], &format!(" timeout=\"{ms}\""))
-    }
-
-    fn waits(mut self, method: &str, name: &str, has: &[(&str, &str)], how: &str) -> Script {
+    pub(crate) fn takes(mut self, method: &str, name: &str, has: &[(&str, &str)]) -> Script {
         let mut kept = vec![
             ("via", "Via", ".*"),
             ("from", "From", ".*"),
@@ -98,7 +89,7 @@ impl Script {
             kept.push(("target", "Contact", TARGET));
         }
         let action = self.action(name, &kept, has);
-        let _ = writeln!(self.steps, "<recv request=\"{method}\"{how}>\n{action}</recv>");
+        let _ = writeln!(self.steps, "<recv request=\"{method}\">\n{action}</recv>");
         self
     }
 

@@ -64,7 +64,7 @@ fn users_by_the_ten_thousand_are_read_again_under_calls() {
         &["alice"],
         "[auth]\ncalls = false\nregister = false\n[register]\nknown-users-only = false\n",
     );
-    let users: String = (0..20_000).map(|n| format!("user{n},{DOMAIN},secret{n}\n")).collect();
+    let users: String = (0..50_000).map(|n| format!("user{n},{DOMAIN},secret{n}\n")).collect();
     let file = server.data().join("../users.csv");
     std::fs::write(&file, users).unwrap();
     server.reload_changed(|config| format!("user-files = [\"{}\"]\n{config}", file.display()));

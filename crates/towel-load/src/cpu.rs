@@ -4,7 +4,7 @@
 //! and system time come from `stat` in clock ticks of 10 ms, so only their shares are used. A
 //! thread that has ended between two looks is in `stat` alone: then the larger counts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -17,6 +17,8 @@ pub struct Look {
     system: u64,
     processes: u64,
     memory: u64,
+    waited: u64,
+    dropped: u64,
 }
 
 /// What was used between two looks.
@@ -30,6 +32,10 @@ pub struct Used {
     system: u64,
     /// Bytes of memory at the second look: the proportional set size.
     pub memory: u64,
+    /// How long its threads could have run and had no processor (`schedstat`).
+    pub waited: Duration,
+    /// Datagrams that came for its sockets and found no room there.
+    pub dropped: u64,
 }
 
 impl Used {
@@ -69,9 +75,11 @@ impl Look {
             let Ok(tasks) = fs::read_dir(folder.join("task")) else { continue };
             for task in tasks.flatten() {
                 let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-                let run = text.split_whitespace().next().and_then(|n| n.parse::<u64>().ok());
-                look.run += run.unwrap_or(0);
+                let mut numbers = text.split_whitespace().map_while(|n| n.parse::<u64>().ok());
+                look.run += numbers.next().unwrap_or(0);
+                look.waited += numbers.next().unwrap_or(0);
             }
+            look.dropped += dropped(&folder);
             if memory {
                 let text = fs::read_to_string(folder.join("smaps_rollup")).unwrap_or_default();
                 let pss = text.lines().find_map(|l| l.strip_prefix("Pss:"));
@@ -90,7 +98,14 @@ impl Look {
         let ticks = (user + system) * TICK;
         let rounding = 20_000_000 + 10_000_000 * self.processes;
         let total = if ticks.saturating_sub(run) < rounding { run } else { ticks };
-        Used { total: Duration::from_nanos(total), user, system, memory: self.memory }
+        Used {
+            total: Duration::from_nanos(total),
+            user,
+            system,
+            memory: self.memory,
+            waited: Duration::from_nanos(self.waited.saturating_sub(earlier.waited)),
+            dropped: self.dropped.saturating_sub(earlier.dropped),
+        }
     }
 }
 
@@ -111,6 +126,30 @@ fn parse_stat(text: &str) -> Option<(u32, u64, u64)> {
     let fields: Vec<&str> = rest.split_whitespace().collect();
     let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
     Some((u32::try_from(number(1)?).ok()?, number(11)?, number(12)?))
+}
+
+/// How many datagrams were dropped at the UDP sockets of a process, for as long as they are open.
+fn dropped(folder: &Path) -> u64 {
+    let links = fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
+    let sockets: BTreeSet<u64> = links
+        .filter_map(|link| {
+            let target = fs::read_link(link.path()).ok()?;
+            target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+        })
+        .collect();
+    let tables = ["net/udp", "net/udp6"].map(|name| folder.join(name));
+    let texts = tables.iter().map(|path| fs::read_to_string(path).unwrap_or_default());
+    texts.map(|text| drops(&text, &sockets)).sum()
+}
+
+/// The last column of those lines of a table of sockets (proc_net(5)) whose inode is one of these.
+fn drops(table: &str, sockets: &BTreeSet<u64>) -> u64 {
+    let lines = table.lines().skip(1).filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let inode = fields.get(9)?.parse().ok()?;
+        sockets.contains(&inode).then(|| fields.get(12)?.parse::<u64>().ok())?
+    });
+    lines.sum()
 }
 
 /// A process and its descendants.
@@ -161,6 +200,22 @@ mod tests {
         }
         std::hint::black_box(sum);
         assert!(Look::at(own, false).since(&before).total > Duration::ZERO);
+    }
+
+    #[test]
+    fn datagrams_that_found_no_room_are_counted() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let before = Look::at(std::process::id(), false);
+        let full = [0; 60_000];
+        for _ in 0..2_000 {
+            socket.send_to(&full, socket.local_addr().unwrap()).unwrap();
+        }
+        let used = Look::at(std::process::id(), false).since(&before);
+        assert!((1..2_000).contains(&used.dropped), "{}", used.dropped);
+        let table = "  sl local rem st tx:rx tr:tm retr uid timeout inode ref pointer drops\n\
+                     7: 0100007F:1 0:0 07 0:0 00:0 0 0 0 4711 2 0 12\n\
+                     8: 0100007F:2 0:0 07 0:0 00:0 0 0 0 4712 2 0 5\n";
+        assert_eq!(drops(table, &BTreeSet::from([4711])), 12);
     }
 
     #[test]

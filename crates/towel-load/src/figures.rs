@@ -370,6 +370,8 @@ impl Figures {
             generator: GeneratorReport {
                 load: generator_load,
                 us_per_unit: per(spent.own.total.as_secs_f64() * 1e6),
+                waited: spent.own.waited.as_secs_f64() / seconds,
+                dropped: spent.own.dropped,
             },
             limits: Vec::new(),
         };
@@ -381,12 +383,7 @@ impl Figures {
 /// In what the generator itself was the limit, if it was.
 fn limits(report: &StepReport) -> Vec<String> {
     let mut all = Vec::new();
-    if report.generator.load > 0.95 {
-        all.push(format!(
-            "the generator used {:.2} of one core, so the server could perhaps do more",
-            report.generator.load
-        ));
-    }
+    busy(report, &mut all);
     if report.withheld > 0 {
         all.push(format!(
             "{} units were not begun: too many were under way (see --most)",
@@ -413,6 +410,36 @@ fn limits(report: &StepReport) -> Vec<String> {
         }
     }
     all
+}
+
+/// What the processors say of who was the limit.
+fn busy(report: &StepReport, all: &mut Vec<String>) {
+    let generator = &report.generator;
+    // Not all of a core can be had: the kernel's work for others is done on it as well.
+    if generator.load > 0.85 {
+        all.push(format!(
+            "the generator used {:.2} of one core, so the server could perhaps do more",
+            generator.load
+        ));
+    } else if generator.load + generator.waited > 0.85 {
+        all.push(format!(
+            "the generator waited for a processor {:.0} % of the time: something else uses its core",
+            100.0 * generator.waited
+        ));
+    }
+    if generator.dropped > 0 {
+        all.push(format!(
+            "{} datagrams that came were lost in the generator's own sockets",
+            generator.dropped
+        ));
+    }
+    if let (Some(window), Some(server)) = (report.window, &report.server)
+        && report.hold == 0.0
+        && server.load < 0.5
+        && generator.load < 0.5
+    {
+        all.push(format!("neither side was busy: {window} under way at a time are too few"));
+    }
 }
 
 /// What came of one step.
@@ -536,6 +563,12 @@ pub struct GeneratorReport {
     pub load: f64,
     /// Microseconds for each completed unit.
     pub us_per_unit: Option<f64>,
+    /// Cores' worth of time that it could have run and had no processor.
+    #[serde(default)]
+    pub waited: f64,
+    /// Datagrams that came for it and found its sockets full.
+    #[serde(default)]
+    pub dropped: u64,
 }
 
 #[cfg(test)]
@@ -562,6 +595,32 @@ mod tests {
         assert_eq!((report.count, report.min), (10_002, 1));
         assert!(report.max >= LONGEST && report.curve.len() == CURVE.len());
         assert!(report.curve.windows(2).all(|w| w[0].1 <= w[1].1));
+    }
+
+    #[test]
+    fn a_generator_that_was_the_limit_says_so() {
+        let step = |load: f64, waited: f64, dropped: u64, server: f64| {
+            let report = serde_json::json!({
+                "name": "", "work": "call", "window": 8, "hold": 0.0, "live": 0, "seconds": 1.0,
+                "interrupted": false, "offered": 0, "started": 0, "withheld": 0, "ok": 0, "failed": 0,
+                "lost": 0, "refused": {}, "completed": 0, "goodput": 0.0, "retransmissions": 0,
+                "duplicates": 0, "strays": 0, "challenges": 0, "unreachable": 0,
+                "connections_lost": 0, "messages_in": 0, "messages_out": 0,
+                "messages_per_unit": 0.0, "works": {}, "lag": Latency::new().report(), "course": [],
+                "server": { "load": server, "memory": 0 },
+                "generator": { "load": load, "waited": waited, "dropped": dropped }, "limits": []
+            });
+            limits(&serde_json::from_value(report).unwrap())
+        };
+        assert!(step(0.6, 0.1, 0, 0.9).is_empty());
+        for (said, about) in [
+            (step(0.9, 0.0, 0, 0.6), "0.90 of one core"),
+            (step(0.5, 0.4, 0, 0.6), "40 %"),
+            (step(0.5, 0.0, 7, 0.6), "7 datagrams"),
+            (step(0.2, 0.0, 0, 0.3), "8 under way"),
+        ] {
+            assert!(said.len() == 1 && said[0].contains(about), "{said:?}");
+        }
     }
 
     #[test]

@@ -6,9 +6,11 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use towel_core::io::{CloseReason, ConnectionId, Flow, Instant};
 
+use crate::sys;
 use crate::tls::{Session, identities};
 
 /// Room for ciphertext on its way through.
@@ -40,6 +42,8 @@ pub(crate) struct Connection {
     pub(crate) state: State,
     stream: TcpStream,
     session: Option<Box<Session>>,
+    /// Whether the kernel notes when bytes come.
+    timed: bool,
     queue: Vec<u8>,
     sent: usize,
     /// Whether epoll is told to look for room to write.
@@ -78,6 +82,7 @@ impl Connection {
             state,
             stream,
             session: session.map(Box::new),
+            timed: false,
             queue: Vec::new(),
             sent: 0,
             watches_writes: state == State::Connecting,
@@ -176,16 +181,25 @@ impl Connection {
         Ok(total)
     }
 
-    /// Takes in what the peer sent. `counted` grows by the bytes of the stream.
+    /// Takes in what the peer sent, in one piece no longer than `most`. `counted` grows by the bytes of
+    /// the stream; `waits` is told how long they waited if it wants to know.
     pub(crate) fn read(
         &mut self,
         cipher: &mut [u8],
         plain: &mut [u8],
+        most: usize,
+        waits: Option<&mut Waits>,
         counted: &mut u64,
         now: Instant,
     ) -> Taken {
         let target = if self.session.is_some() { &mut *cipher } else { &mut *plain };
-        let count = match self.stream.read(target) {
+        let most = most.min(target.len());
+        let target = target.get_mut(..most).unwrap_or_default();
+        let read = match waits {
+            None => self.stream.read(target),
+            Some(waits) => read_timed(&self.stream, &mut self.timed, target, waits),
+        };
+        let count = match read {
             Ok(0) => return Taken::End(self.end()),
             Ok(count) => count,
             Err(e) if e.kind() == ErrorKind::WouldBlock => return Taken::Nothing,
@@ -242,6 +256,31 @@ impl Connection {
         let _ = self.stream.shutdown(Shutdown::Write);
         self.state = State::Lingering;
     }
+}
+
+/// How long bytes have waited at connections, and how full the fullest was.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waits {
+    pub(crate) wait: Duration,
+    pub(crate) fill: u8,
+}
+
+/// A connection counts as having so much room, as the sockets of datagrams have.
+const ROOM: u32 = 4 << 20;
+
+fn read_timed(
+    stream: &TcpStream,
+    timed: &mut bool,
+    to: &mut [u8],
+    waits: &mut Waits,
+) -> io::Result<usize> {
+    if !std::mem::replace(timed, true) {
+        sys::want_times(stream.as_fd());
+    }
+    let (count, wait) = sys::read_timed(stream.as_fd(), to)?;
+    waits.wait = waits.wait.max(wait);
+    waits.fill = waits.fill.max(sys::fill(stream.as_fd(), ROOM));
+    Ok(count)
 }
 
 fn write_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {

@@ -33,6 +33,7 @@ use crate::succession::Given;
 use crate::sys::{self, BATCH, Receiver, Sender};
 
 mod hand_over;
+mod waiting;
 
 /// What epoll gives back for each descriptor.
 pub(crate) mod token {
@@ -249,6 +250,7 @@ impl Driver {
             unanswered: Vec::new(),
             counts: Counts::default(),
             looked: (Instant(0), None),
+            queues: waiting::Queues::default(),
             turned_away: (Instant(0), 0),
             resolver,
             persist,
@@ -288,6 +290,8 @@ struct Shard<'a> {
     counts: Counts,
     /// When it was last looked how long datagrams wait, and the socket where they did.
     looked: (Instant, Option<ListenerId>),
+    /// What waits at connections.
+    queues: waiting::Queues,
     /// When it was last told that connections were turned away, and how many had been by then.
     turned_away: (Instant, u64),
     resolver: Option<Resolver>,
@@ -332,6 +336,7 @@ impl Shard<'_> {
             };
             self.counts.turns += 1;
             self.now = self.clock.now();
+            self.queues.turn(count);
             for event in events.iter().take(count) {
                 let flags = event.events();
                 match token::read(event.data()) {
@@ -346,6 +351,7 @@ impl Shard<'_> {
                     }
                 }
             }
+            self.tell_queues(machine, true);
             if machine.deadline().is_some_and(|at| at <= self.now.at) {
                 self.tell(machine, Input::Tick);
             }
@@ -637,17 +643,25 @@ impl Shard<'_> {
         self.settle(machine);
         let Some(connection) = readable else { return };
         for _ in 0..READS {
+            let (most, waits) = self.queues.next(self.now.at, plain.len());
+            let (epoll, at) = (&self.epoll, self.now.at);
             let read =
-                self.streams.read(&self.epoll, connection, plain, self.now.at, &mut self.counts);
+                self.streams.read(epoll, connection, plain, most, waits, at, &mut self.counts);
             // Opened comes before the bytes, and Closed comes after all that was read.
             self.settle(machine);
             let Some(count) = read else { break };
+            self.queues.read(count);
             if let Some(bytes) = plain.get(..count).filter(|b| !b.is_empty()) {
                 self.tell(machine, Input::Stream { connection, bytes });
             }
             if count < plain.len() / 4 {
                 break;
             }
+        }
+        if self.queues.is_busy() {
+            // This turn may be long.
+            self.now = self.clock.now();
+            self.tell_queues(machine, false);
         }
     }
 

@@ -13,7 +13,7 @@ use towel_core::io::{CloseReason, ConnectionId, Flow, Instant, Listener, Listene
 
 use crate::bind;
 use crate::config::Limits;
-use crate::connection::{CIPHERTEXT, Connection, PLAINTEXT, State, Taken, reason};
+use crate::connection::{CIPHERTEXT, Connection, PLAINTEXT, State, Taken, Waits, reason};
 use crate::counters::Counts;
 use crate::driver::token;
 use crate::tls::{Session, Tls};
@@ -481,20 +481,30 @@ impl Streams {
         flags.intersects(readable).then_some(id)
     }
 
-    /// Reads once. Gives how many bytes for the machine are in `plain`, or nothing if there is no
-    /// more to read.
+    /// Reads once, `most` bytes at most. Gives how many bytes for the machine are in `plain`, or nothing
+    /// if there is no more to read.
+    #[allow(clippy::too_many_arguments)]
     pub(crate) fn read(
         &mut self,
         epoll: &Epoll,
         id: ConnectionId,
         plain: &mut [u8],
+        most: usize,
+        waits: Option<&mut Waits>,
         now: Instant,
         counts: &mut Counts,
     ) -> Option<usize> {
         debug_assert!(plain.len() >= PLAINTEXT);
         let slot = *self.by_id.get(&id)?;
         let connection = self.slots.get_mut(slot as usize)?.connection.as_deref_mut()?;
-        let taken = connection.read(&mut self.cipher, plain, &mut counts.stream_bytes_in, now);
+        let taken = connection.read(
+            &mut self.cipher,
+            plain,
+            most,
+            waits,
+            &mut counts.stream_bytes_in,
+            now,
+        );
         let done = connection.handshake_done();
         match taken {
             Taken::Nothing => None,

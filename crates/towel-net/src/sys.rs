@@ -229,20 +229,34 @@ pub(crate) fn unreachable(socket: BorrowedFd<'_>) -> Option<(SocketAddr, i32)> {
 /// the socket's buffer are taken by those that still do. The first call only has the kernel begin
 /// to note the times, and gives nought for the wait.
 pub(crate) fn backlog(socket: BorrowedFd<'_>) -> (Duration, u8) {
-    /// Of linux/sockios.h and asm-generic/socket.h; the same on every architecture in use.
+    /// Of linux/sockios.h; the same on every architecture in use.
     const SIOCGSTAMP: libc::c_ulong = 0x8906;
-    const SO_MEMINFO: libc::c_int = 55;
     // SAFETY: a plain C structure, which the kernel fills in; it outlives the call, as does the socket.
     let (told, stamp) = unsafe {
         let mut stamp = zeroed::<libc::timeval>();
         (libc::ioctl(socket.as_raw_fd(), SIOCGSTAMP as _, &raw mut stamp), stamp)
     };
-    let came = Duration::from_secs(u64::try_from(stamp.tv_sec).unwrap_or(0))
-        + Duration::from_micros(u64::try_from(stamp.tv_usec).unwrap_or(0));
-    let wait = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(now) if told == 0 => now.saturating_sub(came),
-        _ => Duration::ZERO,
+    let wait = if told == 0 {
+        since(stamp.tv_sec, 1000 * stamp.tv_usec)
+    } else {
+        Duration::ZERO
     };
+    (wait, fill(socket, 0))
+}
+
+/// How long ago the kernel noted that time.
+fn since(seconds: libc::time_t, nanos: libc::c_long) -> Duration {
+    let came = Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+        + Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.saturating_sub(came)
+}
+
+/// How many hundredths of a socket's room for what comes in are taken. It is taken to be at least `least`
+/// octets: that of a connection is small at first, and grows as its peer has more to say.
+pub(crate) fn fill(socket: BorrowedFd<'_>, least: u32) -> u8 {
+    /// Of asm-generic/socket.h.
+    const SO_MEMINFO: libc::c_int = 55;
     // Bytes taken, and room, stand first of the figures of linux/sock_diag.h.
     let mut figures = [0u32; 9];
     let mut length = size_of_val(&figures) as libc::socklen_t;
@@ -257,8 +271,57 @@ pub(crate) fn backlog(socket: BorrowedFd<'_>) -> (Duration, u8) {
         )
     };
     let [taken, room, ..] = figures;
+    let room = room.max(least);
     let fill = if told == 0 && room > 0 { u64::from(taken) * 100 / u64::from(room) } else { 0 };
-    (wait, fill.min(100) as u8)
+    fill.min(100) as u8
+}
+
+/// Has the kernel note when the bytes of a connection came.
+pub(crate) fn want_times(socket: BorrowedFd<'_>) {
+    let on: libc::c_int = 1;
+    // SAFETY: the value is an int that outlives the call, given with its size. Where it is refused
+    // nothing is noted.
+    let _ = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPNS,
+            std::ptr::from_ref(&on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+}
+
+/// Reads from a connection, and tells how long the last of what was read had waited in the kernel, as far
+/// as that was noted ([`want_times`]).
+pub(crate) fn read_timed(socket: BorrowedFd<'_>, to: &mut [u8]) -> io::Result<(usize, Duration)> {
+    // SAFETY: a plain C structure, as in `receive`.
+    let mut header = unsafe { zeroed::<libc::msghdr>() };
+    let mut control = [0u64; 16];
+    let mut slice = libc::iovec { iov_base: to.as_mut_ptr().cast(), iov_len: to.len() };
+    header.msg_iov = &mut slice;
+    header.msg_iovlen = 1;
+    header.msg_control = control.as_mut_ptr().cast();
+    header.msg_controllen = size_of_val(&control) as _;
+    // SAFETY: the header points at buffers with their true lengths which outlive the call.
+    let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &mut header, libc::MSG_DONTWAIT) };
+    let count = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+    let mut wait = Duration::ZERO;
+    // SAFETY: the kernel has filled in the control messages and their length.
+    let mut next = unsafe { libc::CMSG_FIRSTHDR(&header) };
+    while !next.is_null() {
+        // SAFETY: the macros walk within msg_controllen, which is within `control`; the type of
+        // the data follows from level and kind, and may be unaligned there.
+        unsafe {
+            let kind = ((*next).cmsg_level, (*next).cmsg_type);
+            if kind == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) {
+                let stamp = libc::CMSG_DATA(next).cast::<libc::timespec>().read_unaligned();
+                wait = since(stamp.tv_sec, stamp.tv_nsec);
+            }
+            next = libc::CMSG_NXTHDR(&header, next);
+        }
+    }
+    Ok((count, wait))
 }
 
 /// Asks for ICMP errors to be told.

@@ -11,10 +11,16 @@
 //! target and a load that is one, and what a period counts for is its nominal length, however long
 //! the process was stopped in it.
 //!
+//! A buffer that is full to the brim is another matter: something is lost there already, and what is
+//! better chosen. So where that goes on for a few periods requests are dropped by choice, unread where
+//! they can be. They are not refused: whoever sent one sends it again after T1, and a burst is over then.
+//!
 //! A refusal costs an eighth of a call, so at twice the load answers alone would cost a tenth of
 //! the goodput and at ten times most of it. They get a share of the work and no more: what is to be
 //! refused beyond it is dropped, and where that lasts the kernel is asked to drop it before it is
-//! read. Over a connection nothing can be dropped, and all is answered.
+//! read. Over a connection nobody sends a request again. So more of them are answered there, each
+//! in less time than a datagram, and the rest dropped all the same, as RFC 3261 section 21.5.4
+//! allows: to answer each at ten times what can be served would leave no time to serve any.
 
 use std::time::Duration;
 
@@ -43,10 +49,18 @@ const FULL: f32 = 40.0;
 const SPAN: f32 = 5.3;
 /// As long as requests of a class are this share of all, the next one is not touched.
 const ENOUGH: f32 = 0.25;
+/// A buffer that is taken to so many hundredths loses what comes.
+const BRIM: u8 = 90;
+/// That counts as so many times what is allowed.
+const FLOOD: f32 = 4.0;
+/// After so many periods of it what is lost is chosen.
+const FLOODED: u32 = 3;
 /// How many refusals are answered for each message that is read. A call has six.
 const ANSWERED: f32 = 1.0 / 40.0;
-/// So many may be answered in any case each period.
-const ANSWERED_LEAST: f32 = 2.0;
+/// The same where nobody sends a request again.
+const ANSWERED_ONCE: f32 = 1.0 / 12.0;
+/// So many of each may be answered in any case each period.
+const ANSWERED_LEAST: [f32; 2] = [2.0, 16.0];
 /// For so many periods what is not used of that is kept.
 const KEPT: f32 = 8.0;
 /// Where the kernel drops, the share of what it lets through that is still refused here: with an
@@ -120,14 +134,17 @@ pub struct Controller {
     pressure: f32,
     /// Below which lot a request of each class is refused, of what the kernel lets through.
     below: [u32; 3],
-    /// How many refusals may still be answered.
-    answers: f32,
+    /// How many refusals may still be answered: of what is sent again if it is dropped, and of what
+    /// is not.
+    answers: [f32; 2],
     /// What the kernel is known to drop.
     shed: Shed,
     /// The measure of the last period.
     before: f32,
     /// The least of this period, and how much of the buffer was taken at least.
     least: Option<(f32, u8)>,
+    /// What was told last.
+    latest: (f32, u8),
     /// When this period ends; none while there is nothing to do.
     period: Option<Instant>,
     /// Whether that is only when to see that overload is over.
@@ -136,6 +153,10 @@ pub struct Controller {
     read: u64,
     /// For how long, in periods, each had too long a wait and a load.
     lasted: u32,
+    /// For how many periods the buffer was full to the brim.
+    brimming: u32,
+    /// While it began with that, for how many periods more nothing is refused but what is dropped.
+    hushed: u32,
     /// For how many periods nothing has waited.
     empty: u32,
     /// How many requests were dropped in this period for want of answers.
@@ -161,14 +182,17 @@ impl Default for Controller {
         Controller {
             pressure: 0.0,
             below: [0; 3],
-            answers: 0.0,
+            answers: [0.0; 2],
             shed: Shed::default(),
             before: 0.0,
             least: None,
+            latest: (0.0, 0),
             period: None,
             resting: false,
             read: 0,
             lasted: 0,
+            brimming: 0,
+            hushed: 0,
             empty: 0,
             dropped: 0,
             unanswered: 0,
@@ -255,8 +279,10 @@ impl Controller {
         }
         let target = settings.target.as_secs_f32().max(0.001);
         let measure = (wait.as_secs_f32() / target).max(f32::from(fill) / FULL).min(MOST);
+        let measure = if fill >= BRIM { FLOOD } else { measure };
         let (least, taken) = self.least.unwrap_or((measure, fill));
         self.least = Some((least.min(measure), taken.min(fill)));
+        self.latest = (measure, fill);
         if (self.period.is_none() || self.resting) && measure > 0.0 {
             (self.period, self.read, self.resting) = (Some(now + PERIOD), read, false);
         }
@@ -265,18 +291,22 @@ impl Controller {
     /// Sets the pressure anew when a period is over. Gives what an onlooker should know.
     pub fn due(&mut self, settings: &Settings, now: Instant, read: u64) -> Option<Change> {
         let over = self.period.filter(|end| *end <= now)?;
-        // Where nothing was told nothing has waited.
-        let (told, taken) = self.least.take().unwrap_or((0.0, 0));
+        // Whoever waits says so until it is over; one who is slow does not in each period.
+        let (told, taken) = self.least.take().unwrap_or(self.latest);
         let spent = now.since(over) + PERIOD;
         let messages = read - self.read;
         let loaded = taken > CROWDED || self.is_load(settings, messages, spent);
         self.read = read;
-        let more = (messages as f32 * ANSWERED).max(ANSWERED_LEAST);
-        self.answers = (self.answers + more).min(more * KEPT);
+        let shares = [ANSWERED, ANSWERED_ONCE].into_iter().zip(ANSWERED_LEAST);
+        for (answers, (share, least)) in self.answers.iter_mut().zip(shares) {
+            let more = (messages as f32 * share).max(least);
+            *answers = (*answers + more).min(more * KEPT);
+        }
         // Long waits without a load are a machine that had something else to do.
         let measure = if loaded { told } else { told.min(1.0) };
         let seen = std::mem::take(&mut self.seen);
         self.lasted = if measure > 1.0 { self.lasted.saturating_add(1) } else { 0 };
+        self.brimming = if taken >= BRIM { self.brimming.saturating_add(1) } else { 0 };
         self.empty = if loaded && told > 0.0 { 0 } else { self.empty.saturating_add(1) };
         let was = self.pressure;
         self.pressure = if settings.enabled { self.step(settings, measure, seen) } else { 0.0 };
@@ -284,15 +314,18 @@ impl Controller {
         let too_many = std::mem::take(&mut self.dropped) > 0;
         self.unanswered =
             if too_many { self.unanswered.saturating_add(1) } else { self.unanswered / 2 };
+        let refuses = self.pressure > 0.0 && self.hush(settings, was);
         self.unread = self.pressure > 0.0
-            && (self.unread || PERIOD * self.unanswered >= settings.lasting / UNREAD);
+            && (self.unread
+                || self.hushed > 0
+                || PERIOD * self.unanswered >= settings.lasting / UNREAD);
         self.draw();
-        if self.pressure > 0.0 || was > 0.0 {
+        if refuses || was > 0.0 && self.began.is_some() {
             self.last = now;
         }
         let idle = self.pressure == 0.0 && told == 0.0;
         let change = match self.began {
-            None if self.pressure > 0.0 => {
+            None if refuses => {
                 self.began = Some(now);
                 self.refused_before = self.refused();
                 Some(Change::Began)
@@ -312,6 +345,18 @@ impl Controller {
         change
     }
 
+    /// Whether anything is refused by now, where the pressure was `was`: what begins because the buffer is
+    /// full is not before it has lasted.
+    fn hush(&mut self, settings: &Settings, was: f32) -> bool {
+        if was > 0.0 {
+            self.hushed = self.hushed.saturating_sub(1);
+        } else if self.began.is_none() && PERIOD * self.lasted < settings.lasting {
+            let periods = settings.lasting.as_micros() / PERIOD.as_micros();
+            self.hushed = u32::try_from(periods).unwrap_or(u32::MAX).saturating_sub(self.lasted);
+        }
+        self.hushed == 0
+    }
+
     /// Whether so many messages in that time are a load, and not a few that had to wait.
     fn is_load(&self, settings: &Settings, messages: u64, time: Duration) -> bool {
         let share = if self.pressure > 0.0 { HELD } else { 1.0 };
@@ -324,7 +369,8 @@ impl Controller {
             let wanted = settings.lasting / if self.began.is_some() { AGAIN } else { 1 };
             // A queue that is worked off, or that only grows within what is allowed, is none to
             // begin for.
-            if measure <= 1.0 || PERIOD * self.lasted < wanted {
+            let lasts = PERIOD * self.lasted >= wanted || self.brimming >= FLOODED;
+            if measure <= 1.0 || !lasts {
                 return 0.0;
             }
         }
@@ -349,7 +395,7 @@ impl Controller {
 
     /// What becomes of a request of that class. `lot` is evenly spread, and the same for requests
     /// that belong together. `urgent`: it has its class for saying so. `again`: its sender will send
-    /// it again, so that it can be dropped.
+    /// it again if it is dropped.
     pub fn judge(
         &mut self,
         settings: &Settings,
@@ -364,12 +410,17 @@ impl Controller {
         if self.below.get(class as usize).is_none_or(|below| lot >= *below) {
             return Verdict::Serve;
         }
-        if again && self.answers < 1.0 {
+        if self.hushed > 0 && !again {
+            return Verdict::Serve;
+        }
+        let [of_datagrams, of_streams] = &mut self.answers;
+        let answers = if again { of_datagrams } else { of_streams };
+        if self.hushed > 0 || *answers < 1.0 {
             self.dropped += 1;
             count(&mut self.dropped_all, class);
             return Verdict::Drop;
         }
-        self.answers = (self.answers - 1.0).max(0.0);
+        *answers -= 1.0;
         count(&mut self.refused, class);
         Verdict::Refuse
     }

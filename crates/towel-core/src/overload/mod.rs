@@ -17,6 +17,7 @@
 //! that a request that was let in is let in again when it comes back with credentials.
 
 mod controller;
+mod glance;
 mod neighbours;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use towel_message::{Message, Method, Name};
 use crate::server::Network;
 
 pub use controller::{Change, Controller, Shed, Verdict};
+pub use glance::glance;
 pub use neighbours::{Algorithm, Neighbour, Neighbours, Told};
 
 /// What can be set.

@@ -73,6 +73,9 @@ impl Stack {
         let kept = connection.framer.take().or_else(|| self.framer.take());
         let mut framer = kept.unwrap_or_else(|| Box::new(StreamFramer::new(self.transport.limits)));
         framer.feed(bytes, |framed| match framed {
+            Framed::Message(bytes) if self.is_shed(&flow, bytes) => {
+                self.counters.dropped_unread += 1;
+            }
             Framed::Message(bytes) => self.read(now, out, user, flow, &names, bytes),
             Framed::Ping => {
                 // RFC 5626 section 4.4.1.

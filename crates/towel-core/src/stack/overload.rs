@@ -9,8 +9,8 @@ use towel_message::Name;
 use super::feedback::Upstream;
 use super::{Received, Stack};
 use crate::hash::Hasher;
-use crate::io::{Instant, Level, Now, Outbox, Output};
-use crate::overload::{Change, Class, Controller, Neighbours, Settings, Shed, Verdict};
+use crate::io::{Flow, Instant, Level, Now, Outbox, Output};
+use crate::overload::{Change, Class, Controller, Neighbours, Settings, Shed, Verdict, glance};
 
 /// For so long the lots are the same: a digest and its challenge are within it, but nobody draws
 /// the same blank for ever. A power of two of microseconds, some 8 s.
@@ -148,6 +148,22 @@ impl Stack {
                 });
             }
         }
+    }
+
+    /// Whether a request that came by a connection is dropped as the kernel drops datagrams, before
+    /// anything more is known of it than its class.
+    pub(super) fn is_shed(&mut self, flow: &Flow, bytes: &[u8]) -> bool {
+        let shed = self.overload.shed;
+        // A neighbour that holds back is not to be met with less than it was told.
+        if !shed.is_any() || self.overload.is_neighbour(flow.remote.ip()) {
+            return false;
+        }
+        let share = match glance(bytes) {
+            Some(Class::New) => shed.new,
+            Some(Class::Known) => shed.known,
+            _ => return false,
+        };
+        self.rng.below(1000) < u64::from(share)
     }
 
     fn messages_read(&self) -> u64 {

@@ -9,10 +9,13 @@ fn numbered(method: &str, number: usize) -> String {
 }
 
 impl World {
-    /// Messages wait for so long, for a while, and nearly fill the socket's buffer.
+    /// Messages wait for so long, for a while, and half fill the socket's buffer.
     fn wait(&mut self, wait: Duration, time: Duration) {
+        self.wait_in(if wait.is_zero() { 0 } else { 60 }, wait, time);
+    }
+
+    fn wait_in(&mut self, fill: u8, wait: Duration, time: Duration) {
         let end = self.now.at + time;
-        let fill = if wait.is_zero() { 0 } else { 90 };
         while self.now.at < end {
             self.handle(Input::Backlog { wait, fill });
             self.pass(ms(4));
@@ -53,19 +56,77 @@ fn new_work_gets_503_without_a_transaction() {
     world.drained();
 }
 
-/// Over a connection nothing is sent again: all that is refused is answered.
+fn by_stream(method: &str, number: usize) -> String {
+    numbered(method, number).replace("SIP/2.0/UDP", "SIP/2.0/TCP")
+}
+
+/// Over a connection nothing is sent again: what is refused is answered, as long as that can be borne.
 #[test]
-fn over_a_connection_all_is_answered() {
+fn over_a_connection_more_is_answered() {
     let mut world = World::overloaded();
     let id = world.accept(1, 1, "192.0.2.9:40000");
     for number in 0..100 {
-        let text = numbered("INVITE", number).replace("SIP/2.0/UDP", "SIP/2.0/TCP");
-        world.stream(id, &text);
+        world.stream(id, &by_stream("INVITE", number));
     }
     let refused = world.sent.iter().filter(|s| s.2.starts_with("SIP/2.0 503 ")).count();
     assert!(refused > 90, "{refused}");
     assert_eq!(world.stack.counters().dropped_overload, 0);
     assert_eq!(world.told().len() + refused, 100);
+    for number in 100..300 {
+        world.stream(id, &by_stream("INVITE", number));
+    }
+    let refused = world.sent.iter().filter(|s| s.2.starts_with("SIP/2.0 503 ")).count();
+    assert_eq!(refused, 128);
+    assert!(world.stack.counters().dropped_overload > 100);
+}
+
+/// Where even that was too much it is dropped at a glance; what belongs to calls never is.
+#[test]
+fn over_a_connection_new_work_is_dropped_at_a_glance_where_answers_are_not_enough() {
+    let mut world = World::overloaded();
+    let id = world.accept(1, 1, "192.0.2.9:40000");
+    for number in 0..8000 {
+        world.stream(id, &by_stream("INVITE", number));
+        if number % 64 == 0 {
+            world.wait(ms(200), ms(4));
+        }
+    }
+    let before = world.stack.counters().clone();
+    assert!(before.dropped_unread > 1000, "{}", before.dropped_unread);
+    world.told();
+    for number in 0..50 {
+        for method in ["ACK", "BYE", "CANCEL", "PRACK"] {
+            world.stream(id, &by_stream(method, 10_000 + number));
+        }
+        let prior = by_stream("INVITE", 20_000 + number);
+        world.stream(id, &prior.replace("From:", "Priority: emergency\r\nFrom:"));
+        world.stream(id, &by_stream("INFO", 30_000 + number).replace("com>\r\nCall", "com>;tag=x\r\nCall"));
+    }
+    assert_eq!(world.stack.counters().dropped_unread, before.dropped_unread);
+    assert_eq!(world.told().len(), 300);
+    world.stream(id, &by_stream("INVITE", 40_000).repeat(40));
+    assert!(world.stack.counters().dropped_unread > before.dropped_unread + 30);
+}
+
+/// A full buffer loses what comes: then it is chosen, before anything is refused with an answer.
+#[test]
+fn what_a_full_buffer_would_lose_is_chosen_at_once() {
+    let mut world = World::new();
+    world.wait_in(100, ms(200), ms(100));
+    let shed = world.wanted.iter().rev().find_map(|output| match output {
+        Output::Shed(share) => Some(*share),
+        _ => None,
+    });
+    assert!(shed.is_some_and(|share| share.new > 500 && share.known == 0), "{shed:?}");
+    for number in 0..100 {
+        world.datagram("192.0.2.9:5070", &numbered("INVITE", number));
+    }
+    assert!(world.stack.counters().dropped_overload > 20);
+    assert_eq!(world.stack.counters().refused_overload, 0);
+    assert!(world.sent.is_empty());
+    // A burst is over before anybody is told of it.
+    world.wait(ms(0), ms(300));
+    assert!(!world.stack.overload().is_overloaded() && !world.stack.overload().is_pressed());
 }
 
 /// Where answers have not been enough for a while, new work is not even to be read.

@@ -26,3 +26,18 @@ fn any_bytes_are_taken_or_refused() {
         support::srtp(&bytes);
     }
 }
+
+#[test]
+fn the_corpora_of_the_fuzzer_hold() {
+    let targets: [(&str, fn(&[u8])); 3] =
+        [("rtp", support::rtp), ("rtcp", support::rtcp), ("srtp", support::srtp)];
+    for (name, holds) in targets {
+        let folder = format!("{}/../../fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).expect("the corpus") {
+            holds(&std::fs::read(entry.expect("an entry").path()).expect("a file"));
+            count += 1;
+        }
+        assert!(count > 0, "{name}");
+    }
+}

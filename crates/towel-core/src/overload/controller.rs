@@ -58,7 +58,7 @@ const FLOODED: u32 = 3;
 /// How many refusals are answered for each message that is read. A call has six.
 const ANSWERED: f32 = 1.0 / 40.0;
 /// The same where nobody sends a request again.
-const ANSWERED_ONCE: f32 = 1.0 / 12.0;
+const ANSWERED_ONCE: f32 = 1.0 / 16.0;
 /// So many of each may be answered in any case each period.
 const ANSWERED_LEAST: [f32; 2] = [2.0, 16.0];
 /// For so many periods what is not used of that is kept.
@@ -132,8 +132,10 @@ pub struct Controller {
     /// What is taken off the logarithm of the share of new requests that is let in, up to [`SPAN`];
     /// what is above is for the next class, and so on.
     pressure: f32,
-    /// Below which lot a request of each class is refused, of what the kernel lets through.
+    /// Below which lot a request of each class is refused, of what the kernel lets through, and of what
+    /// comes by connections, where it lets all through.
     below: [u32; 3],
+    below_of_streams: [u32; 3],
     /// How many refusals may still be answered: of what is sent again if it is dropped, and of what
     /// is not.
     answers: [f32; 2],
@@ -182,6 +184,7 @@ impl Default for Controller {
         Controller {
             pressure: 0.0,
             below: [0; 3],
+            below_of_streams: [0; 3],
             answers: [0.0; 2],
             shed: Shed::default(),
             before: 0.0,
@@ -407,15 +410,21 @@ impl Controller {
         let class = if urgent && !self.may_be_urgent(settings, now) { Class::New } else { class };
         let Some(seen) = self.seen.get_mut(class as usize) else { return Verdict::Serve };
         *seen += 1;
-        if self.below.get(class as usize).is_none_or(|below| lot >= *below) {
+        let below = if again { &self.below } else { &self.below_of_streams };
+        if below.get(class as usize).is_none_or(|below| lot >= *below) {
             return Verdict::Serve;
         }
         if self.hushed > 0 && !again {
             return Verdict::Serve;
         }
+        self.turn_away(class, again)
+    }
+
+    /// How a request is turned away: with an answer, as long as there may be more of them.
+    pub fn turn_away(&mut self, class: Class, again: bool) -> Verdict {
         let [of_datagrams, of_streams] = &mut self.answers;
         let answers = if again { of_datagrams } else { of_streams };
-        if self.hushed > 0 || *answers < 1.0 {
+        if (again && self.hushed > 0) || *answers < 1.0 {
             self.dropped += 1;
             count(&mut self.dropped_all, class);
             return Verdict::Drop;
@@ -445,11 +454,13 @@ impl Controller {
     /// Sets which lots are blanks.
     fn draw(&mut self) {
         let classes = [Class::New, Class::Known, Class::Dialog];
-        self.below = classes.map(|class| {
-            let through = 1.0 - self.shed.of(class as usize);
+        let below = |class, through: f32| {
             let share = 1.0 - (self.admitted(class) / through).min(1.0);
             (share * u32::MAX as f32) as u32
-        });
+        };
+        let of_streams = classes.map(|class| below(class, 1.0));
+        self.below = classes.map(|class| below(class, 1.0 - self.shed.of(class as usize)));
+        self.below_of_streams = of_streams;
     }
 
     #[cfg(test)]

@@ -17,7 +17,9 @@ use crate::contract::{
 };
 use crate::io::{Flow, Now, Outbox};
 use crate::server::{Domains, phrase};
-use crate::stack::{ClientId, Destination, Failure, Received, Refusal, ServerId, Stack};
+use crate::stack::{
+    ClientId, Destination, Failure, Received, Refusal, ServerId, Stack, ends_dialog,
+};
 use crate::transaction::slab::Id;
 
 /// What the proxy works with and does not own.
@@ -84,10 +86,12 @@ impl Proxy {
         received: &Received<'_>,
         plan: Plan<'_>,
     ) -> Result<(), Refusal> {
-        if self.contexts.len() >= around.settings.max_contexts {
+        let message = received.message;
+        let most = around.settings.max_contexts;
+        let most = if ends_dialog(&message) { most + most.div_ceil(16) } else { most };
+        if self.contexts.len() >= most {
             return Err(Refusal::Full);
         }
-        let message = received.message;
         let server = stack.server_transaction(around.now, received, 0)?;
         let mut work = self.spare.pop().unwrap_or_default();
         std::mem::swap(&mut work.prepared, plan.prepared);

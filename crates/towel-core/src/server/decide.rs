@@ -77,7 +77,10 @@ impl Server {
             return Course::Reply(self.answer_itself(now, received, woken));
         }
         if self.draining && message.to_tag().is_none() && !visits.spiral {
-            return Course::Reply(Reply::new(503, "Shutting Down"));
+            // Whoever goes on asking here would find nobody (section 21.5.4).
+            let seconds = self.settings.transaction.retry_after.to_string();
+            let reply = Reply::new(503, "Shutting Down").with("Retry-After", seconds);
+            return Course::Reply(reply);
         }
         // 16.3 step 6.
         let foreign = (self.prepared.leads_away(&message, &self.domains)

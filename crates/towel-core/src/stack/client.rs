@@ -40,7 +40,8 @@ impl Stack {
         user: u64,
         mut write: impl FnMut(&ViaStamp<'_>, &mut Vec<u8>),
     ) -> Result<ClientId, Refusal> {
-        if self.clients.len() >= self.settings.max {
+        // What comes in has been held to less.
+        if self.clients.len() >= self.settings.max_with_ends() {
             return Err(Refusal::Full);
         }
         let way = self.way(now, out, to, None);

@@ -73,10 +73,11 @@ impl Stack {
         let kept = connection.framer.take().or_else(|| self.framer.take());
         let mut framer = kept.unwrap_or_else(|| Box::new(StreamFramer::new(self.transport.limits)));
         framer.feed(bytes, |framed| match framed {
-            Framed::Message(bytes) if self.is_shed(&flow, bytes) => {
-                self.counters.dropped_unread += 1;
+            Framed::Message(bytes) if self.puts_off(now, &flow, bytes) => {}
+            Framed::Message(bytes) => {
+                self.read(now, out, user, flow, &names, bytes);
+                self.put_off.fate = None;
             }
-            Framed::Message(bytes) => self.read(now, out, user, flow, &names, bytes),
             Framed::Ping => {
                 // RFC 5626 section 4.4.1.
                 self.counters.keepalives += 1;
@@ -141,7 +142,7 @@ impl Stack {
     }
 
     /// Reads one message.
-    fn read<U: TransactionUser + ?Sized>(
+    pub(super) fn read<U: TransactionUser + ?Sized>(
         &mut self,
         now: Now,
         out: &mut Outbox,
@@ -253,7 +254,7 @@ impl Stack {
         if self.abuse.has_rates() && self.is_too_much(now, out, &request) {
             return;
         }
-        if self.overload.is_pressed() {
+        if self.overload.is_pressed() || self.put_off.fate.is_some() {
             match self.judge_for_overload(now, &request) {
                 Verdict::Serve => {}
                 Verdict::Refuse => return self.refuse_for_overload(now, out, &request),
@@ -263,7 +264,7 @@ impl Stack {
                 }
             }
         }
-        if self.servers.len() >= self.settings.max {
+        if !self.has_room_for(&request.message) {
             self.counters.refused_table_full += 1;
             let most = self.settings.max;
             self.tell(now, out, Level::Warn, "table-full", || {

@@ -13,6 +13,7 @@ mod hop;
 mod inbound;
 mod listeners;
 mod overload;
+mod put_off;
 mod server;
 mod telling;
 #[cfg(test)]
@@ -311,6 +312,7 @@ pub struct Stack {
     counters: Counters,
     teller: telling::Teller,
     overload: overload::Guard,
+    put_off: put_off::PutOff,
     abuse: crate::abuse::Guard,
     // Reused: buffers that hold at least as much as `ROOM` says, by its index.
     buffers: [Vec<Vec<u8>>; ROOM.len()],
@@ -369,6 +371,7 @@ impl Stack {
             counters: Counters::default(),
             teller: telling::Teller::new(&settings.telling),
             overload: overload::Guard::new(&settings.overload),
+            put_off: put_off::PutOff::default(),
             abuse,
             buffers: Default::default(),
             works: Vec::new(),
@@ -406,7 +409,8 @@ impl Stack {
                 self.located(now, out, user, completed);
             }
             Input::Backlog { wait, fill } => self.backlog(now, wait, fill),
-            Input::Tick | Input::Stored { .. } | Input::Command(_) => {}
+            Input::Tick => self.resume(now, out, user),
+            Input::Stored { .. } | Input::Command(_) => {}
         }
         // After the input: a response that waited with the driver wins over the timer.
         self.run_due(now, out, user);
@@ -414,7 +418,7 @@ impl Stack {
 
     /// When to be called next, at the latest.
     pub fn deadline(&self) -> Option<Instant> {
-        if !self.pending.is_empty() {
+        if !self.pending.is_empty() || !self.put_off.is_empty() {
             return Some(Instant(0));
         }
         let all = [
@@ -511,6 +515,7 @@ impl Stack {
             && self.unanswered.is_empty()
             && self.locator.is_drained()
             && self.pending.is_empty()
+            && self.put_off.is_empty()
             && self.wheel.len() == self.user_timers + self.connection_timers
             && !self.connections.are_receiving()
     }
@@ -518,7 +523,9 @@ impl Stack {
     /// Whether every request that came in has its final response, and nothing waits to be told.
     pub fn is_quiet(&self) -> bool {
         let open = |id| self.servers.get(id).is_some_and(|server| server.machine.is_open());
-        self.pending.is_empty() && !self.servers.ids().any(open)
+        self.pending.is_empty()
+            && self.put_off.is_empty()
+            && !self.servers.ids().any(open)
     }
 
     /// What was counted.
@@ -642,6 +649,11 @@ impl Stack {
     fn give_back_index(&mut self, index: Box<Index>) {
         self.indexes.push(index);
     }
+}
+
+/// Whether a request ends a dialog, and so frees what is held for it.
+pub(crate) fn ends_dialog(request: &towel_message::Message<'_>) -> bool {
+    request.method() == towel_message::Method::Bye && request.to_tag().is_some()
 }
 
 /// How many buffers of a kind are kept for the next that need one.

@@ -7,10 +7,11 @@ use std::time::Duration;
 use towel_message::Name;
 
 use super::feedback::Upstream;
+use super::put_off::Fate;
 use super::{Received, Stack};
 use crate::hash::Hasher;
 use crate::io::{Flow, Instant, Level, Now, Outbox, Output};
-use crate::overload::{Change, Class, Controller, Neighbours, Settings, Shed, Verdict, glance};
+use crate::overload::{Change, Class, Controller, Neighbours, Settings, Shed, Verdict};
 
 /// For so long the lots are the same: a digest and its challenge are within it, but nobody draws
 /// the same blank for ever. A power of two of microseconds, some 8 s.
@@ -99,6 +100,13 @@ impl Stack {
     }
 
     pub(super) fn backlog(&mut self, now: Now, wait: Duration, fill: u8) {
+        self.is_behind(wait, fill);
+        self.waits(now);
+    }
+
+    /// Tells the controller how long is waited now: what was read and set aside waits no less.
+    pub(super) fn waits(&mut self, now: Now) {
+        let (wait, fill) = self.put_off.wait(now.at);
         let read = self.messages_read();
         let Guard { settings, controller, .. } = &mut self.overload;
         controller.waited(settings, now.at, wait, fill, read);
@@ -150,20 +158,21 @@ impl Stack {
         }
     }
 
-    /// Whether a request that came by a connection is dropped as the kernel drops datagrams, before
-    /// anything more is known of it than its class.
-    pub(super) fn is_shed(&mut self, flow: &Flow, bytes: &[u8]) -> bool {
-        let shed = self.overload.shed;
-        // A neighbour that holds back is not to be met with less than it was told.
-        if !shed.is_any() || self.overload.is_neighbour(flow.remote.ip()) {
-            return false;
+    /// What becomes of a request that came by a connection and begins work, before anything more is known
+    /// of it than its class.
+    pub(super) fn judge_at_a_glance(
+        &mut self,
+        now: Now,
+        flow: &Flow,
+        class: Class,
+    ) -> Option<Verdict> {
+        // A neighbour that holds back has to be read to be known.
+        if !self.overload.is_pressed() || self.overload.is_neighbour(flow.remote.ip()) {
+            return None;
         }
-        let share = match glance(bytes) {
-            Some(Class::New) => shed.new,
-            Some(Class::Known) => shed.known,
-            _ => return false,
-        };
-        self.rng.below(1000) < u64::from(share)
+        let lot = self.rng.next_u64() as u32;
+        let Guard { settings, controller, .. } = &mut self.overload;
+        Some(controller.judge(settings, now.at, (class, false), lot, false))
     }
 
     fn messages_read(&self) -> u64 {
@@ -181,11 +190,17 @@ impl Stack {
         if class.0 == Class::New && self.holds_back(request) {
             class.0 = Class::Known;
         }
+        let again = !request.flow.transport.reliable();
         let Guard { settings, controller, .. } = &mut self.overload;
+        match self.put_off.fate {
+            Some(Fate::Serve) => return Verdict::Serve,
+            Some(Fate::Refuse) => return Verdict::Refuse,
+            Some(Fate::TooLate) => return controller.turn_away(class.0, again),
+            None => {}
+        }
         let mut hasher = Hasher::new(self.match_key);
         hasher.bytes(&(now.at.0 >> DRAWN).to_le_bytes());
         hasher.bytes(request.message.call_id().unwrap_or_default());
-        let again = !request.flow.transport.reliable();
         controller.judge(settings, now.at, class, hasher.finish() as u32, again)
     }
 

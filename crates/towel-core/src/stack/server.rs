@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use towel_message::build::{ResponseOptions, ResponseWriter};
 use towel_message::{Index, Message, Name, Via};
 
-use super::{Due, Pending, Received, Refusal, ServerId, Stack, TransactionUser};
+use super::{
+    Due, Pending, Received, Refusal, ServerId, Stack, TransactionUser, ends_dialog,
+};
 use crate::hash::Hasher;
 use crate::io::{Flow, Now, Outbox};
 use crate::time::TimerId;
@@ -14,6 +16,15 @@ use crate::transaction::server::{Event, Machine, Question, Server};
 use crate::transaction::table::{Action, Timer};
 
 impl Stack {
+    /// Whether one more request can be taken in. One that ends a dialog has room where others have none.
+    pub(super) fn has_room_for(&self, request: &Message<'_>) -> bool {
+        let most = match ends_dialog(request) {
+            true => self.settings.max_with_ends(),
+            false => self.settings.max,
+        };
+        self.servers.len().max(self.clients.len()) < most
+    }
+
     /// Makes a server transaction for a request. `user` is the user's own number for it.
     pub fn server_transaction(
         &mut self,
@@ -22,7 +33,7 @@ impl Stack {
         user: u64,
     ) -> Result<ServerId, Refusal> {
         let (message, via) = (request.message, request.via);
-        if self.servers.len() >= self.settings.max {
+        if !self.has_room_for(&message) {
             return Err(Refusal::Full);
         }
         let method = message.method().as_bytes();

@@ -36,7 +36,8 @@ pub struct Settings {
     /// the user.
     pub trying_after: Option<Duration>,
     /// How many transactions at most, of servers and of clients each; beyond it requests are
-    /// answered 503 without state.
+    /// answered 503 without state. A sixteenth more is kept for BYE within dialogs: they free what is
+    /// short.
     pub max: usize,
     /// Above this many transactions, those that are over and only absorb what comes again (Timers
     /// D, J, L and M) do so for T4 instead of 64*T1: at great load, half a minute of memory for
@@ -63,6 +64,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The most transactions of either kind, with those that end a dialog.
+    pub(crate) fn max_with_ends(&self) -> usize {
+        self.max + self.max.div_ceil(16)
+    }
+
     /// How long a timer runs (RFC 3261 table 4), the `round`th time that it is set.
     pub fn interval(&self, timer: Timer, round: u32) -> Duration {
         match timer {

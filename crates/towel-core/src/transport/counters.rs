@@ -66,6 +66,8 @@ counters! {
     refused_overload;
     /// Requests dropped in overload without an answer, to be sent again.
     dropped_overload;
+    /// Requests on connections that were set aside for what goes on.
+    put_off;
     /// Requests on connections dropped in overload at a glance.
     dropped_unread;
     /// Responses that told an upstream neighbour how much we can take (RFC 7339).

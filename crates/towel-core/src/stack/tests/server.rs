@@ -258,6 +258,55 @@ fn a_full_table_answers_503() {
     world.drained();
 }
 
+/// A call that cannot be hung up would go on holding what there is too little of.
+#[test]
+fn a_full_table_has_room_for_what_frees_it() {
+    let mut settings = Settings::default();
+    settings.transaction.max = 32;
+    let mut world = World::with(&settings);
+    world.user.keep = true;
+    let within = |method: &str, number: usize| {
+        request(method, &format!("z9hG4bK{method}{number}"))
+            .replace("com>\r\nCall", "com>;tag=x\r\nCall")
+    };
+    let told = |world: &mut World, text: &str| {
+        world.datagram(PEER, text);
+        world.told().len()
+    };
+    for number in 0..32 {
+        assert_eq!(told(&mut world, &request("MESSAGE", &format!("z9hG4bK{number}"))), 1);
+    }
+    assert_eq!(told(&mut world, &within("INFO", 1)), 0);
+    assert_eq!(told(&mut world, &request("BYE", "z9hG4bKstray")), 0);
+    // There is an end to that, too.
+    let heard: Vec<usize> = (0..4).map(|n| told(&mut world, &within("BYE", n))).collect();
+    assert_eq!(heard, [1, 1, 0, 0]);
+    assert_eq!(world.stack.counters().refused_table_full, 4);
+    world.drained();
+}
+
+/// As many INVITEs a second from an address as are allowed, and all else goes on.
+#[test]
+fn invites_have_a_rate_of_their_own() {
+    let mut settings = Settings::default();
+    (settings.abuse.rate_invite, settings.abuse.burst) = (2, 1);
+    let mut world = World::with(&settings);
+    let mut heard = |from: &str, method: &str| {
+        (0..5)
+            .filter(|number| {
+                let branch = format!("z9hG4bK{from}{number}");
+                world.datagram(from, &request(method, &branch));
+                !world.told().is_empty()
+            })
+            .count()
+    };
+    assert_eq!(heard(PEER, "INVITE"), 2);
+    assert_eq!(heard("192.0.2.77:5060", "INVITE"), 2);
+    assert_eq!(heard(PEER, "OPTIONS"), 5);
+    world.pass(ms(1000));
+    assert_eq!(world.stack.counters().refused_rate, 6);
+}
+
 #[test]
 fn what_is_dropped_is_told_but_not_without_end() {
     let events = |world: &mut World| {

@@ -12,8 +12,8 @@
 //! the process was stopped in it.
 //!
 //! A buffer that is full to the brim is another matter: something is lost there already, and what is
-//! better chosen. So where that goes on for a few periods requests are dropped by choice, unread where
-//! they can be. They are not refused: whoever sent one sends it again after T1, and a burst is over then.
+//! better chosen. So where that goes on for a few periods, or the buffer is half full and still gets fuller,
+//! requests are dropped by choice, unread where they can be. They are not refused: whoever sent one sends it again after T1, and a burst is over then.
 //!
 //! A refusal costs an eighth of a call, so at twice the load answers alone would cost a tenth of
 //! the goodput and at ten times most of it. They get a share of the work and no more: what is to be
@@ -49,12 +49,15 @@ const FULL: f32 = 40.0;
 const SPAN: f32 = 5.3;
 /// As long as requests of a class are this share of all, the next one is not touched.
 const ENOUGH: f32 = 0.25;
-/// A buffer that is taken to so many hundredths loses what comes.
+/// A buffer that is taken to so many hundredths loses what comes, and one that is taken to so many and does
+/// not get emptier will soon.
 const BRIM: u8 = 90;
+const FILLING: u8 = 50;
 /// That counts as so many times what is allowed.
 const FLOOD: f32 = 4.0;
-/// After so many periods of it what is lost is chosen.
+/// After so many periods of it what is lost is chosen, beginning with this pressure.
 const FLOODED: u32 = 3;
+const AT_ONCE: f32 = 1.5;
 /// How many refusals are answered for each message that is read. A call has six.
 const ANSWERED: f32 = 1.0 / 40.0;
 /// The same where nobody sends a request again.
@@ -155,7 +158,9 @@ pub struct Controller {
     read: u64,
     /// For how long, in periods, each had too long a wait and a load.
     lasted: u32,
-    /// For how many periods the buffer was full to the brim.
+    /// How full the buffer was in the last period.
+    taken: u8,
+    /// For how many periods it was full to the brim, or got there.
     brimming: u32,
     /// While it began with that, for how many periods more nothing is refused but what is dropped.
     hushed: u32,
@@ -194,6 +199,7 @@ impl Default for Controller {
             resting: false,
             read: 0,
             lasted: 0,
+            taken: 0,
             brimming: 0,
             hushed: 0,
             empty: 0,
@@ -309,7 +315,9 @@ impl Controller {
         let measure = if loaded { told } else { told.min(1.0) };
         let seen = std::mem::take(&mut self.seen);
         self.lasted = if measure > 1.0 { self.lasted.saturating_add(1) } else { 0 };
-        self.brimming = if taken >= BRIM { self.brimming.saturating_add(1) } else { 0 };
+        let fills = taken >= FILLING && taken >= std::mem::replace(&mut self.taken, taken);
+        let brims = fills || taken >= BRIM;
+        self.brimming = if brims { self.brimming.saturating_add(1) } else { 0 };
         self.empty = if loaded && told > 0.0 { 0 } else { self.empty.saturating_add(1) };
         let was = self.pressure;
         self.pressure = if settings.enabled { self.step(settings, measure, seen) } else { 0.0 };
@@ -392,6 +400,8 @@ impl Controller {
             _ => 0.5,
         };
         let was = self.pressure * relief;
+        let at_once = self.pressure == 0.0 && self.brimming >= FLOODED;
+        let step = if at_once { step.max(AT_ONCE) } else { step };
         let pressure = (was + step).min(most.max(was)).clamp(0.0, seen.len() as f32 * SPAN);
         if self.empty > 0 && pressure < LEAST { 0.0 } else { pressure }
     }

@@ -418,7 +418,7 @@ impl Stack {
 
     /// When to be called next, at the latest.
     pub fn deadline(&self) -> Option<Instant> {
-        if !self.pending.is_empty() || !self.put_off.is_empty() {
+        if !self.pending.is_empty() {
             return Some(Instant(0));
         }
         let all = [
@@ -426,6 +426,7 @@ impl Stack {
             self.locator.deadline(),
             self.teller.deadline(),
             self.overload.deadline(),
+            self.put_off.deadline(),
         ];
         all.into_iter().flatten().min()
     }

@@ -63,6 +63,11 @@ impl PutOff {
         self.queue.is_empty()
     }
 
+    /// When to go on.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.queue.front().map(|first| first.came)
+    }
+
     /// How long is waited, here or with the driver, and how full it is there.
     pub(super) fn wait(&self, now: Instant) -> (Duration, u8) {
         let here = self.queue.front().map_or(Duration::ZERO, |first| now.since(first.came));

@@ -157,6 +157,7 @@ impl<A: Machine> Network<A> {
         let node = &self.nodes[id.0];
         let Some(deadline) = self.deadline(id) else { return };
         let at = if deadline <= self.now { self.now + STALE } else { deadline };
+        let at = at + node.behind;
         if node.wake.is_some_and(|wake| wake <= at && wake > self.now) {
             // An earlier tick will come and ask again.
             return;

@@ -65,6 +65,8 @@ struct Node<A> {
     stored_until: u64,
     asleep_until: u64,
     disk_full: bool,
+    /// How late its timers are, in microseconds.
+    behind: u64,
 }
 
 enum Body<A> {
@@ -226,6 +228,7 @@ impl<A: Machine> Network<A> {
             stored_until: 0,
             asleep_until: 0,
             disk_full: false,
+            behind: 0,
         });
         self.ladder.column(name);
         for record in records.clone() {
@@ -292,6 +295,16 @@ impl<A: Machine> Network<A> {
     /// From now on the store of an element takes nothing, or does so again.
     pub fn set_disk_full(&mut self, id: NodeId, full: bool) {
         self.nodes[id.0].disk_full = full;
+    }
+
+    /// From now on an element is so many microseconds behind with its work, or no more: what it reads has
+    /// waited for that long, and so have its timers.
+    pub fn set_behind(&mut self, id: NodeId, behind: u64) {
+        self.nodes[id.0].behind = behind;
+        if self.nodes[id.0].up {
+            let wait = std::time::Duration::from_micros(behind);
+            self.hand(id, Input::Backlog { wait, fill: 0 });
+        }
     }
 
     /// The ladder so far.

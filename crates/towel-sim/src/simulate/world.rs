@@ -16,6 +16,8 @@ use crate::run::{Factory, agent_listeners};
 
 /// How often the phones look at what came while anything moves, in microseconds.
 const SLICE: u64 = 50_000;
+/// How far a server is behind that is: it puts work off, and refuses none yet.
+const BEHIND: u64 = 40_000;
 
 /// What is still to be done, by phones and by the network.
 #[derive(Clone, Debug)]
@@ -35,6 +37,7 @@ pub(super) enum Plan {
     Room(NodeId),
     Near(NodeId),
     Renew(usize),
+    InTime(NodeId),
 }
 
 /// A call as its caller knows it.
@@ -250,6 +253,7 @@ impl<'s> World<'s> {
             match plan {
                 Plan::Start(server) => self.net.start(server),
                 Plan::Room(server) => self.net.set_disk_full(server, false),
+                Plan::InTime(server) => self.net.set_behind(server, 0),
                 // One that takes nothing new would do so for ever.
                 Plan::Renew(server) => {
                     self.break_something(&Fault::Crash(server, 0));
@@ -350,6 +354,12 @@ impl<'s> World<'s> {
                 self.net.command(node, Command::Drain);
                 self.plan(now + time, Plan::Renew(server));
             }
+            Fault::Behind(server, time) => {
+                let (node, who) = (self.servers[server], name(self, server));
+                self.net.note(Some(node), format!("{who} is behind with its work"));
+                self.net.set_behind(node, BEHIND);
+                self.plan(now + time, Plan::InTime(node));
+            }
             Fault::Reset(server, phone) => {
                 if let Some(node) = self.phones[phone] {
                     self.net.reset(self.servers[server], node);
@@ -383,6 +393,7 @@ impl<'s> World<'s> {
                 self.net.links.delay(Which::One(server), least, most);
             }
             Plan::Renew(server) => self.break_something(&Fault::Crash(server, 0)),
+            Plan::InTime(server) => self.net.set_behind(server, 0),
             Plan::Disk(delay) => self.net.store_delay = delay,
             Plan::Attack { times, dice } => {
                 if let Some(attacker) = &mut self.attacker {

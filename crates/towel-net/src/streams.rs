@@ -497,14 +497,8 @@ impl Streams {
         debug_assert!(plain.len() >= PLAINTEXT);
         let slot = *self.by_id.get(&id)?;
         let connection = self.slots.get_mut(slot as usize)?.connection.as_deref_mut()?;
-        let taken = connection.read(
-            &mut self.cipher,
-            plain,
-            most,
-            waits,
-            &mut counts.stream_bytes_in,
-            now,
-        );
+        let taken =
+            connection.read(&mut self.cipher, plain, most, waits, &mut counts.stream_bytes_in, now);
         let done = connection.handshake_done();
         match taken {
             Taken::Nothing => None,

@@ -236,11 +236,7 @@ pub(crate) fn backlog(socket: BorrowedFd<'_>) -> (Duration, u8) {
         let mut stamp = zeroed::<libc::timeval>();
         (libc::ioctl(socket.as_raw_fd(), SIOCGSTAMP as _, &raw mut stamp), stamp)
     };
-    let wait = if told == 0 {
-        since(stamp.tv_sec, 1000 * stamp.tv_usec)
-    } else {
-        Duration::ZERO
-    };
+    let wait = if told == 0 { since(stamp.tv_sec, 1000 * stamp.tv_usec) } else { Duration::ZERO };
     (wait, fill(socket, 0))
 }
 

@@ -4,12 +4,14 @@
 use super::Class;
 
 /// Methods that begin work.
-const BEGIN: [&[u8]; 6] = [b"INVITE", b"REGISTER", b"OPTIONS", b"MESSAGE", b"SUBSCRIBE", b"PUBLISH"];
+const BEGIN: [&[u8]; 6] =
+    [b"INVITE", b"REGISTER", b"OPTIONS", b"MESSAGE", b"SUBSCRIBE", b"PUBLISH"];
 
 /// [`Class::New`] or [`Class::Known`] where a message is a request that begins work and says nothing
 /// of a priority; nothing for all else, which is to be read.
 pub fn glance(message: &[u8]) -> Option<Class> {
-    let (method, rest) = message.split_at_checked(message.iter().position(|byte| *byte == b' ')?)?;
+    let (method, rest) =
+        message.split_at_checked(message.iter().position(|byte| *byte == b' ')?)?;
     if !BEGIN.contains(&method) || rest.get(1..5).is_some_and(|uri| is(uri, b"urn:")) {
         return None;
     }
@@ -111,7 +113,8 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_left_to_others() {
-        for text in ["", "INVITE", "INVITE sip:b@b SIP/2.0\r\n", "INVITE sip:b@b SIP/2.0\r\nTo: x"] {
+        for text in ["", "INVITE", "INVITE sip:b@b SIP/2.0\r\n", "INVITE sip:b@b SIP/2.0\r\nTo: x"]
+        {
             assert_eq!(glance(text.as_bytes()), None, "{text}");
         }
     }

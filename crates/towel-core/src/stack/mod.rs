@@ -524,9 +524,7 @@ impl Stack {
     /// Whether every request that came in has its final response, and nothing waits to be told.
     pub fn is_quiet(&self) -> bool {
         let open = |id| self.servers.get(id).is_some_and(|server| server.machine.is_open());
-        self.pending.is_empty()
-            && self.put_off.is_empty()
-            && !self.servers.ids().any(open)
+        self.pending.is_empty() && self.put_off.is_empty() && !self.servers.ids().any(open)
     }
 
     /// What was counted.

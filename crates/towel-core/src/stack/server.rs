@@ -5,9 +5,7 @@ use std::net::SocketAddr;
 use towel_message::build::{ResponseOptions, ResponseWriter};
 use towel_message::{Index, Message, Name, Via};
 
-use super::{
-    Due, Pending, Received, Refusal, ServerId, Stack, TransactionUser, ends_dialog,
-};
+use super::{Due, Pending, Received, Refusal, ServerId, Stack, TransactionUser, ends_dialog};
 use crate::hash::Hasher;
 use crate::io::{Flow, Now, Outbox};
 use crate::time::TimerId;

@@ -104,7 +104,10 @@ fn over_a_connection_what_cannot_be_answered_is_dropped_at_a_glance() {
         world.stream(id, &prior.replace("From:", "Priority: emergency\r\nFrom:"));
         // What follows an INVITE that waits does so too.
         world.pass(ms(0));
-        world.stream(id, &by_stream("INFO", 30_000 + number).replace("com>\r\nCall", "com>;tag=x\r\nCall"));
+        world.stream(
+            id,
+            &by_stream("INFO", 30_000 + number).replace("com>\r\nCall", "com>;tag=x\r\nCall"),
+        );
     }
     assert_eq!(world.stack.counters().dropped_unread, before.dropped_unread);
     assert_eq!(world.told().len(), 300);

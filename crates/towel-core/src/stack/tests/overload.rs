@@ -93,7 +93,7 @@ fn over_a_connection_what_cannot_be_answered_is_dropped_at_a_glance() {
             world.wait(ms(200), ms(4));
         }
     }
-    let before = world.stack.counters().clone();
+    let before = *world.stack.counters();
     assert!(before.dropped_unread > 1000, "{}", before.dropped_unread);
     world.told();
     for number in 0..50 {

@@ -29,8 +29,12 @@ fn any_bytes_are_taken_or_refused() {
 
 #[test]
 fn the_corpora_of_the_fuzzer_hold() {
-    let targets: [(&str, fn(&[u8])); 3] =
-        [("rtp", support::rtp), ("rtcp", support::rtcp), ("srtp", support::srtp)];
+    type Holds = fn(&[u8]);
+    let targets = [
+        ("rtp", support::rtp as Holds),
+        ("rtcp", support::rtcp as Holds),
+        ("srtp", support::srtp as Holds),
+    ];
     for (name, holds) in targets {
         let folder = format!("{}/../../fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
         let mut count = 0;

@@ -330,7 +330,7 @@ impl Watch {
             let late_2xx = came.invite && (200..300).contains(&status);
             // Who is there may change between two copies of a request that was answered without
             // a transaction (section 8.2.7).
-            let again = !came.invite && matches!(last, 404 | 480) && status != 407;
+            let again = !came.invite && matches!(last, 302 | 404 | 480) && status != 407;
             // And so may a CANCEL overtake its INVITE.
             let again = again
                 || (last, status, method) == (481, 200, "CANCEL")

@@ -251,8 +251,7 @@ impl World<'_> {
             }
             for (id, method, first, second) in contradictions {
                 // What was answered without a transaction, or forwarded so before.
-                let again =
-                    matches!(first, 302 | 404 | 480) && method != "INVITE" && second != 407;
+                let again = matches!(first, 302 | 404 | 480) && method != "INVITE" && second != 407;
                 // What comes by UDP may go on by TCP, where nothing is known of it a moment later.
                 let again = again || self.passed_statelessly(&id);
                 let excused = again || tight || self.died_on(&id) || self.is_stubborn(&id);

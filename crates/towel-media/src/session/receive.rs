@@ -20,6 +20,8 @@ pub(super) struct Receiving {
     sources: Vec<(SocketAddr, Source)>,
     active: Option<u32>,
     conflicts: Vec<SocketAddr>,
+    /// What was lost of the source that was played and has left.
+    pub(super) past: Option<crate::rtp::Loss>,
     /// When RTP was taken last.
     pub(super) heard: Option<Instant>,
 }
@@ -56,6 +58,8 @@ impl Receiving {
 
     /// Forgets a source that has left; whether it was the one that is played.
     pub(super) fn left(&mut self, ssrc: u32) -> bool {
+        let played = self.active().filter(|source| source.ssrc == ssrc);
+        self.past = played.map(|source| source.sequence.loss()).or(self.past);
         self.sources.retain(|source| source.1.ssrc != ssrc);
         self.active.take_if(|active| *active == ssrc).is_some()
     }

@@ -112,7 +112,10 @@ impl Session {
             remote_ssrc: source.map(|source| source.ssrc),
             remote: peer.address(super::Channel::Rtp),
             counts: self.counts,
-            loss: source.map(|source| source.sequence.loss()).unwrap_or_default(),
+            loss: source
+                .map(|source| source.sequence.loss())
+                .or(self.receiving.past)
+                .unwrap_or_default(),
             jitter: time(source.map_or(0, |source| source.jitter())),
             delay: self.playing.buffer.delay(),
             round_trip: self.reports.round_trip,

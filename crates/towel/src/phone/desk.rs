@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -11,10 +12,12 @@ use towel_core::io::{self, Command, Input, Machine, Now, Outbox, Output};
 use towel_core::settings::Settings;
 use towel_core::ua::UserAgent;
 use towel_net::{Bind, Config, Driver, Handle};
-use towel_phone::{Phone, Setup};
+use towel_phone::{Lossy, Media, Order, Phone, Setup};
 use towel_sim::ladder::{Fate, Ladder, Style};
 
+use super::keys;
 use super::say::Teller;
+use super::sound::Sound;
 use crate::ua_commands::Way;
 use crate::uac::{Nowhere, Party};
 
@@ -22,11 +25,29 @@ use crate::uac::{Nowhere, Party};
 pub(super) const LISTENERS: [io::Transport; 2] = [io::Transport::Udp, io::Transport::Tcp];
 /// How long those that it talks with have to take their leave when it is interrupted.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// Sockets and files besides those of audio.
+const BESIDES: u64 = 256;
 /// How many messages are drawn; of those that come after them there are too many for a picture.
 const DRAWN: usize = 10_000;
 
+/// What is to be run.
+pub(super) struct Plan<'a> {
+    pub(super) way: &'a Way,
+    /// Whose domain requests go to.
+    pub(super) party: &'a Party,
+    pub(super) from: Option<&'a Party>,
+    pub(super) sound: &'a Sound,
+    /// How many calls there are to be.
+    pub(super) total: Option<u64>,
+    /// The sum is told, and not each call.
+    pub(super) many: bool,
+    /// How many calls there are at a time, at most.
+    pub(super) concurrent: usize,
+}
+
 struct Desk {
     phone: Phone,
+    orders: Receiver<Order>,
     teller: Teller,
     ladder: Option<Ladder>,
     began: Instant,
@@ -54,6 +75,9 @@ impl Machine for Desk {
         match input {
             Input::Command(Command::Drain) => self.phone.leave(now, out),
             input => self.phone.handle(now, input, out),
+        }
+        while let Ok(order) = self.orders.try_recv() {
+            self.phone.order(now, out, order);
         }
         if self.ladder.is_some() {
             let sent = out.outputs.iter().filter_map(|output| match output {
@@ -92,19 +116,32 @@ fn heed_signals(signals: SigSet, handle: Handle) -> std::io::Result<()> {
             handle.stop(FAREWELL);
         }
         if signals.wait().is_ok() {
+            keys::restore();
             std::process::exit(130);
         }
     })?;
     Ok(())
 }
 
-/// Runs a phone until it is done. `party` is whose domain its requests go to.
+/// Each call takes two descriptors at most: as many are asked for as the system lets us have.
+fn make_room(calls: usize) {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let wanted = 2 * calls as u64 + BESIDES;
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < wanted
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard);
+    }
+}
+
+/// Runs a phone until it is done.
 pub(super) fn run(
-    way: &Way,
-    party: &Party,
-    from: Option<&Party>,
+    plan: &Plan<'_>,
     setup: impl FnOnce(IpAddr) -> Result<Setup>,
 ) -> Result<ExitCode> {
+    let Plan { way, party, from, .. } = *plan;
+    make_room(plan.concurrent);
+    let media = plan.sound.media()?;
     let user = from.and_then(|from| from.user.as_deref());
     let prepared = way.prepare(party, user.unwrap_or("towel"), user)?;
     let setup = setup(prepared.local)?;
@@ -129,18 +166,36 @@ pub(super) fn run(
     let mut settings = Settings::default();
     settings.transport.connects = vec![io::Transport::Tls];
     let account = prepared.account.clone();
-    let profile = super::profile(way, from, account)?;
+    let profile = super::profile(plan, account)?;
     let ua = UserAgent::new(&settings, profile, registry, random()?);
+    let bell = driver.handle();
+    let bell = Arc::new(move || bell.command(Command::Load(Vec::new())));
+    let media = Media::new(media, bell).context("audio")?;
+    let (ordering, orders) = channel();
+    let raw = if plan.many { None } else { keys::listen(ordering, driver.handle()) };
     let mut desk = Desk {
-        phone: Phone::new(ua, setup, random()?),
-        teller: Teller::new(way.json, prepared.account.is_some()),
+        phone: Phone::new(ua, media, setup, random()?),
+        orders,
+        teller: Teller::new(way.json, prepared.account.is_some(), plan.many, plan.total),
         ladder: way.ladder.then(|| Ladder::new([prepared.name.clone(), prepared.server.clone()])),
         began: Instant::now(),
         handle: driver.handle(),
         stopped: false,
     };
     let mut nowhere = Nowhere(driver.handle());
-    driver.run(&mut desk, &mut nowhere, &mut |_| {}).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let (desk, ran) = match plan.sound.lose {
+        None => {
+            let ran = driver.run(&mut desk, &mut nowhere, &mut |_| {});
+            (desk, ran)
+        }
+        Some(percent) => {
+            let mut lossy = Lossy::new(desk, percent / 100.0, plan.sound.seed);
+            let ran = driver.run(&mut lossy, &mut nowhere, &mut |_| {});
+            (lossy.into_inner(), ran)
+        }
+    };
+    drop(raw);
+    ran.map_err(|e| anyhow::anyhow!("{e}"))?;
     let drawn = desk.ladder.map(|ladder| ladder.render(Style { messages: true }));
     Ok(desk.teller.finish(drawn))
 }

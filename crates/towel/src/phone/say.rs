@@ -1,14 +1,17 @@
 //! What a person, or a script, is told of a phone; and how it went.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use towel_core::stack::Failure;
 use towel_core::ua::user_agent::Ending;
-use towel_phone::{News, Over};
+use towel_phone::{News, Over, Tally};
 use towel_sim::text::{Text, uri_of};
 
+use super::summary;
 use crate::options::{FAILED, REFUSED, TIMED_OUT};
+use crate::progress::Progress;
 
 /// Tells it in lines: plain ones, or each a JSON object.
 pub(super) struct Teller {
@@ -17,15 +20,30 @@ pub(super) struct Teller {
     proves: bool,
     /// The exit code so far: the first thing that went wrong.
     code: u8,
+    /// Of many calls the sum is told, and not each; how many there are to be.
+    many: Option<(Progress, Option<u64>)>,
+    tally: Tally,
+    began: Instant,
 }
 
 impl Teller {
-    pub(super) fn new(json: bool, proves: bool) -> Teller {
-        Teller { json, proves, code: 0 }
+    pub(super) fn new(json: bool, proves: bool, many: bool, total: Option<u64>) -> Teller {
+        let many = many.then(|| (Progress::new("calls", "calls"), total));
+        Teller { json, proves, code: 0, many, tally: Tally::default(), began: Instant::now() }
     }
 
     pub(super) fn tell(&mut self, news: &News) {
+        self.tally.hear(news);
         let (value, line) = self.words(news);
+        if let Some((progress, total)) = &mut self.many {
+            if let Some(total) = total {
+                progress.step(self.tally.over, *total);
+            }
+            // What is no call is told all the same.
+            if !matches!(news, News::NotRegistered(..) | News::Note(_)) {
+                return;
+            }
+        }
         if self.json {
             say!("{value}");
         } else {
@@ -76,13 +94,55 @@ impl Teller {
             }
             News::Ringing(call) => (json!({ "event": "ringing", "call": call }), "ringing".into()),
             News::Up(call) => (json!({ "event": "up", "call": call }), "the call is up".into()),
-            News::Audio(call, codec, to) => (
-                json!({ "event": "audio", "call": call, "codec": codec, "to": to.to_string() }),
-                format!("audio by {codec} with {to}"),
+            News::Audio { call, codec, to, protected, early } => (
+                json!({ "event": "audio", "call": call, "codec": codec, "to": to.to_string(),
+                    "srtp": protected, "early": early }),
+                format!(
+                    "{}audio by {codec} with {to}{}",
+                    if *early { "early " } else { "" },
+                    if *protected { ", protected" } else { "" }
+                ),
             ),
-            News::Changed(call) => {
-                (json!({ "event": "changed", "call": call }), "the peer changed the session".into())
+            News::Changed(call, direction) => (
+                json!({ "event": "changed", "call": call, "direction": direction.name() }),
+                format!("the peer changed the session: {}", direction.name()),
+            ),
+            News::Held(call) => {
+                (json!({ "event": "held", "call": call }), "the peer is on hold".into())
             }
+            News::Resumed(call) => {
+                (json!({ "event": "resumed", "call": call }), "the peer is off hold".into())
+            }
+            News::Refused(call, what, status) => {
+                self.went_wrong(REFUSED);
+                let status = Some(*status).filter(|status| *status > 0);
+                let line = match status {
+                    Some(status) => format!("refused: {what} ({status})"),
+                    None => format!("refused: {what}"),
+                };
+                let value = json!({ "event": "refused", "call": call, "what": what,
+                    "status": status });
+                (value, line)
+            }
+            News::Transferring(call, status) => (
+                json!({ "event": "transferring", "call": call, "status": status }),
+                format!("being transferred: {status}"),
+            ),
+            News::Transferred(call) => {
+                (json!({ "event": "transferred", "call": call }), "transferred".into())
+            }
+            News::Referred { call, to, by } => (
+                json!({ "event": "referred", "call": call, "to": to, "by": by }),
+                format!("the peer transfers us to {to}: call {by}"),
+            ),
+            News::Replacing(call, other) => (
+                json!({ "event": "replacing", "call": call, "other": other }),
+                format!("call {call} takes the place of call {other}"),
+            ),
+            News::Digit(call, digit) => (
+                json!({ "event": "digit", "call": call, "digit": digit.to_string() }),
+                format!("key {digit}"),
+            ),
             News::Text(message) => {
                 let text = Text::datagram(message);
                 let from = text.as_ref().and_then(|text| text.first("From")).unwrap_or_default();
@@ -108,7 +168,8 @@ impl Teller {
             _ => None,
         };
         let mut value = json!({ "event": "over", "call": over.call, "why": word,
-            "status": status, "seconds": over.lasted.map(|lasted| lasted.as_secs_f64()) });
+            "status": status, "seconds": over.lasted.map(|lasted| lasted.as_secs_f64()),
+            "setup_ms": over.setup.map(|setup| setup.as_secs_f64() * 1000.0) });
         let mut line = match over.lasted {
             Some(lasted) => format!("over after {:.1} s: {why}", lasted.as_secs_f64()),
             None => format!("over: {why}"),
@@ -116,16 +177,13 @@ impl Teller {
         if let (Some(stats), Some(object)) = (&over.stats, value.as_object_mut()) {
             let counts = &stats.counts;
             object.insert("codec".into(), stats.codec.into());
-            object.insert(
-                "packets".into(),
-                json!({ "sent": counts.sent,
-                "received": counts.received, "late": counts.late,
-                "from_strangers": counts.strangers }),
-            );
+            let lost = u64::try_from(stats.loss.lost).unwrap_or(0);
+            object.insert("packets".into(), summary::packets(counts, lost));
             line.push_str(&format!(
                 "\n{} packets sent, {} received by {}",
                 counts.sent, counts.received, stats.codec
             ));
+            line.push_str(&summary::ignored(counts));
         }
         if let (Some(fault), Some(object)) = (&over.fault, value.as_object_mut()) {
             object.insert("fault".into(), fault.clone().into());
@@ -175,8 +233,17 @@ impl Teller {
         line
     }
 
-    /// The ladder, if there is one, and the exit code.
-    pub(super) fn finish(self, ladder: Option<String>) -> ExitCode {
+    /// The sum of many calls, the ladder, if there is one, and the exit code.
+    pub(super) fn finish(mut self, ladder: Option<String>) -> ExitCode {
+        if let Some((progress, _)) = self.many.take() {
+            drop(progress);
+            let (value, text) = summary::sum(&self.tally, self.began.elapsed());
+            if self.json {
+                say!("{value}");
+            } else {
+                say!("{text}");
+            }
+        }
         if let Some(ladder) = ladder {
             match self.json {
                 true => say!("{}", json!({ "event": "ladder", "ladder": ladder })),

@@ -85,7 +85,7 @@ impl Core {
                     response: message.bytes().to_vec(),
                 });
             }
-            return self.do_tasks(w, leg, outcome.tasks);
+            return self.do_tasks_with(w, leg, outcome.tasks, message.bytes());
         }
         if status >= 300 {
             let again = !self.calls.get(call).is_some_and(|call| call.given_up)
@@ -119,7 +119,7 @@ impl Core {
                 self.tell_ended(w, call, Some(leg), Ending::Local);
             }
         }
-        self.do_tasks(w, Some(leg), outcome.tasks);
+        self.do_tasks_with(w, Some(leg), outcome.tasks, message.bytes());
     }
 
     /// The dialog of a branch: found by its tags, or made (section 12.1.2).

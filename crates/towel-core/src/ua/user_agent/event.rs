@@ -172,7 +172,7 @@ pub enum Event {
     },
     /// The message that came has an offer, and the answer has to travel in what is held back until
     /// [`super::UserAgent::supply`] gives it: the ACK of a 2xx (RFC 3261 section 13.2.1), or a request
-    /// of an extension's.
+    /// of an extension's, as the PRACK of a reliable response (RFC 3262 section 5).
     AnswerWanted {
         /// The dialog.
         dialog: DialogHandle,
@@ -362,6 +362,14 @@ pub struct Ask {
     pub direct: bool,
     /// Of a REFER: its 2xx makes no subscription, since it requires that (RFC 7614).
     pub quiet: bool,
+    /// The Call-ID outside of a dialog, where several requests have one in common (RFC 3261 section
+    /// 10.2.4); a new one if empty.
+    pub call_id: String,
+    /// The CSeq number outside of a dialog; 1 if nought.
+    pub number: u32,
+    /// Of a re-INVITE: one that crosses the peer's is told as it is (491), and not tried again (RFC 3261
+    /// section 14.1).
+    pub once: bool,
 }
 
 impl Ask {

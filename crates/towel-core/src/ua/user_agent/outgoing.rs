@@ -24,7 +24,12 @@ impl Core {
     /// A request outside of any dialog (RFC 3261 section 8.1.1).
     pub(super) fn outside(&mut self, w: &mut World<'_>, ask: &Ask) -> Result<Outgoing, Refused> {
         let plain = |text: &str| !text.bytes().any(|byte| byte.is_ascii_control());
-        if ask.method.is_empty() || !plain(&ask.method) || !plain(&ask.uri) || ask.uri.contains(' ')
+        let spaced = ask.uri.contains(' ') || ask.call_id.contains(' ');
+        if ask.method.is_empty()
+            || !plain(&ask.method)
+            || !plain(&ask.uri)
+            || !plain(&ask.call_id)
+            || spaced
         {
             return Err(Refused::Malformed);
         }
@@ -34,8 +39,10 @@ impl Core {
             Err(_) => return Err(Refused::Malformed),
         };
         let rng = w.stack.rng();
-        let mut call_id = Vec::new();
-        rng.token(24, &mut call_id);
+        let mut call_id = ask.call_id.as_bytes().to_vec();
+        if call_id.is_empty() {
+            rng.token(24, &mut call_id);
+        }
         let from = if ask.from.is_empty() { &self.profile.address } else { &ask.from };
         let mut from = from.as_bytes().to_vec();
         from.extend_from_slice(b";tag=");
@@ -53,7 +60,7 @@ impl Core {
             from,
             to: to.into_bytes(),
             call_id,
-            number: 1,
+            number: ask.number.max(1),
             max_forwards: ask.max_forwards.unwrap_or(70),
             secure,
             ..Template::default()
@@ -211,7 +218,7 @@ impl Core {
             if !outcome.discarded {
                 self.tell(id, || Came::Provisional(message.bytes().to_vec()));
             }
-            return self.do_tasks(w, leg, outcome.tasks);
+            return self.do_tasks_with(w, leg, outcome.tasks, message.bytes());
         }
         if self.answer_challenge(w, message, id) || self.retry(w, id, &mut outcome.tasks) {
             return self.do_tasks(w, leg, outcome.tasks);

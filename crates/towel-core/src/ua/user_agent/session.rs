@@ -185,7 +185,7 @@ impl Core {
         }
         let (id, outline) = found.unanswered.take().ok_or(Refused::State)?;
         found.offers.sent.clone_from(&answer.bytes);
-        self.send_outline(w, leg, id, outline, Some(answer))
+        self.send_outline(w, leg, id, outline, Some(answer), &[])
     }
 
     /// Hangs up whatever there is of a call.
@@ -246,6 +246,9 @@ impl Core {
         }
         let mut outgoing = self.inside(leg, ask)?;
         outgoing.owner = owner;
+        if ask.once {
+            outgoing.glared = MOST_GLARES;
+        }
         let id = self.launch(w, outgoing)?;
         if let (Some(carried), Some(found)) = (carried, self.legs.get_mut(leg)) {
             found.offers.pass(carried, sdp, true);

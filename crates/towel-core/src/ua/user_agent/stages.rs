@@ -339,6 +339,18 @@ impl Core {
 
     /// Does what extensions have asked for.
     pub(super) fn do_tasks(&mut self, w: &mut World<'_>, leg: Option<Id<Leg>>, tasks: Wanted) {
+        self.do_tasks_with(w, leg, tasks, &[]);
+    }
+
+    /// The same for tasks that follow from a message that came: whoever answers an offer in it is shown
+    /// it.
+    pub(super) fn do_tasks_with(
+        &mut self,
+        w: &mut World<'_>,
+        leg: Option<Id<Leg>>,
+        tasks: Wanted,
+        message: &[u8],
+    ) {
         let Some(leg) = leg.filter(|_| !tasks.is_empty() && self.depth < MOST_DEEP) else { return };
         self.depth += 1;
         for (id, task) in tasks {
@@ -346,7 +358,12 @@ impl Core {
                 Task::Timer { tag, after } => self.set_for(w, leg, id, tag, Some(after)),
                 Task::Clear { tag } => self.set_for(w, leg, id, tag, None),
                 Task::Send(outline) => {
-                    let _ = self.send_outline(w, leg, id, outline, None);
+                    let method = outline.method;
+                    match self.send_outline(w, leg, id, outline, None, message) {
+                        // A dialog that is over by now wants nothing more.
+                        Ok(()) | Err(Refused::Stale) => {}
+                        Err(why) => self.note(vec![format!("{id}: no {method} is sent: {why}")]),
+                    }
                 }
                 Task::Arrived => self.arrived(w, leg),
                 Task::Subscribed { package, id } => {
@@ -411,6 +428,7 @@ impl Core {
         id: &'static str,
         outline: Outline,
         answer: Option<Content>,
+        message: &[u8],
     ) -> Result<(), Refused> {
         let found = self.legs.get_mut(leg).ok_or(Refused::Stale)?;
         let mut ask = Ask::new(outline.method, "");
@@ -428,7 +446,7 @@ impl Core {
             (Carry::Answer, None) => {
                 let method = outline.method.to_owned();
                 found.unanswered = Some((id, outline));
-                let message = Vec::new();
+                let message = message.to_vec();
                 self.events.push_back(Event::AnswerWanted { dialog: leg, method, message });
                 return Ok(());
             }

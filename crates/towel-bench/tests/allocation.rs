@@ -13,7 +13,15 @@ static ALLOCATOR: Counting = Counting::when(|| MEASURING.load(Ordering::Relaxed)
 
 #[test]
 fn the_steady_state_allocates_nothing() {
-    for work in [Work::Ping, Work::Refresh, Work::Options, Work::Message, Work::Call] {
+    for work in [
+        Work::Ping,
+        Work::Refresh,
+        Work::DigestRefresh,
+        Work::Repeat,
+        Work::Options,
+        Work::Message,
+        Work::Call,
+    ] {
         let mut bench = Bench::new(work).unwrap();
         // What is over lingers for 32 seconds: then as much ends as begins.
         bench.rig().set_step(Duration::from_millis(20));

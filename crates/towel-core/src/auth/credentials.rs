@@ -106,6 +106,11 @@ impl User {
         &self.0.name
     }
 
+    /// The same, for who keeps it for longer.
+    pub(super) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.0.name)
+    }
+
     /// The realm in which the name means something.
     #[must_use]
     pub fn realm(&self) -> &str {

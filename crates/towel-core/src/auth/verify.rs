@@ -1,5 +1,7 @@
 //! The side that challenges: RFC 3261 sections 22.1 to 22.4, RFC 7616 sections 3.3 to 3.6.
 
+use std::sync::Arc;
+
 use super::Settings;
 use super::credentials::Credentials;
 use super::digest::{Algorithm, Exchange, Qop};
@@ -71,7 +73,7 @@ impl Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// The user's name in the realm.
-    pub user: Box<str>,
+    pub user: Arc<str>,
     /// Where the nonce was sent that it was proved with: what [`Authenticator::challenge`] was told.
     pub place: u64,
     /// The value of an Authentication-Info header field for the 2xx without a body, where that
@@ -343,7 +345,7 @@ impl Authenticator {
             let proof = Exchange { method: b"", body: b"", ..exchange }.digest(&secret);
             info(&exchange, proof.as_str())
         });
-        Ok(Outcome::Accepted(Accepted { user: user.name().into(), place, info }))
+        Ok(Outcome::Accepted(Accepted { user: user.shared_name(), place, info }))
     }
 
     /// Makes the challenges, one for each algorithm, the most wanted first; `each` gets the value

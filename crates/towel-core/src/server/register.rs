@@ -9,6 +9,7 @@ use towel_message::build::{ResponseOptions, ResponseWriter};
 use towel_message::{Name, Uri};
 
 use super::admit;
+use super::domains::Domains;
 use super::element::{Inhabited, Server, realm};
 use super::login::{Asked, login};
 use crate::auth::{Kind, Outcome};
@@ -38,6 +39,19 @@ impl Registering {
     }
 }
 
+/// The realm of the domain that a REGISTER is for.
+fn register_realm<'a>(
+    settings: &'a super::settings::Settings,
+    domains: &'a Domains,
+    received: &Received<'_>,
+) -> &'a str {
+    let domain = match received.message.uri() {
+        Ok(Uri::Sip(uri)) => domains.canonical(&uri.host, uri.port),
+        _ => None,
+    };
+    realm(settings, domains, domain.unwrap_or(domains.first()))
+}
+
 impl Server {
     /// Whether a REGISTER is for our registrar: its Request-URI is a domain of ours and no Route is
     /// left to follow (step 1).
@@ -65,10 +79,10 @@ impl Server {
         let mut user = None;
         let mut info = None;
         if self.settings.server.authenticate_register && !trusted {
-            let realm = self.register_realm(received);
-            let Self { authenticator, users, domains, .. } = self;
+            let Self { authenticator, users, domains, settings, .. } = self;
+            let realm = register_realm(&settings.server, domains, received);
             authenticator.set_counting(true);
-            let asked = Asked { received, kind: Kind::Server, realm: &realm };
+            let asked = Asked { received, kind: Kind::Server, realm };
             let outcome = login(stack, now, out, &asked, authenticator, users, |uri| {
                 admit::is_ours(uri, domains)
             });
@@ -78,6 +92,7 @@ impl Server {
                     info = accepted.info;
                 }
                 Outcome::Challenge { stale } => {
+                    let realm = realm.to_owned();
                     return self.challenge(stack, now, out, received, Kind::Server, &realm, stale);
                 }
                 Outcome::Refuse(status, reason) => {
@@ -182,15 +197,6 @@ impl Server {
             }
         }
         self.watch_expiry(stack);
-    }
-
-    fn register_realm(&self, received: &Received<'_>) -> String {
-        let domain = match received.message.uri() {
-            Ok(Uri::Sip(uri)) => self.domains.canonical(&uri.host, uri.port),
-            _ => None,
-        };
-        let domain = domain.unwrap_or(self.domains.first());
-        realm(&self.settings.server, &self.domains, domain).to_owned()
     }
 
     /// Asks the extensions; `kept` is what they attach to each contact, `route` the way to all.

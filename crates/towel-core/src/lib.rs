@@ -16,6 +16,7 @@
 
 pub mod abuse;
 pub mod auth;
+pub mod b2bua;
 pub mod contract;
 pub mod dialog;
 pub mod hash;

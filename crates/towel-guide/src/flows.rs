@@ -15,6 +15,10 @@ pub struct FlowText {
 /// All of them, in the order of their paths. The build script finds them.
 pub static FLOWS: &[FlowText] = include!(concat!(env!("OUT_DIR"), "/flows.rs"));
 
+/// Folders of flows that belong to no entry: the back-to-back user agent, and the calls and services of
+/// RFC 3665 and RFC 5359, which many entries make together.
+pub const BESIDE: &[&str] = &["b2bua", "calls-3665", "services-5359"];
+
 /// The flow of that name.
 pub fn flow(name: &str) -> Option<&'static FlowText> {
     FLOWS.iter().find(|flow| flow.name == name)

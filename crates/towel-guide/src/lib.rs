@@ -64,6 +64,29 @@ pub fn user_agent_without_dialogs() -> Registry {
     Registry::assemble(&fit, Roles::UA)
 }
 
+/// What each leg of a back-to-back user agent does for itself; everything else is between its two ends.
+const ON_EACH_LEG: [&str; 7] = [
+    "sip",
+    "locating",
+    "symmetric-response",
+    "non-invite-fixes",
+    "prack",
+    "update",
+    "session-timer",
+];
+
+/// The extensions of the Guide put together for the legs of a back-to-back user agent
+/// ([`towel_core::b2bua`]): those that two neighbours agree on. It relays what the ends agree on.
+pub fn b2bua() -> Registry {
+    let fit: Vec<_> =
+        extensions().into_iter().filter(|one| ON_EACH_LEG.contains(&one.id)).collect();
+    let mut registry = Registry::assemble(&fit, Roles::UA);
+    // A peer that has vanished is to be found: half an hour, as RFC 4028 section 7.1 recommends. It cannot
+    // be refused, the entry declares the key.
+    let _ = registry.configure("session-timer", &[("expires", "1800")]);
+    registry
+}
+
 /// Holds the declarations of the Guide against RFC 4485.
 pub fn check_guide() -> Vec<Finding> {
     check(&extensions())

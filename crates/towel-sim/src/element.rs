@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use towel_core::auth::User;
+use towel_core::b2bua::{self, B2bua};
 use towel_core::contract::{Registry, audit};
 use towel_core::io::{Listener, ListenerId, Transport};
 use towel_core::proxy::Forking;
@@ -27,6 +28,7 @@ pub struct Elements {
     extensions: Extensions,
     phone: Extensions,
     caller: Extensions,
+    b2bua: Extensions,
 }
 
 impl Default for Elements {
@@ -35,6 +37,7 @@ impl Default for Elements {
             extensions: towel_guide::server,
             phone: towel_guide::user_agent_without_dialogs,
             caller: towel_guide::user_agent,
+            b2bua: towel_guide::b2bua,
         }
     }
 }
@@ -42,7 +45,7 @@ impl Default for Elements {
 impl Elements {
     /// Servers with these extensions.
     pub fn with(extensions: Extensions) -> Self {
-        Elements { extensions, phone: extensions, caller: extensions }
+        Elements { extensions, phone: extensions, caller: extensions, b2bua: extensions }
     }
 }
 
@@ -53,10 +56,11 @@ impl Factory for Elements {
             let outcome = wanted.set(key, value);
             outcome.map_err(|what| FlowError { line: *line, what })?;
         }
-        let extensions = match (&wanted.phone, &wanted.caller) {
-            (_, Some(_)) => self.caller,
-            (Some(_), None) => self.phone,
-            (None, None) => self.extensions,
+        let extensions = match (&wanted.phone, &wanted.caller, &wanted.b2bua) {
+            (_, Some(_), _) => self.caller,
+            (_, _, Some(_)) => self.b2bua,
+            (Some(_), None, _) => self.phone,
+            (None, None, None) => self.extensions,
         };
         let mut registry = extensions();
         wanted.configure(spec, &mut registry)?;
@@ -89,6 +93,10 @@ impl Factory for Elements {
             if let Some(script) = &wanted.caller {
                 let caller = Caller::new(&settings, registry, long, script.clone());
                 return Box::new(caller) as Box<dyn towel_core::io::Machine>;
+            }
+            if let Some(across) = &wanted.b2bua {
+                let across = B2bua::new(&settings, across.clone(), registry, long);
+                return Box::new(across) as Box<dyn towel_core::io::Machine>;
             }
             match &wanted.phone {
                 Some(plan) => Box::new(Phone::new(&settings, registry, long, plan.clone()))
@@ -149,6 +157,8 @@ struct Wanted {
     phone: Option<Plan>,
     /// Or our user agent.
     caller: Option<Script>,
+    /// Or our back-to-back user agent.
+    b2bua: Option<b2bua::Settings>,
 }
 
 impl Default for Wanted {
@@ -160,6 +170,7 @@ impl Default for Wanted {
             extensions: Vec::new(),
             phone: None,
             caller: None,
+            b2bua: None,
         }
     }
 }
@@ -185,6 +196,16 @@ fn span(value: &str) -> Result<Duration, String> {
     Ok(Duration::from_micros(micros))
 }
 
+fn networks(value: &str) -> Result<Vec<Network>, String> {
+    list(value)
+        .map(|item| {
+            let (address, prefix) = item.split_once('/').unwrap_or((item, "128"));
+            let address = address.parse().map_err(|_| format!("not a network: {item}"))?;
+            Ok(Network { address, prefix: number(prefix)? })
+        })
+        .collect()
+}
+
 impl Wanted {
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         if key == "user-agent" {
@@ -192,6 +213,28 @@ impl Wanted {
         }
         if let Some(outcome) = self.caller.as_mut().and_then(|caller| caller.set(key, value)) {
             return outcome;
+        }
+        if key == "b2bua" {
+            let everybody = |address: &str| Network {
+                address: address.parse().unwrap_or(std::net::IpAddr::from([0, 0, 0, 0])),
+                prefix: 0,
+            };
+            let peers = ["0.0.0.0", "::"].map(everybody).to_vec();
+            let next_hop = value.to_owned();
+            self.b2bua = Some(b2bua::Settings { next_hop, peers, ..b2bua::Settings::default() });
+            return Ok(());
+        }
+        if let Some(across) = &mut self.b2bua {
+            match key {
+                "peers" => across.peers = networks(value)?,
+                "names" => across.names = list(value).map(Into::into).collect(),
+                "calls" => across.max_calls = number(value)?,
+                "ringing" => across.ringing = span(value)?,
+                "hide" => across.hide = flag(value)?,
+                "session_ids" => across.session_ids = flag(value)?,
+                _ => return self.set_server(key, value),
+            }
+            return Ok(());
         }
         if let ("phone" | "proxy" | "password" | "ask" | "rings" | "tells", value) =
             (key, value.to_owned())
@@ -207,6 +250,10 @@ impl Wanted {
             }
             return Ok(());
         }
+        self.set_server(key, value)
+    }
+
+    fn set_server(&mut self, key: &str, value: &str) -> Result<(), String> {
         let server = &mut self.settings.server;
         let proxy = &mut self.settings.proxy;
         let registrar = &mut self.settings.registrar;
@@ -227,13 +274,7 @@ impl Wanted {
             }
             "authenticate_register" => server.authenticate_register = flag(value)?,
             "server" => server.server = value.into(),
-            "trusted" => {
-                for item in list(value) {
-                    let (address, prefix) = item.split_once('/').unwrap_or((item, "128"));
-                    let address = address.parse().map_err(|_| format!("not a network: {item}"))?;
-                    server.trusted.push(Network { address, prefix: number(prefix)? });
-                }
-            }
+            "trusted" => server.trusted.extend(networks(value)?),
             "relay" => {
                 server.relay = match value {
                     "users" => Relay::Users,

@@ -1,8 +1,8 @@
 //! The two requests that go hop by hop after an INVITE: the CANCEL (RFC 3261 section 9.1) and the
 //! ACK for a response other than 2xx (section 17.1.1.3).
 
-use towel_message::Message;
 use towel_message::build::{ack_for_non_2xx, cancel_for};
+use towel_message::{Message, Name};
 
 use super::{ClientId, Failure, Pending, Received, Refusal, Stack};
 use crate::io::{Now, Outbox};
@@ -53,12 +53,16 @@ impl Stack {
         {
             const END: &[u8] = b"Content-Length: 0\r\n\r\n";
             cancel_for(&request, &mut bytes);
-            if !reason.is_empty() && bytes.ends_with(END) {
-                bytes.truncate(bytes.len() - END.len());
-                bytes.extend_from_slice(b"Reason: ");
-                bytes.extend_from_slice(reason);
-                bytes.extend_from_slice(b"\r\n");
-                bytes.extend_from_slice(END);
+            // RFC 7989 section 7: the CANCEL has the Session-ID of its request.
+            let session = request.value(Name::SessionId).unwrap_or_default();
+            for (name, value) in [(&b"Reason: "[..], &reason[..]), (b"Session-ID: ", session)] {
+                if !value.is_empty() && bytes.ends_with(END) {
+                    bytes.truncate(bytes.len() - END.len());
+                    bytes.extend_from_slice(name);
+                    bytes.extend_from_slice(value);
+                    bytes.extend_from_slice(b"\r\n");
+                    bytes.extend_from_slice(END);
+                }
             }
         }
         self.give_back_index(index);

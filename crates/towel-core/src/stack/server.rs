@@ -165,6 +165,19 @@ impl Stack {
         reason: &str,
         edit: impl FnOnce(ResponseWriter<'_>),
     ) -> Result<(), Refusal> {
+        self.reply_tagged(now, out, id, (status, reason), None, edit)
+    }
+
+    /// The same with another To tag: that of one of several early dialogs.
+    pub fn reply_tagged(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        id: ServerId,
+        (status, reason): (u16, &str),
+        tag: Option<Vec<u8>>,
+        edit: impl FnOnce(ResponseWriter<'_>),
+    ) -> Result<(), Refusal> {
         let Some(server) = self.servers.get_mut(id) else { return Err(Refusal::Stale) };
         if server.compact {
             return Err(Refusal::State);
@@ -173,9 +186,9 @@ impl Stack {
         let mut index = self.index();
         let mut written = Err(Refusal::Malformed);
         if let Ok(message) = Message::parse(&request, &mut index, &self.transport.limits) {
-            let tag = self.to_tag(&message);
+            let own = self.to_tag(&message);
             let options = ResponseOptions {
-                to_tag: Some(&tag),
+                to_tag: Some(tag.as_deref().unwrap_or(&own)),
                 record_route: makes_dialog(&message, status),
                 source: None,
             };

@@ -40,6 +40,11 @@
 //! such as `_sip._udp.example.com SRV 10 60 5060 p1.example.com`, `p1.example.com A 192.0.2.1`,
 //! `x.example.com fails`, each optionally with `after 2s` and `ttl 60`.
 //!
+//! A server is a proxy and registrar; `phone = AOR` makes it a user agent without dialogs, `user-agent
+//! = AOR` one with calls (its script is told in `caller.rs`), and `b2bua = NEXT-HOP` a back-to-back
+//! user agent with `peers` (networks; everybody by default), `names`, `calls` (the most), `ringing`,
+//! `hide` and `session_ids`.
+//!
 //! # What an agent does
 //!
 //! - `alice sends METHOD [URI [inside]] [to NAME|ADDRESS] [over tcp] [as NAME]`. Below it `Field: value` sets

@@ -147,6 +147,7 @@ impl Core {
         incoming.end = None;
         if incoming.delivering {
             incoming.delivering = false;
+            incoming.delivering_for = None;
             incoming.held.clear();
             let again = incoming.again.take();
             self.clear(w, again);
@@ -162,9 +163,10 @@ impl Core {
     pub(super) fn arrived(&mut self, w: &mut World<'_>, leg: Id<Leg>) {
         let Some(id) = self.legs.get(leg).and_then(|leg| leg.invite) else { return };
         let Some(incoming) = self.incoming.get_mut(id) else { return };
-        if !std::mem::take(&mut incoming.delivering) {
+        if incoming.delivering_for != Some(leg) || !std::mem::take(&mut incoming.delivering) {
             return;
         }
+        incoming.delivering_for = None;
         let (again, end) = (incoming.again.take(), incoming.end.take());
         self.clear(w, again);
         self.clear(w, end);
@@ -252,6 +254,7 @@ impl Core {
 
     /// Forgets a request of a peer's.
     pub(super) fn forget(&mut self, w: &mut World<'_>, id: Id<Incoming>) {
+        self.end_branches(w, id);
         let Some(incoming) = self.incoming.remove(id) else { return };
         for timer in [incoming.again, incoming.end, incoming.refresh] {
             self.clear(w, timer);
@@ -287,6 +290,7 @@ impl Core {
         let (call, leg) = (incoming.call, incoming.leg);
         incoming.held.clear();
         let outcome = self.read_cancel(w, received, leg, &mut Fields::new(), &mut Slots::new());
+        self.tell_parting(call, &received.message);
         if let Some(call) = call {
             self.tell_ended(w, call, leg, Ending::Cancelled);
         } else if let Some(dialog) = leg {

@@ -65,6 +65,7 @@ impl Core {
         }
         let leg = if (101..300).contains(&status) { self.branch(call, id, message) } else { None };
         self.note_allow(leg, message);
+        self.open_session(leg, id, message);
         let mut outcome = self.read_response(w, received, id, leg);
         if status < 200 {
             let carrier = if outcome.reliable { Carrier::Reliable } else { Carrier::Unreliable };
@@ -246,8 +247,7 @@ impl Core {
         if meaning != Meaning::Offer {
             self.acknowledge(w, id, leg, number, None);
             // Section 13.2.2.4: what cannot be worked with is acknowledged, and ended.
-            let missing = matches!(meaning, Meaning::AnswerMissing | Meaning::OfferMissing);
-            if missing && self.profile.offers {
+            if self.is_missing(meaning) {
                 self.step(w, leg, usage::Event::HangUp, Some(Ending::Unfit));
             }
             return;
@@ -261,6 +261,17 @@ impl Core {
         let message = message.bytes().to_vec();
         let method = "ACK".into();
         self.events.push_back(Event::AnswerWanted { dialog: leg, method, message });
+    }
+
+    /// Whether a 2xx lacks what it must have. Two ends that never speak of a session may do so across
+    /// a leg.
+    pub(super) fn is_missing(&self, meaning: Meaning) -> bool {
+        let profile = &self.profile;
+        match meaning {
+            Meaning::AnswerMissing => profile.offers,
+            Meaning::OfferMissing => profile.offers && !profile.leg,
+            _ => false,
+        }
     }
 
     /// Sends the ACK of a 2xx and keeps it for the copies that may come (section 13.2.2.4).
@@ -288,6 +299,9 @@ impl Core {
             credentials: credentials.cloned().unwrap_or_default(),
             ..Template::default()
         };
+        if let Some(value) = &found.session_id {
+            super::template::line(&mut template.fields, b"Session-ID", value);
+        }
         if let Some(answer) = answer {
             template.media_type = answer.media_type.into_bytes();
             template.body = answer.bytes;
@@ -373,6 +387,16 @@ impl Core {
 
     /// Gives up a call of ours that has no session yet (section 9.1).
     pub(super) fn give_up(&mut self, w: &mut World<'_>, call: Id<Call>) -> Result<(), Refused> {
+        self.give_up_for(w, call, None)
+    }
+
+    /// The same for a reason of the application's (RFC 3326).
+    pub(super) fn give_up_for(
+        &mut self,
+        w: &mut World<'_>,
+        call: Id<Call>,
+        reason: Option<&[u8]>,
+    ) -> Result<(), Refused> {
         let actions = self.step_inviting(call, inviting::Event::Cancel);
         if !actions.contains(&Action::SendCancel) {
             return Err(Refused::State);
@@ -380,7 +404,10 @@ impl Core {
         let Some(found) = self.calls.get_mut(call) else { return Err(Refused::Stale) };
         found.given_up = true;
         let client = found.outgoing.and_then(|id| self.outgoing.get(id)?.client);
-        let reason = self.reason_of_cancel(w, call);
+        let reason = match reason {
+            Some(reason) => Some(reason.to_vec()),
+            None => self.reason_of_cancel(w, call),
+        };
         match client {
             Some(client) => {
                 let _ = w.stack.cancel(w.now, w.out, client, reason.as_deref());

@@ -6,7 +6,7 @@ use super::event::{
 };
 use super::state::{Notice, NoticeStanding, Owner};
 use super::{Transfer, UserAgent};
-use crate::contract::Relation;
+use crate::contract::{Fields, Relation};
 use crate::dialog::Dialog;
 use crate::io::{Now, Outbox};
 
@@ -35,7 +35,56 @@ impl UserAgent {
     /// Ends a call in the way that fits: CANCEL before it is answered (section 9.1), 603 to one that
     /// rings here, BYE to a session (section 15), as soon as one may be sent.
     pub fn hang_up(&mut self, now: Now, out: &mut Outbox, call: CallHandle) -> Result<(), Refused> {
-        self.act(now, out, |core, w| core.hang_up(w, call))
+        self.hang_up_with(now, out, call, Fields::new())
+    }
+
+    /// The same, and says why or anything else: header fields for the BYE or the refusal; a CANCEL
+    /// has Reason of them and no other.
+    pub fn hang_up_with(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        call: CallHandle,
+        fields: Fields,
+    ) -> Result<(), Refused> {
+        self.act(now, out, |core, w| core.hang_up_with(w, call, fields))
+    }
+
+    /// Cancels a re-INVITE of ours that has no final response (section 9.1).
+    pub fn cancel(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        request: RequestHandle,
+    ) -> Result<(), Refused> {
+        self.act(now, out, |core, w| {
+            let found = core.outgoing.get(request).ok_or(Refused::Stale)?;
+            if &*found.template.method != "INVITE" || found.done {
+                return Err(Refused::State);
+            }
+            core.cancel_slow(w, request);
+            Ok(())
+        })
+    }
+
+    /// The early dialog of a call that came in which responses of this branch are
+    /// ([`Answer::branch`]).
+    pub fn early_of(&self, call: CallHandle, branch: u32) -> Option<DialogHandle> {
+        let incoming = self.core.incoming.get(self.core.calls.get(call)?.incoming?)?;
+        if incoming.branch == branch {
+            return incoming.leg;
+        }
+        incoming.branches.iter().find(|(number, _)| *number == branch).map(|(_, leg)| *leg)
+    }
+
+    /// Where the INVITE of a call that came was sent from, while it has no final response.
+    pub fn source_of(&self, call: CallHandle) -> Option<std::net::SocketAddr> {
+        self.source_of_request(self.core.calls.get(call)?.incoming?)
+    }
+
+    /// Where a request that waits for its answer was sent from.
+    pub fn source_of_request(&self, request: IncomingHandle) -> Option<std::net::SocketAddr> {
+        self.core.incoming.get(request).map(|incoming| incoming.flow.remote)
     }
 
     /// Ends the INVITE usage of one dialog with a BYE: of a session, or of one early dialog among

@@ -223,6 +223,14 @@ pub enum Event {
         /// What came.
         came: Came,
     },
+    /// The BYE or CANCEL with which the peer ends a call: told before [`Event::Ended`], to a leg alone
+    /// ([`super::Profile::leg`]).
+    Parting {
+        /// The call.
+        call: CallHandle,
+        /// The request.
+        message: Vec<u8>,
+    },
     /// An early dialog is over while its call goes on.
     ForkEnded {
         /// The call.
@@ -318,6 +326,10 @@ pub struct Answer {
     pub fields: Fields,
     /// The body.
     pub body: Option<Content>,
+    /// Of a call that came: which of several early dialogs the response is in. Each number makes one
+    /// with a tag of its own, as if the INVITE had been forked (RFC 3261 section 12.1.1); a user agent
+    /// that is no more than one leaves it at nought.
+    pub branch: u32,
 }
 
 impl Answer {
@@ -370,6 +382,12 @@ pub struct Ask {
     /// Of a re-INVITE: one that crosses the peer's is told as it is (491), and not tried again (RFC 3261
     /// section 14.1).
     pub once: bool,
+    /// Outside of a dialog: the proxy for this request, in the place of the profile's.
+    pub route: Option<String>,
+    /// Outside of a dialog: the user part of Contact, in the place of the profile's.
+    pub contact: Option<String>,
+    /// The value of Supported, in the place of all that is supported.
+    pub supported: Option<String>,
 }
 
 impl Ask {

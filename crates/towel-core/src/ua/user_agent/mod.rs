@@ -80,6 +80,7 @@
 //! [`Task::Timer`]: crate::contract::Task::Timer
 //! [`Carry::Answer`]: crate::contract::Carry::Answer
 
+mod branches;
 mod called;
 mod calling;
 mod commands;
@@ -92,6 +93,7 @@ mod references;
 mod referral;
 mod responding;
 mod session;
+mod session_id;
 pub mod sipfrag;
 mod stages;
 mod state;
@@ -154,6 +156,11 @@ pub struct Profile {
     /// read is refused, one in the wrong place as well, and a 2xx without the one that it must have is
     /// not sent. A user agent whose sessions need no description sets it to `false`.
     pub offers: bool,
+    /// Whether it is one side of a back-to-back user agent: the application is told what a user agent
+    /// would otherwise answer from what it is itself able to do (OPTIONS, methods and option tags that
+    /// nobody here knows, a re-INVITE of ours that crossed another), and of the BYE or CANCEL that
+    /// ends a call.
+    pub leg: bool,
     /// The most calls at a time, of both directions; an INVITE beyond it gets 486.
     pub max_calls: usize,
     /// The most dialogs; what would make one beyond it is refused with 503.
@@ -179,6 +186,7 @@ impl Default for Profile {
             route: None,
             forks: Forks::EndOthers,
             offers: true,
+            leg: false,
             max_calls: 100_000,
             max_dialogs: 200_000,
             max_branches: 32,

@@ -49,7 +49,8 @@ impl Core {
         rng.token(12, &mut from);
         let to = if ask.to.is_empty() { format!("<{}>", ask.uri) } else { ask.to.clone() };
         let uri = ask.uri.as_bytes().to_vec();
-        let (route, next_hop) = match self.profile.route.as_ref().filter(|_| !ask.direct) {
+        let proxy = ask.route.as_ref().or(self.profile.route.as_ref());
+        let (route, next_hop) = match proxy.filter(|_| !ask.direct) {
             Some(proxy) => (loose(proxy), proxy.as_bytes().to_vec()),
             None => (Vec::new(), uri.clone()),
         };
@@ -87,6 +88,14 @@ impl Core {
             ..Template::default()
         };
         let contact = found.contact.to_vec();
+        match ask.fields.get("Session-ID") {
+            Some(value) => found.session_id = Some(value.into()),
+            None => {
+                if let Some(value) = &found.session_id {
+                    line(&mut template.fields, b"Session-ID", value);
+                }
+            }
+        }
         self.fill(&mut template, ask);
         if template.contact.is_some() {
             template.contact = Some(contact);
@@ -100,7 +109,8 @@ impl Core {
     fn fill(&self, template: &mut Template, ask: &Ask) {
         // Target refresh requests have a Contact, and those that make a dialog (section 8.1.1.8).
         if has_contact(&template.method) {
-            template.contact = Some(self.profile.contact.as_bytes().to_vec());
+            let user = ask.contact.as_ref().unwrap_or(&self.profile.contact);
+            template.contact = Some(user.as_bytes().to_vec());
         }
         for (name, value) in ask.fields.iter() {
             line(&mut template.fields, name.as_bytes(), value);
@@ -110,11 +120,12 @@ impl Core {
             template.body.clone_from(&body.bytes);
         }
         // Section 13.2.1 and 8.1.1.9.
-        if template.method.as_ref() == "INVITE" {
+        if template.method.as_ref() == "INVITE" && ask.fields.get("Allow").is_none() {
             line(&mut template.fields, b"Allow", self.allow().as_bytes());
         }
-        if !self.registry.supported().is_empty() {
-            line(&mut template.fields, b"Supported", self.registry.supported().as_bytes());
+        let supported = ask.supported.as_deref().unwrap_or(self.registry.supported());
+        if !supported.is_empty() {
+            line(&mut template.fields, b"Supported", supported.as_bytes());
         }
     }
 
@@ -213,6 +224,7 @@ impl Core {
         let mut outcome = self.read_response(w, received, id, leg);
         self.note_allow(leg, message);
         self.subscribe_elsewhere(w, id, &mut outcome.tasks);
+        self.hear_session(leg, message);
         let status = message.status();
         if status < 200 {
             if !outcome.discarded {

@@ -1,7 +1,7 @@
 //! Responses of ours (RFC 3261 sections 8.2.6, 12.1.1, 13.3.1).
 
 use towel_message::{Index, Limits, Message, Name, Uri};
-use towel_sdp::offer_answer::ways::{Carrier, Meaning};
+use towel_sdp::offer_answer::ways::Carrier;
 
 use super::event::{Answer, Ending, Refused};
 use super::offers::{final_carrier, is_description};
@@ -68,9 +68,8 @@ impl Core {
         let incoming = self.incoming.get(id).ok_or(Refused::Stale)?;
         let (status, invite) = (answer.status, &*incoming.method == "INVITE");
         let method = incoming.method.clone();
-        if invite && (101..300).contains(&status) && incoming.leg.is_none() {
-            let tag = w.stack.to_tag(request);
-            self.early_leg(id, request, &tag).ok_or(Refused::State)?;
+        if invite && (101..300).contains(&status) {
+            self.take_branch(w, id, request, answer.branch)?;
         }
         let incoming = self.incoming.get(id).ok_or(Refused::Stale)?;
         let leg = incoming.leg;
@@ -84,11 +83,12 @@ impl Core {
         };
         let meaning =
             carried.and_then(|carrier| Some(self.legs.get(leg?)?.offers.meaning(carrier, sdp)));
-        let missing = matches!(meaning, Some(Meaning::AnswerMissing | Meaning::OfferMissing));
-        if missing && self.profile.offers {
+        if meaning.is_some_and(|meaning| self.is_missing(meaning)) {
             return Err(Refused::OfferAnswer);
         }
-        let blocked = !incoming.held.is_empty() && status < 300;
+        // Of what several branches send reliably, one at a time is on its way.
+        let other = status < 200 && incoming.delivering_for.is_some_and(|one| Some(one) != leg);
+        let blocked = (!incoming.held.is_empty() || other) && status < 300;
         let mut outcome = match blocked {
             true => super::stages::Responding::held(),
             false => self.extend_response(w, id, request, leg, &answer),
@@ -136,6 +136,7 @@ impl Core {
             return Ok(());
         }
         self.answered(w, id, leg, status);
+        self.end_branches(w, id);
         match (invite, status / 100, leg) {
             (true, 2, Some(leg)) => {
                 if let Some(found) = self.legs.get_mut(leg) {
@@ -193,6 +194,7 @@ impl Core {
         }
         let Some(incoming) = self.incoming.get_mut(id) else { return };
         incoming.delivering = false;
+        incoming.delivering_for = None;
         incoming.held.clear();
         incoming.last = None;
         let timers = [incoming.again.take(), incoming.end.take(), incoming.refresh.take()];
@@ -211,6 +213,7 @@ impl Core {
         let end = self.set(w, end, Due::Unacknowledged(id));
         if let Some(incoming) = self.incoming.get_mut(id) {
             incoming.delivering = true;
+            incoming.delivering_for = incoming.leg;
             incoming.round = 0;
             incoming.again = Some(again);
             incoming.end = Some(end);
@@ -258,28 +261,42 @@ impl Core {
         let registry = &self.registry;
         let allowed = self.allow();
         let server = incoming.server;
-        let written = w.stack.reply(w.now, w.out, server, status, reason, |mut writer| {
-            if !own.is_empty() {
-                writer.field(Name::Contact, &own);
-            }
-            if allow {
-                writer.field(Name::Allow, allowed.as_bytes());
-            }
-            if supported && !registry.supported().is_empty() {
-                writer.field(Name::Supported, registry.supported().as_bytes());
-            }
-            for (name, value) in outcome.fields.iter().chain(answer.fields.iter()) {
-                writer.field(name, value);
-            }
-            match &answer.body {
-                Some(body) => writer.body(body.media_type.as_bytes(), &body.bytes),
-                None => writer.end(),
-            }
-        });
+        let found = incoming.leg.and_then(|leg| self.legs.get(leg));
+        let tag = found.filter(|_| invite).map(|leg| leg.dialog.local_tag().to_vec());
+        let session = match has("Session-ID") {
+            true => None,
+            false => found.and_then(|leg| leg.session_id.clone()),
+        };
+        let written =
+            w.stack.reply_tagged(w.now, w.out, server, (status, reason), tag, |mut writer| {
+                if !own.is_empty() {
+                    writer.field(Name::Contact, &own);
+                }
+                if allow {
+                    writer.field(Name::Allow, allowed.as_bytes());
+                }
+                if supported && !registry.supported().is_empty() {
+                    writer.field(Name::Supported, registry.supported().as_bytes());
+                }
+                if let Some(session) = &session {
+                    writer.field(Name::SessionId, session);
+                }
+                for (name, value) in outcome.fields.iter().chain(answer.fields.iter()) {
+                    writer.field(name, value);
+                }
+                match &answer.body {
+                    Some(body) => writer.body(body.media_type.as_bytes(), &body.bytes),
+                    None => writer.end(),
+                }
+            });
         written.map_err(|refusal| match refusal {
             crate::stack::Refusal::Stale => Refused::Stale,
             _ => Refused::State,
         })?;
+        if let Some(value) = answer.fields.get("Session-ID") {
+            let leg = self.incoming.get(id).and_then(|incoming| incoming.leg);
+            self.say_session(leg, value);
+        }
         // What is sent again must be the same, byte for byte.
         let repeats = invite && (status / 100 == 2 || outcome.delivery == Delivery::Reliable);
         if repeats

@@ -79,6 +79,9 @@ impl Core {
     fn send_bye(&mut self, w: &mut World<'_>, leg: Id<Leg>) {
         let reason = self.legs.get_mut(leg).and_then(|leg| leg.bye_reason.take());
         let mut ask = Ask::new("BYE", "");
+        if let Some(found) = self.legs.get_mut(leg) {
+            ask.fields = std::mem::take(&mut found.bye_fields);
+        }
         if let Some(reason) = reason {
             ask.fields.push("Reason", &reason);
         }
@@ -190,19 +193,33 @@ impl Core {
 
     /// Hangs up whatever there is of a call.
     pub(super) fn hang_up(&mut self, w: &mut World<'_>, call: Id<Call>) -> Result<(), Refused> {
+        self.hang_up_with(w, call, crate::contract::Fields::new())
+    }
+
+    /// The same, and says something. `fields` are for the BYE or the refusal; a CANCEL has
+    /// Reason of them.
+    pub(super) fn hang_up_with(
+        &mut self,
+        w: &mut World<'_>,
+        call: Id<Call>,
+        fields: crate::contract::Fields,
+    ) -> Result<(), Refused> {
         let found = self.calls.get(call).ok_or(Refused::Stale)?;
         if found.told {
             return Err(Refused::Stale);
         }
         if let Some(leg) = found.session {
+            if let Some(found) = self.legs.get_mut(leg) {
+                found.bye_fields = fields;
+            }
             return match self.step(w, leg, usage::Event::HangUp, Some(Ending::Local)) {
                 Some(_) => Ok(()),
                 None => Err(Refused::State),
             };
         }
         match found.incoming {
-            Some(incoming) => self.reply(w, incoming, Answer::new(603)),
-            None => self.give_up(w, call),
+            Some(incoming) => self.reply(w, incoming, Answer { fields, ..Answer::new(603) }),
+            None => self.give_up_for(w, call, fields.get("Reason")),
         }
     }
 
@@ -307,7 +324,7 @@ impl Core {
             self.acknowledge_or_ask(w, id, leg, message);
             return;
         }
-        if status == 491 && outgoing.glared < MOST_GLARES {
+        if status == 491 && !self.profile.leg && outgoing.glared < MOST_GLARES {
             self.step(w, leg, usage::Event::Done, None);
             self.pass_failure(leg);
             return self.wait_out(w, id, leg);

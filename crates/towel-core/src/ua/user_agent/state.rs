@@ -73,6 +73,10 @@ pub struct Leg {
     pub(super) offers: super::offers::Offers,
     /// What the BYE says why.
     pub(super) bye_reason: Option<Vec<u8>>,
+    /// What else the BYE says.
+    pub(super) bye_fields: crate::contract::Fields,
+    /// The value of Session-ID in what we send by ourselves (RFC 7989).
+    pub(super) session_id: Option<Box<[u8]>>,
     /// How it ended, once it has.
     pub(super) why: Option<Ending>,
 }
@@ -121,6 +125,8 @@ impl Leg {
             timers: Vec::new(),
             offers: super::offers::Offers::default(),
             bye_reason: None,
+            bye_fields: crate::contract::Fields::new(),
+            session_id: None,
             why: None,
         }
     }
@@ -222,6 +228,8 @@ pub struct Incoming {
     pub(super) refresh: Option<Id<Timed>>,
     /// Whether a provisional response is being sent reliably.
     pub(super) delivering: bool,
+    /// In which early dialog.
+    pub(super) delivering_for: Option<Id<Leg>>,
     /// Responses that wait until it has arrived.
     pub(super) held: std::collections::VecDeque<super::Answer>,
     /// The last provisional response, to be repeated.
@@ -232,6 +240,10 @@ pub struct Incoming {
     pub(super) quiet: bool,
     /// And the header field that says where there is one.
     pub(super) events_at: Option<&'static str>,
+    /// Which of the early dialogs of a first INVITE `leg` is.
+    pub(super) branch: u32,
+    /// The others.
+    pub(super) branches: Vec<(u32, Id<Leg>)>,
 }
 
 /// What a subscriber is told of a subscription.

@@ -64,11 +64,14 @@ impl Core {
             end: None,
             refresh: None,
             delivering: false,
+            delivering_for: None,
             held: std::collections::VecDeque::new(),
             last: None,
             related: Vec::new(),
             quiet: false,
             events_at: None,
+            branch: 0,
+            branches: Vec::new(),
         });
         w.stack.set_server_user(server, id.number());
         if let Some(leg) = leg.and_then(|leg| self.legs.get_mut(leg)) {
@@ -80,6 +83,7 @@ impl Core {
         let mut outcome = self.read_request(w, received, id, leg);
         self.note_allow(leg, message);
         self.relate(id, &mut outcome.tasks);
+        self.hear_session(leg, message);
         let refusal = outcome.refusal.take();
         let taken = refusal.as_ref().is_none_or(|reply| reply.status / 100 == 2);
         if taken
@@ -133,7 +137,7 @@ impl Core {
         // Section 8.2.1.
         let name = method.as_bytes();
         let own = matches!(method, Method::Invite | Method::Bye | Method::Options);
-        if !own && !self.registry.allows(name) {
+        if !own && !self.profile.leg && !self.registry.allows(name) {
             let known = method.is_known() || self.registry.method(name).is_some();
             let reply = match known {
                 true => Reply::new(405, "Method Not Allowed"),
@@ -148,7 +152,7 @@ impl Core {
                 Ok(Uri::Tel(_)) => self.registry.knows_scheme(b"tel"),
                 _ => false,
             };
-            if !known {
+            if !known && !self.profile.leg {
                 return Some(Reply::new(416, "Unsupported URI Scheme"));
             }
             // Section 8.2.2.2.
@@ -159,24 +163,29 @@ impl Core {
                 return Some(Reply::new(481, "Call/Transaction Does Not Exist"));
             }
         }
-        if let Verdict::Refuse(reply) = self.registry.check_require(message) {
+        if !self.profile.leg
+            && let Verdict::Refuse(reply) = self.registry.check_require(message)
+        {
             return Some(*reply);
         }
         // RFC 6665 section 4.2.1.1.
         if method == Method::Subscribe
+            && !self.profile.leg
             && let Verdict::Refuse(reply) = self.registry.check_event(message)
         {
             return Some(*reply);
         }
         // Section 8.2.3, for the bodies that we speak of ourselves.
         if method == Method::Invite
+            && !self.profile.leg
             && !self.registry.accept().is_empty()
             && let Verdict::Refuse(reply) = self.registry.check_body(message)
         {
             return Some(*reply);
         }
         let carrier = carrier(&String::from_utf8_lossy(name)).filter(|_| self.profile.offers)?;
-        if let Some(reply) = unreadable(message) {
+        // A leg leaves it to the other end to make something of what is in it.
+        if let Some(reply) = unreadable(message).filter(|_| !self.profile.leg) {
             return Some(reply);
         }
         let seconds = w.stack.rng().below(11);
@@ -205,6 +214,17 @@ impl Core {
         });
     }
 
+    /// Tells a leg with which message its peer leaves.
+    pub(super) fn tell_parting(
+        &mut self,
+        call: Option<Id<super::state::Call>>,
+        message: &Message<'_>,
+    ) {
+        if let Some(call) = call.filter(|_| self.profile.leg) {
+            self.events.push_back(Event::Parting { call, message: message.bytes().to_vec() });
+        }
+    }
+
     fn refuse(&mut self, w: &mut World<'_>, id: Id<Incoming>, reply: Reply) {
         let body = reply
             .body
@@ -214,6 +234,7 @@ impl Core {
             reason: reply.reason.into(),
             fields: reply.fields,
             body,
+            ..Answer::default()
         };
         if self.respond(w, id, answer).is_err() {
             // What an extension answered cannot be sent: an answer to an offer is missing in it.
@@ -237,13 +258,14 @@ impl Core {
                 let known = self.legs.get(leg).is_some_and(|leg| leg.usage.is_some());
                 let status = if known { 200 } else { 481 };
                 let _ = self.respond(w, id, Answer::new(status));
+                self.tell_parting(self.legs.get(leg).and_then(|leg| leg.call), message);
                 self.step(w, leg, usage::Event::ByeCame, Some(super::Ending::Bye));
                 self.settle(w, leg);
             }
-            (Method::Options, _) => self.tell_abilities(w, id),
-            (Method::Refer, leg) => self.referred(w, message, id, leg),
-            (Method::Subscribe, leg) => self.subscribed(w, message, id, leg),
-            (Method::Notify, leg) => self.notified(w, message, id, leg),
+            (Method::Options, _) if !self.profile.leg => self.tell_abilities(w, id),
+            (Method::Refer, leg) if !self.profile.leg => self.referred(w, message, id, leg),
+            (Method::Subscribe, leg) if !self.profile.leg => self.subscribed(w, message, id, leg),
+            (Method::Notify, leg) if !self.profile.leg => self.notified(w, message, id, leg),
             _ => {
                 let message = message.bytes().to_vec();
                 self.events.push_back(Event::Request { dialog: leg, request: id, message });

@@ -25,7 +25,7 @@ impl B2bua {
         let source = self.agent.source_of_request(request);
         let may = self.may(source);
         let decided = with(bytes, |message| match self.decide(message, may) {
-            Some(answer) => Err(answer),
+            Some(answer) => Err(Box::new(answer)),
             None => Ok(self.sent_on(message)),
         });
         let answer = match decided {
@@ -38,7 +38,7 @@ impl B2bua {
                 Err(Refused::Full) => Answer::new(503).with("Retry-After", "10"),
                 Err(_) => Answer::new(400),
             },
-            Some(Err(answer)) => answer,
+            Some(Err(answer)) => *answer,
             None => Answer::new(400),
         };
         let _ = self.agent.reply(now, out, request, answer);

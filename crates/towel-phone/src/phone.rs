@@ -250,7 +250,8 @@ impl Phone {
             Event::Forked { .. }
             | Event::ReinviteCancelled { .. }
             | Event::Notified { .. }
-            | Event::Unsubscribed { .. } => {}
+            | Event::Unsubscribed { .. }
+            | Event::Parting { .. } => {}
         }
     }
 

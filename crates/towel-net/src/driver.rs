@@ -429,7 +429,7 @@ impl Shard<'_> {
                 }
                 Some(Notice::Offer(tell)) => {
                     // Who asked may have lost patience.
-                    let _ = tell.send(self.stop.is_none().then(|| self.offer()).flatten());
+                    let _ = tell.send(self.offer());
                 }
                 Some(Notice::HandOver(within)) => self.hand_over(machine, within),
                 Some(Notice::FollowedBy(stream)) => self.followed_by(stream),

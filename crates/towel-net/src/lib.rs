@@ -36,7 +36,7 @@ pub use driver::{Driver, DriverFault};
 pub use notice::Handle;
 pub use persist::{Forget, Persist};
 pub use resolver::{Resolver, ResolverConfig};
-pub use succession::{Given, give, refuse, take};
+pub use succession::{FORSAKEN, Given, give, refuse, take};
 pub use tls::{
     Tls, TlsConfig, TlsFault, check_authorities, check_certificate, check_key, identities, is_pair,
 };

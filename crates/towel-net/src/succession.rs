@@ -10,6 +10,10 @@ use std::os::unix::net::UnixStream;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use towel_core::io::Transport;
 
+/// The kind of the event that tells that a process which took over has ended before the one that it took
+/// over from.
+pub const FORSAKEN: &str = "hand-over-failed";
+
 /// A listening socket that another process had or is to have.
 #[derive(Debug)]
 pub struct Given {

@@ -17,7 +17,7 @@ use towel_net::{Driver, Forget, Handle, Persist};
 use crate::config::{Config, Durability, LogLevel, Problem};
 use crate::control::{Control, Events};
 use crate::element::Element;
-use crate::hand_over::{self, Leaving, Predecessor};
+use crate::hand_over::{self, Carried, Leaving, Predecessor, StartAgain};
 use crate::http::{Access, Ask as _};
 use crate::log::Log;
 use crate::trace::Ring;
@@ -118,7 +118,8 @@ impl Signals {
 /// Runs a server until it is told to stop.
 ///
 /// `again` reads the configuration anew, for a reload. With `take_over` it takes the place of the server
-/// that runs on the same data folder, if there is one, under its calls.
+/// that runs on the same data folder, if there is one, under its calls; `start_again` starts this program
+/// anew to take over in its turn, where the one that took over from it has ended too soon.
 ///
 /// # Errors
 /// In words for a person, if it cannot start or the driver fails.
@@ -126,6 +127,7 @@ pub fn run(
     config: Config,
     take_over: bool,
     again: Box<dyn Fn() -> Result<Config, Vec<Problem>> + Send + Sync>,
+    start_again: StartAgain,
     log: Log,
     signals: Signals,
     watch: &mut dyn Watch,
@@ -147,6 +149,10 @@ pub fn run(
     let random = secret::random::<32>().map_err(|e| format!("no random bytes: {e}"))?;
     let mut server = Endpoint::new(settings::core(&config, kept), registry(&config)?, random);
     let follows = if take_over { follow(&config, &net)? } else { None };
+    let (follows, bans) = match follows {
+        Some((driver, bans)) => (Some(driver), bans),
+        None => (None, Vec::new()),
+    };
     // What is loaded is in the store already; what of it has ended since is taken out.
     let mut ended = persist::Ended::default();
     let mut out = Outbox::new();
@@ -174,6 +180,11 @@ pub fn run(
         return Err(problems.iter().map(ToString::to_string).collect());
     }
 
+    for Carried { address, port, time, why } in bans {
+        // The driver's clock begins at this one's first second.
+        let begins = Now { at: towel_core::io::Instant(1_000_000), ..now };
+        server.stack_mut().ban(begins, address, port, time, why);
+    }
     let follows_another = follows.is_some();
     let driver = match follows {
         Some(driver) => driver,
@@ -231,7 +242,7 @@ pub fn run(
         config: RwLock::new(config.clone()),
     });
     let http = config.http.enabled.then(|| open_http(&config, &control, token, follows_another));
-    if let Err(e) = hand_over::wait(&control) {
+    if let Err(e) = hand_over::wait(&control, start_again) {
         let text = format!("no other process will be able to take over: {e}");
         log.event(LogLevel::Warn, "hand-over", text);
     }
@@ -258,6 +269,9 @@ pub fn run(
     let events = control.events.clone();
     let mut onlooker = |event: Event| {
         events.count(event.kind);
+        if event.kind == towel_net::FORSAKEN {
+            control.leaving.forsaken();
+        }
         log.event(level(event.level), event.kind, event.text);
     };
     let done = driver.run(&mut element, persist, &mut onlooker).map_err(|e| e.to_string());
@@ -278,7 +292,10 @@ pub fn run(
 }
 
 /// Takes over from the server that runs on the same data folder: the store is free when this returns.
-fn follow(config: &Config, net: &towel_net::Config) -> Result<Option<Driver>, String> {
+fn follow(
+    config: &Config,
+    net: &towel_net::Config,
+) -> Result<Option<(Driver, Vec<Carried>)>, String> {
     let Some(Predecessor { stream, given }) = Predecessor::ask(&config.data)? else {
         return Ok(None);
     };
@@ -289,8 +306,9 @@ fn follow(config: &Config, net: &towel_net::Config) -> Result<Option<Driver>, St
     if !problems.is_empty() {
         return Err(problems.iter().map(ToString::to_string).collect());
     }
-    driver.follow(Predecessor::take_over(stream)?);
-    Ok(Some(driver))
+    let (stream, bans) = Predecessor::take_over(stream)?;
+    driver.follow(stream);
+    Ok(Some((driver, bans)))
 }
 
 fn unix_now() -> u64 {

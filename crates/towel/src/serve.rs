@@ -122,7 +122,8 @@ impl Serve {
         let log = Log::start(config.log.level, config.log.format)?;
         let mut watch = Screen { config: config.clone(), bar: None };
         let again = Box::new(move || reader.read());
-        match run(config, self.take_over, again, log, signals, &mut watch) {
+        let start_again = Box::new(start_again);
+        match run(config, self.take_over, again, start_again, log, signals, &mut watch) {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(why) => {
                 eprintln!("towel: {}", why.trim_end());
@@ -130,6 +131,18 @@ impl Serve {
             }
         }
     }
+}
+
+/// Starts this program once more as it was started, to take over from this process.
+fn start_again() -> std::io::Result<()> {
+    let mut given: Vec<_> = std::env::args_os().skip(1).collect();
+    if !given.iter().any(|word| word == "--take-over") {
+        given.push("--take-over".into());
+    }
+    // The file that this process runs, whatever stands at its place by now.
+    let own = std::path::Path::new("/proc/self/exe");
+    let path = if own.exists() { own.to_path_buf() } else { std::env::current_exe()? };
+    std::process::Command::new(path).args(given).spawn().map(drop)
 }
 
 /// What is shown on the terminal.

@@ -145,13 +145,17 @@ impl Offence {
         }
     }
 
+    /// What [`Offence::word`] says.
+    pub const WORDS: [&'static str; 4] =
+        ["requests refused", "wrong passwords", "malformed messages", "a scanner's User-Agent"];
+
     /// A word for a log.
     pub fn word(self) -> &'static str {
         match self {
-            Offence::Refused => "requests refused",
-            Offence::Failed { .. } => "wrong passwords",
-            Offence::Malformed => "malformed messages",
-            Offence::Scanner => "a scanner's User-Agent",
+            Offence::Refused => Offence::WORDS[0],
+            Offence::Failed { .. } => Offence::WORDS[1],
+            Offence::Malformed => Offence::WORDS[2],
+            Offence::Scanner => Offence::WORDS[3],
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Abuse, as the stack and its user meet it ([`crate::abuse`]).
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use towel_message::{Method, Name};
 
@@ -12,6 +13,18 @@ impl Stack {
     /// What is remembered of abuse.
     pub fn abuse(&self) -> &Guard {
         &self.abuse
+    }
+
+    /// Bans an address, or one of its ports (and whether that is one of TCP), for so long.
+    pub fn ban(
+        &mut self,
+        now: Now,
+        address: IpAddr,
+        port: Option<(u16, bool)>,
+        time: Duration,
+        why: &'static str,
+    ) {
+        self.abuse.ban(now.at, address, port, time, why);
     }
 
     /// Lifts the bans of an address; gives how many there were.

@@ -5,6 +5,9 @@
 //! else. The one that comes sends datagrams by the shared socket itself, and on those connections by way of
 //! the other. When that closes its end, the one that comes reads the sockets itself; what waits in them
 //! meanwhile is lost to nobody.
+//!
+//! If the one that comes ends before the one that goes, all is as before it came: what is new is kept for
+//! somebody else, who can have the sockets.
 
 use std::collections::HashMap;
 use std::os::fd::AsFd as _;
@@ -17,13 +20,16 @@ use towel_core::io::{
 };
 
 use super::{Listening, Shard, token};
-use crate::succession::{Channel, Ends, Frame, Given};
+use crate::succession::{Channel, Ends, FORSAKEN, Frame, Given};
 
 /// The bit that marks connections of the predecessor's among ours.
 const CARRIED: u64 = 1 << 62;
 /// For how long all must have been answered before one that was followed ends: whoever missed the
 /// answer asks again within T2, and T4 is how long a message stays in the network (RFC 3261 table 4).
 const QUIET: Duration = Duration::from_secs(5);
+
+/// For so long one whose successor has ended waits for another.
+const WAIT: Duration = Duration::from_secs(30);
 
 /// Whom we follow.
 pub(super) struct Before {
@@ -64,9 +70,13 @@ pub(super) struct After {
 }
 
 impl Shard<'_> {
-    /// The sockets that listen, for another process; none while we are not alone ourselves.
+    /// The sockets that listen, for another process; none while we are not alone ourselves, or stop.
     pub(super) fn offer(&self) -> Option<Vec<Given>> {
-        if self.before.is_some() || self.after.is_some() {
+        let alone = match &self.after {
+            None => self.stop.is_none(),
+            Some(after) => after.channel.stream.is_none(),
+        };
+        if self.before.is_some() || !alone {
             return None;
         }
         let mut all = Vec::new();
@@ -86,16 +96,28 @@ impl Shard<'_> {
 
     /// From now on what is new is somebody else's, who will listen soon.
     pub(super) fn hand_over<M: Machine + ?Sized>(&mut self, machine: &mut M, within: Duration) {
-        // Nobody who connects now is turned away: the successor holds the sockets too.
-        self.accept_no_more();
-        let mut after = After::default();
-        for (flow, identities) in self.streams.established() {
-            opened(&mut after.channel, &flow, identities);
+        // Nobody who connects now is turned away: the successor holds the sockets too. They stay ours
+        // as well, in case it ends.
+        for socket in &self.sockets {
+            if let Listening::Streams(socket) = socket {
+                let _ = self.epoll.delete(socket.as_fd());
+            }
         }
+        // What came since another successor ended is for this one.
+        let after = self.after.take().unwrap_or_else(|| self.told_all());
         self.after = Some(after);
         self.stop = Some(self.now.at + within);
         self.stop_look = self.now.at;
         self.tell(machine, Input::Command(Command::HandOver));
+    }
+
+    /// What a successor has to know first: the connections that there are.
+    fn told_all(&self) -> After {
+        let mut after = After::default();
+        for (flow, identities) in self.streams.established() {
+            opened(&mut after.channel, &flow, identities);
+        }
+        after
     }
 
     /// The successor listens.
@@ -256,13 +278,13 @@ impl Shard<'_> {
             self.after = Some(after);
             return;
         }
-        // Nobody takes what is new any more: the sooner somebody else can be started the better.
-        self.after = Some(After::default());
-        self.stop = Some(at);
+        // Somebody else has to be found who takes what is new.
+        self.after = Some(self.told_all());
+        self.stop = Some(self.stop.unwrap_or(at).max(at + WAIT));
         (self.onlooker)(Event {
             level: Level::Error,
-            kind: "hand-over-failed",
-            text: "the server that took over has ended; this one stops".to_owned(),
+            kind: FORSAKEN,
+            text: "the server that took over has ended before this one was done".to_owned(),
         });
     }
 

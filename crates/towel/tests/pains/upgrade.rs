@@ -190,3 +190,52 @@ fn a_take_over_that_fails_changes_nothing() {
     assert!(next.wait().unwrap().success());
     assert!(works(&server));
 }
+
+/// A new process that serves for a while and dies under the calls of the old one: the old one starts another,
+/// which knows what both of them were told.
+#[test]
+fn one_that_took_over_and_died_is_replaced() {
+    let more = "[abuse]\nexempt = []\n[http]\naddress = \"127.0.0.1:0\"\n";
+    let mut server = Towel::start(&[], &format!("{OPEN}{more}"));
+    let (caller, callee, late) = (Peer::new(&server), Peer::new(&server), Peer::new(&server));
+    let scanner = Peer::new(&server);
+    let agent = "User-Agent: friendly-scanner\r\n";
+    scanner.send(&scanner.request("OPTIONS", &format!("sip:{DOMAIN}"), agent));
+    let bans = |server: &Towel| {
+        let out = Command::new(env!("CARGO_BIN_EXE_towel"))
+            .args(["bans", "--data"])
+            .arg(server.data())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    eventually("the scanner to be banned", || bans(&server).contains("a scanner's User-Agent"));
+    callee.bind("callee");
+    // It rings, so the old one cannot end.
+    let contact = |peer: &Peer| format!("Contact: <sip:x@{}>\r\n", peer.at());
+    let text = caller.request("INVITE", &format!("sip:callee@{DOMAIN}"), &contact(&caller));
+    caller.send(&text);
+    let invite = callee.next();
+    callee.send(&answer(&invite, "180 Ringing", "t", ""));
+    while caller.next().status() != 180 {}
+    let mut old = server.take_over();
+    assert!(bans(&server).contains("a scanner's User-Agent"), "{}", bans(&server));
+    late.bind("late");
+    let ups = |server: &Towel| server.log().matches(" is up\n").count();
+    let before = ups(&server);
+    server.kill();
+    eventually("another to be up", || ups(&server) > before);
+    assert!(late.ask(&late.request("OPTIONS", &format!("sip:{DOMAIN}"), "")).status() == 200);
+    let mut fresh = Stream::new(&server);
+    fresh.send(fresh.request("OPTIONS", &format!("sip:{DOMAIN}"), "", ""));
+    assert_eq!(fresh.final_response().status(), 200);
+    for user in ["callee", "late"] {
+        assert!(late.ask(&late.register(user, "")).has("Contact"), "{user} is lost");
+    }
+    callee.send(&answer(&invite, "200 OK", "t", &contact(&callee)));
+    assert_eq!(caller.final_response().status(), 200);
+    // The one that was started has the input of the old one, whose end is that of both.
+    assert!(old.wait().unwrap().success(), "{}", server.log());
+    eventually("both to end", || server.log().matches("stopped").count() >= 2);
+}

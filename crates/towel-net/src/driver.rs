@@ -256,6 +256,7 @@ impl Driver {
             persist,
             onlooker,
             stop: None,
+            stopping: false,
             precise: self.config.precise,
             stop_look: Instant(0),
             before,
@@ -299,6 +300,8 @@ struct Shard<'a> {
     onlooker: &'a mut dyn FnMut(Event),
     /// When to end at the latest, once that was asked for.
     stop: Option<Instant>,
+    /// Whether we were told to stop, and not only that somebody else takes what is new.
+    stopping: bool,
     /// See [`Config::precise`].
     precise: bool,
     /// When to look again whether that can be now.
@@ -434,6 +437,7 @@ impl Shard<'_> {
                 Some(Notice::HandOver(within)) => self.hand_over(machine, within),
                 Some(Notice::FollowedBy(stream)) => self.followed_by(stream),
                 Some(Notice::Stop(within)) => {
+                    self.say_farewell();
                     self.stop = Some(self.now.at + within);
                     self.accept_no_more();
                     self.tell(machine, Input::Command(Command::Drain));

@@ -114,14 +114,15 @@ fn read_line(line: &str, socket: OwnedFd) -> Option<Given> {
 }
 
 /// What is told over the socket between the two, once the sockets are given. The one that goes tells
-/// all four, the one that comes [`Frame::Stream`] and [`Frame::Closed`]: what is to be sent on a
-/// connection of the other's, and that it is to be closed.
+/// the first four, the one that comes [`Frame::Stream`] and [`Frame::Closed`], what is to be sent on a
+/// connection of the other's, and that it is to be closed, and [`Frame::Farewell`]: it was told to stop.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Frame<'a> {
     Datagram { listener: u16, remote: SocketAddr, bytes: &'a [u8] },
     Opened { id: u64, ends: Ends, identities: Vec<String> },
     Stream { id: u64, bytes: &'a [u8] },
     Closed { id: u64 },
+    Farewell,
 }
 
 /// Where a connection goes.
@@ -197,6 +198,7 @@ impl Frame<'_> {
                 out.push(3);
                 out.extend_from_slice(&id.to_be_bytes());
             }
+            Frame::Farewell => out.push(4),
         }
         let len = u32::try_from(out.len() - start - 4).unwrap_or(u32::MAX);
         if let Some(place) = out.get_mut(start..start + 4) {
@@ -224,6 +226,7 @@ impl Frame<'_> {
             },
             [2] => Frame::Stream { id: u64::from_be_bytes(rest.take()?), bytes: rest.0 },
             [3] => Frame::Closed { id: u64::from_be_bytes(rest.take()?) },
+            [4] => Frame::Farewell,
             _ => return None,
         })
     }
@@ -337,6 +340,7 @@ mod tests {
                 Frame::Opened { id: 0, ends, identities: Vec::new() },
                 Frame::Stream { id: u64::MAX, bytes: &[0, 1, 2, 255] },
                 Frame::Closed { id: 9 },
+                Frame::Farewell,
             ]
         };
         let mut bytes = Vec::new();
@@ -350,7 +354,7 @@ mod tests {
                     next += 1;
                 }));
             }
-            assert_eq!(next, 6);
+            assert_eq!(next, 7);
         }
         let held = vec![0, 0, 0, 1, 9, 0, 0, 0, 2, 0, 0];
         let mut odd = Channel { held, ..Channel::default() };

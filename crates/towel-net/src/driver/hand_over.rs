@@ -74,7 +74,7 @@ impl Shard<'_> {
     pub(super) fn offer(&self) -> Option<Vec<Given>> {
         let alone = match &self.after {
             None => self.stop.is_none(),
-            Some(after) => after.channel.stream.is_none(),
+            Some(after) => after.channel.stream.is_none() && !self.stopping,
         };
         if self.before.is_some() || !alone {
             return None;
@@ -178,6 +178,15 @@ impl Shard<'_> {
         true
     }
 
+    /// We were told to stop: the predecessor is not to take that for an accident.
+    pub(super) fn say_farewell(&mut self) {
+        self.stopping = true;
+        if let Some(before) = &mut self.before {
+            before.channel.tell(&Frame::Farewell);
+            before.channel.flush();
+        }
+    }
+
     /// Tells the others what they are to know.
     pub(super) fn flush_succession(&mut self) {
         if let Some(before) = &mut self.before {
@@ -236,6 +245,7 @@ impl Shard<'_> {
                 let Some(connection) = before.forget(id) else { return };
                 Input::Closed { connection, why: CloseReason::Peer }
             }
+            Frame::Farewell => return,
         };
         self.tell(machine, input);
     }
@@ -267,16 +277,28 @@ impl Shard<'_> {
         let open = after.channel.fill();
         let (at, epoll) = (self.now.at, &self.epoll);
         let (streams, counts) = (&mut self.streams, &mut self.counts);
+        let mut on_purpose = self.stopping;
         after.channel.frames(|_, frame| match frame {
             Frame::Stream { id, bytes } => {
                 streams.send(epoll, ConnectionId(id), bytes, at, counts);
             }
             Frame::Closed { id } => streams.close(epoll, ConnectionId(id), at, counts),
+            Frame::Farewell => on_purpose = true,
             Frame::Datagram { .. } | Frame::Opened { .. } => {}
         });
+        self.stopping = on_purpose;
         if open {
             self.after = Some(after);
             return;
+        }
+        if on_purpose {
+            self.after = Some(After::default());
+            self.stop = Some(at);
+            return (self.onlooker)(Event {
+                level: Level::Info,
+                kind: "hand-over",
+                text: "the server that took over was stopped; this one stops".to_owned(),
+            });
         }
         // Somebody else has to be found who takes what is new.
         self.after = Some(self.told_all());

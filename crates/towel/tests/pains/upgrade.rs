@@ -235,7 +235,9 @@ fn one_that_took_over_and_died_is_replaced() {
     }
     callee.send(&answer(&invite, "200 OK", "t", &contact(&callee)));
     assert_eq!(caller.final_response().status(), 200);
-    // The one that was started has the input of the old one, whose end is that of both.
+    // The one that was started has the input of the old one, whose end is that of both. Nobody is started
+    // for one who stops because it was told to.
     assert!(old.wait().unwrap().success(), "{}", server.log());
-    eventually("both to end", || server.log().matches("stopped").count() >= 2);
+    eventually("both to end", || server.log().matches(" stopped ").count() == 2);
+    assert_eq!(server.log().matches("started again").count(), 1, "{}", server.log());
 }

@@ -160,7 +160,7 @@ pub static GUIDE: &[Entry] = &[
         title: "SUBSCRIBE and NOTIFY",
         documents: &["RFC 6665", "RFC 5057", "RFC 6446", "RFC 5839"],
         roles: Roles::from_letters("C S N"),
-        extension: None,
+        extension: Some(&crate::core::event_notification::EXTENSION),
     },
     Entry {
         id: "privacy",
@@ -363,7 +363,7 @@ pub static GUIDE: &[Entry] = &[
         title: "Suppressing the REFER subscription",
         documents: &["RFC 4488"],
         roles: Roles::from_letters("C S"),
-        extension: None,
+        extension: Some(&crate::minor::norefersub::EXTENSION),
     },
     Entry {
         id: "target-dialog",
@@ -371,7 +371,7 @@ pub static GUIDE: &[Entry] = &[
         title: "Authorization by dialog",
         documents: &["RFC 4538"],
         roles: Roles::from_letters("C S"),
-        extension: None,
+        extension: Some(&crate::minor::target_dialog::EXTENSION),
     },
     Entry {
         id: "refer-feature-tags",
@@ -379,7 +379,7 @@ pub static GUIDE: &[Entry] = &[
         title: "Feature tags in REFER",
         documents: &["RFC 4508"],
         roles: Roles::from_letters("C S"),
-        extension: None,
+        extension: Some(&crate::minor::refer_feature_tags::EXTENSION),
     },
     Entry {
         id: "answer-mode",
@@ -403,7 +403,7 @@ pub static GUIDE: &[Entry] = &[
         title: "Referring to many",
         documents: &["RFC 5368"],
         roles: Roles::from_letters("C S B"),
-        extension: None,
+        extension: Some(&crate::minor::multiple_refer::EXTENSION),
     },
     // 7
     Entry {
@@ -412,7 +412,7 @@ pub static GUIDE: &[Entry] = &[
         title: "REFER",
         documents: &["RFC 3515", "RFC 7614", "RFC 7647", "RFC 3420", "RFC 5589"],
         roles: Roles::from_letters("C S"),
-        extension: None,
+        extension: Some(&crate::call_control::refer::EXTENSION),
     },
     Entry {
         id: "third-party-control",
@@ -428,7 +428,7 @@ pub static GUIDE: &[Entry] = &[
         title: "Replaces",
         documents: &["RFC 3891"],
         roles: Roles::from_letters("C S"),
-        extension: None,
+        extension: Some(&crate::call_control::replaces::EXTENSION),
     },
     Entry {
         id: "referred-by",
@@ -436,7 +436,7 @@ pub static GUIDE: &[Entry] = &[
         title: "Referred-By",
         documents: &["RFC 3892", "RFC 3893"],
         roles: Roles::from_letters("C S"),
-        extension: None,
+        extension: Some(&crate::call_control::referred_by::EXTENSION),
     },
     Entry {
         id: "join",
@@ -444,7 +444,7 @@ pub static GUIDE: &[Entry] = &[
         title: "Join",
         documents: &["RFC 3911"],
         roles: Roles::from_letters("C S"),
-        extension: None,
+        extension: Some(&crate::call_control::join::EXTENSION),
     },
     Entry {
         id: "transcoding",

@@ -5,12 +5,14 @@
 //! UAS, a proxy and a registrar do. [`registry`] puts them together for an element; [`render`]
 //! prints them, [`json`] writes them for machines.
 
+pub mod call_control;
 pub mod core;
 pub mod family;
 pub mod flows;
 mod index;
 pub mod infrastructure;
 pub mod json;
+pub mod minor;
 pub mod operations;
 pub mod render;
 pub mod status;
@@ -21,7 +23,7 @@ pub use index::{Entry, GUIDE};
 pub use status::{Progress, Proven};
 
 use towel_core::contract::check::{Finding, check};
-use towel_core::contract::{DialogUse, Extension, Registry, Role, Roles, Stage};
+use towel_core::contract::{DialogUse, Extension, Registry, Role, Roles, Section, Stage};
 
 /// The declarations of the entries that are built, in the Guide's order.
 pub fn extensions() -> Vec<&'static Extension> {
@@ -53,9 +55,14 @@ pub fn user_agent() -> Registry {
 /// The same for a user agent that has no dialogs: without the extensions that send requests in one or
 /// count the time in one.
 pub fn user_agent_without_dialogs() -> Registry {
+    let dialogs = |one: &DialogUse| matches!(one, DialogUse::Inside | DialogUse::Creates);
     let within = |one: &&Extension| {
-        one.methods.iter().any(|method| method.dialog == DialogUse::Inside)
+        one.methods.iter().any(|method| dialogs(&method.dialog))
             || one.behaviour.stages().contains(&Stage::DialogTimer)
+            || one.section == Section::CallControl
+            || one.id == minor::target_dialog::EXTENSION.id
+            || one.needs.contains(&call_control::refer::EXTENSION.id)
+            || one.id == minor::norefersub::EXTENSION.id
     };
     let fit: Vec<_> = extensions()
         .into_iter()

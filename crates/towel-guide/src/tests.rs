@@ -39,7 +39,10 @@ fn the_declarations_follow_rfc_4485() {
         .map(ToString::to_string)
         .collect();
     assert!(
-        should.iter().all(|text| text.contains("allows no extension parameters")),
+        should.iter().all(|text| {
+            text.contains("allows no extension parameters")
+                || text.contains("Event is too short or too rare for a compact form")
+        }),
         "{should:#?}"
     );
 }

@@ -23,7 +23,8 @@
 //! `transfer URI`, `transfer` (to the second one), `transfer back` (the second to the first), each
 //! with `unattended` or `by address` after it. A REFER that comes is accepted and followed; `refers = 603`
 //! refuses it, `refers = 2s` waits before it is followed, `refers = 2s 603` declines it then. A call that
-//! takes another one's place, or joins it, is answered at once. A call that comes is answered with
+//! takes another one's place, or joins it, is answered at once, with 200 or the status of `replaced`; `refer-many URI URI ...` refers the
+//! first to the others. A call that comes is answered with
 //! 180 after `rings`, with a 183 and a session description after `early`, and with the status of `answers` after its time; without `answers` it rings for ever.
 //! A re-INVITE gets the status of `accepts`, at once, and an UPDATE if there is such. What happens to its calls is told by MESSAGE to
 //! `tells`, where a flow can see it: `established`, `changed 200`, `refused 486`, `bye`,
@@ -67,6 +68,10 @@ enum Act {
         refer_to: String,
         news: News,
     },
+    ReferMany {
+        uri: String,
+        targets: Vec<String>,
+    },
 }
 
 /// What its first call is transferred to.
@@ -107,6 +112,7 @@ pub(crate) struct Script {
     early: Option<Duration>,
     accepts: Option<u16>,
     refers: Refers,
+    replaced: Option<u16>,
     pub(crate) tells: Option<String>,
     tells_refer: Option<String>,
 }
@@ -139,6 +145,7 @@ impl Script {
                         _ => return Err("STATUS, TIME or TIME STATUS".into()),
                     };
                 }
+                "replaced" => self.replaced = Some(status(value)?),
                 "accepts" => self.accepts = Some(status(value)?),
                 "proxy" => self.proxy = Some(value.into()),
                 "password" => self.password = Some(value.into()),
@@ -184,6 +191,10 @@ impl Script {
                     }
                 }
                 (when, Act::Transfer { to: act.0, unattended: act.1, by_address: act.2 })
+            }
+            [when, "refer-many", uri, targets @ ..] => {
+                let targets = targets.iter().map(|target| (*target).into()).collect();
+                (when, Act::ReferMany { uri: (*uri).into(), targets })
             }
             [when, "refer", uri, "to", refer_to, rest @ ..] => {
                 let news = match rest {
@@ -297,6 +308,11 @@ impl Caller {
                 }
                 let _ = self.agent.transfer(now, out, call, transfer);
             }
+            Act::ReferMany { uri, targets } => {
+                let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+                let ask = Ask::refer_to_many(uri, &targets);
+                let _ = self.agent.refer(now, out, None, &ask);
+            }
             Act::Refer { uri, refer_to, news } => {
                 let ask = Ask::refer(uri, refer_to);
                 let ask = match news {
@@ -400,9 +416,8 @@ impl Caller {
         let note = match event {
             Event::Incoming { call, .. } => {
                 if self.agent.replaces(call).or(self.agent.joins(call)).is_some() {
-                    let status = self.script.answers.map_or(200, |(_, status)| status);
                     self.take(Some(call));
-                    return self.answer(now, out, call, status);
+                    return self.answer(now, out, call, self.script.replaced.unwrap_or(200));
                 }
                 if self.call.is_some() {
                     return self.answer(now, out, call, 486);

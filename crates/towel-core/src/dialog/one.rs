@@ -333,10 +333,7 @@ pub(crate) fn as_request_uri(uri: &[u8]) -> Vec<u8> {
     if sip.headers.is_empty() && sip.method().is_none() {
         return uri.to_vec();
     }
-    let mut tail = sip.params.bytes().len();
-    if !sip.headers.is_empty() {
-        tail += sip.headers.bytes().len() + 1;
-    }
+    let tail = sip.params.bytes().len() + sip.headers.bytes().len();
     let mut clean = uri.get(..uri.len().saturating_sub(tail)).unwrap_or_default().to_vec();
     for (name, value) in sip.params.iter() {
         if name.eq_ignore_ascii_case(b"method") {

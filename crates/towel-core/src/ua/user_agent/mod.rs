@@ -125,7 +125,7 @@ pub use event::{
     Answer, Ask, CallHandle, Came, Content, DialogHandle, Ending, Event, IncomingHandle,
     ReferenceHandle, Refused, Reported, RequestHandle, SubscriptionHandle, SubscriptionState,
 };
-pub use referral::{Referral, refer_to, replaces, target_dialog};
+pub use referral::{Referral, features, refer_to, replaces, target_dialog};
 use state::{Call, Incoming, Leg, Outgoing, Reference, Subscribed, Timed};
 pub use transfer::{HangUp, Transfer, TransferTo};
 

@@ -140,4 +140,19 @@ mod tests {
         }
         assert_eq!(gone.all.len(), MOST);
     }
+
+    #[test]
+    fn a_tag_of_nought_is_none_as_well() {
+        let mut legs = Dialogs::new(Rng::new([8; 32]).key());
+        let text = "INVITE sip:b@example.com SIP/2.0\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\r\n\
+                    From: <sip:a@example.com>\r\nTo: <sip:b@example.com>\r\nCall-ID: c\r\n\
+                    CSeq: 1 INVITE\r\nContact: <sip:a@192.0.2.1>\r\nContent-Length: 0\r\n\r\n";
+        let made = super::super::reading(text.as_bytes(), |message| {
+            Dialog::of_request(message, b"2", false, true).expect("a dialog")
+        });
+        let leg = legs.insert(Leg::of(made.expect("a message")));
+        assert_eq!(find(&legs, b"c", b"2", b"0"), Some(leg));
+        assert_eq!(find(&legs, b"c", b"2", b""), Some(leg));
+        assert_eq!(find(&legs, b"c", b"2", b"1"), None);
+    }
 }

@@ -122,6 +122,14 @@ impl Core {
         // Section 13.2.1 and 8.1.1.9.
         if template.method.as_ref() == "INVITE" && ask.fields.get("Allow").is_none() {
             line(&mut template.fields, b"Allow", self.allow().as_bytes());
+            // RFC 6665 section 4.4.4.
+            if !self.registry.allow_events().is_empty() {
+                line(
+                    &mut template.fields,
+                    b"Allow-Events",
+                    self.registry.allow_events().as_bytes(),
+                );
+            }
         }
         let supported = ask.supported.as_deref().unwrap_or(self.registry.supported());
         if !supported.is_empty() {

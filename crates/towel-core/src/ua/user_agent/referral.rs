@@ -155,7 +155,7 @@ impl Referral {
 }
 
 /// The feature tags among the parameters of an address, each with its semicolon (RFC 3840 section 9).
-pub(super) fn features(address: &NameAddr<'_>) -> String {
+pub fn features(address: &NameAddr<'_>) -> String {
     const BASE: [&str; 17] = [
         "audio",
         "automata",

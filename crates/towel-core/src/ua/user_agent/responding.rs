@@ -278,6 +278,10 @@ impl Core {
                 if supported && !registry.supported().is_empty() {
                     writer.field(Name::Supported, registry.supported().as_bytes());
                 }
+                // RFC 6665 section 4.4.4.
+                if supported && !registry.allow_events().is_empty() {
+                    writer.field(Name::AllowEvents, registry.allow_events().as_bytes());
+                }
                 if let Some(session) = &session {
                     writer.field(Name::SessionId, session);
                 }

@@ -289,6 +289,9 @@ impl Core {
         if !registry.supported().is_empty() {
             answer = answer.with("Supported", registry.supported());
         }
+        if !registry.allow_events().is_empty() {
+            answer = answer.with("Allow-Events", registry.allow_events());
+        }
         let _ = self.respond(w, id, answer);
     }
 }

@@ -121,7 +121,7 @@ pub static EXTENSION: Extension = Extension {
         disposition: "render",
         optional: true,
         reason: "",
-        accepted_by: Roles::UAC,
+        accepted_by: Roles::UA,
     }],
     uac: Acts::Does("Shows the Via values of the fragment; lives without one."),
     uas: Acts::Nothing("a UAS does not count hops"),

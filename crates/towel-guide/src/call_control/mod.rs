@@ -1,0 +1,9 @@
+//! Section 7 of the Guide: call control primitives.
+
+mod ids;
+pub mod join;
+pub mod refer;
+pub mod referred_by;
+pub mod replaces;
+
+pub(crate) use ids::Named;

@@ -25,6 +25,9 @@ pub struct Setup {
     pub script: Vec<Step>,
     /// How keys are told.
     pub keys: Keys,
+    /// How many calls there are at a time, at most: who calls then finds it busy. The user agent's own
+    /// bound, `Profile::max_calls`, counts those that linger after their end as well.
+    pub most: usize,
     /// Where to register.
     pub registration: Option<Registration>,
     /// Whether it calls or is called.
@@ -43,6 +46,7 @@ impl Setup {
             lasts: None,
             script: Vec::new(),
             keys: Keys::Events,
+            most: 64,
             registration: None,
             role: Role::Hand,
         }

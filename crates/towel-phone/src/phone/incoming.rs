@@ -38,17 +38,18 @@ impl Phone {
         self.counted += 1;
         let number = self.counted;
         let (offer, reliable) = (sdp(&request), is_reliable(&request));
+        let full = self.calls.len() >= self.setup.most;
         let rule = match &self.setup.role {
             Role::Callee { rules, calls } => {
                 let caller = caller(&request);
                 let rule = rules.iter().find(|rule| rule.is_for(&caller)).cloned();
                 let enough = calls.is_some_and(|calls| number > calls);
-                match enough || self.leaving {
+                match enough || full || self.leaving {
                     true => Some(Rule { act: Act::Refuse(486), ..Rule::default() }),
                     false => Some(rule.unwrap_or_default()),
                 }
             }
-            Role::Hand if !self.leaving => None,
+            Role::Hand if !self.leaving && !full => None,
             Role::Hand | Role::Caller { .. } => {
                 Some(Rule { act: Act::Refuse(486), ..Rule::default() })
             }

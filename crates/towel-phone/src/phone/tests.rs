@@ -267,6 +267,23 @@ fn who_calls_is_answered_by_rule() {
 }
 
 #[test]
+fn who_calls_where_there_are_enough_calls_finds_it_busy() {
+    let mut ford = setup();
+    ford.most = 2;
+    let mut zaphod = callee(&[]);
+    zaphod.most = 1;
+    let mut pair = Pair::new(ford, zaphod);
+    for _ in 0..2 {
+        pair.order(FORD, Order::Call("sip:zaphod@192.0.2.2".into()));
+    }
+    pair.seconds(1);
+    assert_eq!(pair.messages(ZAPHOD, "SIP/2.0 486").len(), 1);
+    assert_eq!(pair.told(FORD, |news| matches!(news, News::Up(_))), 1);
+    pair.order(FORD, Order::Leave);
+    pair.nothing_is_left();
+}
+
+#[test]
 fn what_is_played_early_is_the_session_of_the_call() {
     let rule = Rule { early: true, after: Duration::from_secs(3), ..Rule::default() };
     let role = Role::Callee { rules: vec![rule], calls: None };
@@ -449,6 +466,7 @@ fn many_calls_are_paced_and_bounded() {
         *crowd = Crowd { calls: 20, rate: 10.0, concurrent: 5 };
     }
     let mut zaphod = callee(&[]);
+    zaphod.most = 100;
     zaphod.lasts = Some(Duration::from_secs(1));
     let mut pair = Pair::new(ford, zaphod);
     pair.run(Duration::from_millis(950));

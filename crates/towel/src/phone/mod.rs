@@ -26,6 +26,8 @@ const EXPIRES: u32 = 600;
 const BEFORE_KEYS: Duration = Duration::from_secs(1);
 /// So many calls a person can follow; of more the sum is told.
 const FEW: u32 = 1;
+/// So many calls there may be at a time where nothing is said: by transfers one becomes more.
+const USUAL: usize = 64;
 
 /// Call somebody, with audio.
 ///
@@ -94,7 +96,10 @@ impl Call {
             many,
             concurrent: if many { concurrent } else { FEW as usize },
         };
-        desk::run(&plan, |address| setup(&self.sound, play, script, registers, role, address))
+        desk::run(&plan, |address| {
+            let most = concurrent.max(USUAL);
+            Ok(Setup { most, ..setup(&self.sound, play, script, registers, role, address)? })
+        })
     }
 }
 
@@ -182,7 +187,10 @@ impl Answer {
             concurrent: self.concurrent as usize,
         };
         let registers = Some(&from).filter(|_| !self.no_register);
-        desk::run(&plan, |address| setup(&self.sound, play, script, registers, role, address))
+        desk::run(&plan, |address| {
+            let most = self.concurrent as usize;
+            Ok(Setup { most, ..setup(&self.sound, play, script, registers, role, address)? })
+        })
     }
 }
 
@@ -229,6 +237,5 @@ fn profile(plan: &Plan<'_>, account: Option<crate::uac::Account>) -> Result<Prof
         profile.address = format!("<{}>", from.uri(false));
         profile.contact = from.user.clone().unwrap_or_default();
     }
-    profile.max_calls = plan.concurrent.max(64);
     Ok(profile)
 }

@@ -40,7 +40,7 @@ impl Teller {
                 progress.step(self.tally.over, *total);
             }
             // What is no call is told all the same.
-            if !matches!(news, News::NotRegistered(..) | News::Note(_)) {
+            if !matches!(news, News::Registered | News::NotRegistered(..) | News::Note(_)) {
                 return;
             }
         }

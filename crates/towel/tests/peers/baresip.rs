@@ -26,11 +26,13 @@ pub(crate) struct Setup<'a> {
     pub(crate) tone: f64,
     pub(crate) answers: bool,
     pub(crate) max_calls: u32,
+    /// More parameters of its account.
+    pub(crate) account: &'a str,
 }
 
 impl<'a> Setup<'a> {
     pub(crate) fn new(user: &'a str, transport: &'a str, tone: f64) -> Self {
-        Setup { user, transport, tone, answers: true, max_calls: 4 }
+        Setup { user, transport, tone, answers: true, max_calls: 4, account: "" }
     }
 }
 
@@ -51,7 +53,7 @@ impl Phone {
                  audio_source aufile,{folder}/tone.wav\naudio_channels 1\nausrc_srate 8000\n\
                  auplay_srate 8000\nausrc_channels 1\nauplay_channels 1\n\
                  rtp_ports {rtp}-{}\nnet_interface 127.0.0.1\n\
-                 module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule aufile.so\n\
+                 module_path /usr/lib/baresip/modules\nmodule g711.so\nmodule srtp.so\nmodule aufile.so\n\
                  module aubridge.so\nmodule sndfile.so\nmodule_tmp account.so\n\
                  module_app menu.so\nmodule_app ctrl_tcp.so\n\
                  ctrl_tcp_listen 127.0.0.1:{}\nsnd_path {folder}\n",
@@ -67,9 +69,10 @@ impl Phone {
             format!(
                 "<sip:{user}@{DOMAIN};transport={transport}>;auth_user={user};auth_pass={};\
                  outbound=\"sip:127.0.0.1:{at};transport={transport}\";regint=600;\
-                 answermode={}\n",
+                 answermode={}{}\n",
                 password(setup.user),
                 if setup.answers { "auto" } else { "manual" },
+                setup.account,
                 user = setup.user,
                 transport = setup.transport,
             ),
@@ -120,6 +123,11 @@ impl Phone {
     /// Has it told of this kind of event?
     pub(crate) fn saw(&self, kind: &str) -> bool {
         self.events.lock().unwrap().contains(kind)
+    }
+
+    /// Are these words in what it has told?
+    pub(crate) fn was_told(&self, words: &str) -> bool {
+        self.events.lock().unwrap().contains(words)
     }
 
     pub(crate) fn wait_for(&self, kind: &str) {

@@ -5,6 +5,7 @@
 
 mod baresip;
 mod chromium;
+mod in_call;
 mod knot;
 mod linphone;
 mod ports;

@@ -56,7 +56,7 @@ impl Terminal {
         terminal
     }
 
-    fn call(server: &Towel, user: &str, whom: &str, arguments: &[&str]) -> Terminal {
+    pub(crate) fn call(server: &Towel, user: &str, whom: &str, arguments: &[&str]) -> Terminal {
         let whom = format!("sip:{whom}@{DOMAIN}");
         Terminal::start(server, user, &[&["call", &whom], arguments].concat())
     }
@@ -78,12 +78,17 @@ impl Terminal {
 
     /// Its exit code, when it has ended, and how its first call went.
     pub(crate) fn end(&mut self) -> (i32, Value) {
+        self.end_with("over")
+    }
+
+    /// Its exit code, when it has ended, and the first that it told of this kind.
+    pub(crate) fn end_with(&mut self, kind: &str) -> (i32, Value) {
         let mut code = None;
         eventually("the phone to end", || {
             code = self.child.try_wait().unwrap();
             code.is_some()
         });
-        (code.and_then(|code| code.code()).unwrap(), self.wait_for("over"))
+        (code.and_then(|code| code.code()).unwrap(), self.wait_for(kind))
     }
 }
 
@@ -98,7 +103,7 @@ impl Drop for Terminal {
 }
 
 /// What of a tone is in a recording.
-fn heard(path: &Path, hertz: f64) -> Heard {
+pub(crate) fn heard(path: &Path, hertz: f64) -> Heard {
     let mut player = Player::new(BufReader::new(File::open(path).unwrap()), 16_000, false).unwrap();
     let (mut detector, mut frame) = (Detector::new(16_000, hertz), [0; 320]);
     loop {
@@ -110,18 +115,18 @@ fn heard(path: &Path, hertz: f64) -> Heard {
     }
 }
 
-struct Recordings(tempfile::TempDir);
+pub(crate) struct Recordings(tempfile::TempDir);
 
 impl Recordings {
-    fn new() -> Recordings {
+    pub(crate) fn new() -> Recordings {
         Recordings(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn name(&self, name: &str) -> String {
+    pub(crate) fn name(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 }

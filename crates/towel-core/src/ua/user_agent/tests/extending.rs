@@ -175,3 +175,41 @@ fn what_never_arrives_refuses_the_call() {
     assert!(matches!(ending(&pair.told(ARTHUR)), Some(Ending::Failed { status: 504, .. })));
     pair.is_empty();
 }
+
+/// Sends two re-INVITEs at once when a call is up.
+struct Pushy;
+
+impl Behaviour for Pushy {
+    fn uac_response(&self, _: &Env<'_>, at: &mut UacResponse<'_>) -> Verdict {
+        let Some(dialog) = &mut at.dialog else { return Verdict::Pass };
+        if at.response.status() == 200 && dialog.slots.get::<bool>("pushy").is_none() {
+            dialog.slots.set("pushy", true);
+            for _ in 0..2 {
+                let body = Carry::Body { media_type: "application/sdp", bytes: b"v=0".to_vec() };
+                at.tasks.send("pushy", Outline { method: "INVITE", fields: Vec::new(), body });
+            }
+        }
+        Verdict::Pass
+    }
+}
+
+static PUSHY: Extension =
+    Extension { id: "pushy", wake: &[Wake::Always], behaviour: &Pushy, ..Extension::EMPTY };
+
+#[test]
+fn a_request_of_an_extension_that_cannot_be_sent_is_told() {
+    let mut pair =
+        Pair::with(Registry::assemble(&[&PUSHY], Roles::UA), Registry::assemble(&[], Roles::UA));
+    let invite = Ask::invite("sip:ford@192.0.2.2", "v=0");
+    pair.act(ARTHUR, |ua, now, out| ua.call(now, out, invite)).unwrap();
+    pair.pass(20);
+    let theirs = incoming(&pair.told(FORD));
+    let answer = Answer::new(200).sdp("v=0");
+    pair.act(FORD, |ua, now, out| ua.answer(now, out, theirs, answer)).unwrap();
+    pair.pass(20);
+    let told = pair.told(ARTHUR);
+    let note = Event::Note("pushy: no INVITE is sent: another INVITE is under way".into());
+    assert!(told.contains(&note), "{told:?}");
+    let invites = pair.said(ARTHUR).iter().filter(|text| *text == "INVITE").count();
+    assert_eq!(invites, 2);
+}

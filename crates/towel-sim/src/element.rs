@@ -321,6 +321,7 @@ impl Wanted {
                 }
             }
             "nonce_lifetime" => self.settings.auth.nonce_lifetime = number(value)?,
+            "neighbours" => self.settings.overload.neighbours = networks(value)?,
             "max_transactions" => self.settings.transaction.max = number(value)?,
             "max_udp_request" => self.settings.transport.max_udp_request = number(value)?,
             "listen" => {

@@ -71,7 +71,7 @@
 //!
 //! `pass 500ms`; `loss 20%`, `delay 10ms..50ms`, `reorder`, `duplicate 10%`, each also
 //! `between A B`; `drop next [METHOD|STATUS] [from A] [to B] [N times]`; `partition A` or
-//! `partition A B`; `heal`; `restart NAME`, `stop NAME`, `start NAME`; `clock NAME +1h`;
+//! `partition A B`; `heal`; `overload NAME`, `relieve NAME`; `restart NAME`, `stop NAME`, `start NAME`; `clock NAME +1h`;
 //! `reset A B` (the connections between them); `note words`.
 
 mod parse;
@@ -441,6 +441,8 @@ pub enum Action {
     Restart(String),
     /// Somebody is gone.
     Stop(String),
+    /// More comes to it than it can do, or no more than that.
+    Overload(String, bool),
     /// Somebody is back.
     Start(String),
     /// The wall clock of an element jumps, in seconds.

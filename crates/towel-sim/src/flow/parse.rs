@@ -239,6 +239,8 @@ fn action(block: &Block<'_>, flow: &Flow) -> Result<Action, FlowError> {
         "note" => Action::Note(block.text["note".len()..].trim().into()),
         "restart" => Action::Restart(known(&second)?),
         "stop" => Action::Stop(known(&second)?),
+        "overload" => Action::Overload(known(&second)?, true),
+        "relieve" => Action::Overload(known(&second)?, false),
         "start" => Action::Start(known(&second)?),
         "clock" => {
             let by = words.get(2).cloned().unwrap_or_default();

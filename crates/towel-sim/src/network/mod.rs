@@ -297,6 +297,14 @@ impl<A: Machine> Network<A> {
         self.nodes[id.0].disk_full = full;
     }
 
+    /// From now on more comes to an element than it can do, or no more than that.
+    pub fn set_overload(&mut self, id: NodeId, begins: bool) {
+        // Four times what is allowed, in a buffer that is beyond its aim and does not run over.
+        let (wait, fill) = if begins { (200, 45) } else { (0, 0) };
+        let wait = std::time::Duration::from_millis(wait);
+        self.hand(id, Input::Backlog { wait, fill });
+    }
+
     /// From now on an element is so many microseconds behind with its work, or no more: what it reads has
     /// waited for that long, and so have its timers.
     pub fn set_behind(&mut self, id: NodeId, behind: u64) {

@@ -74,6 +74,13 @@ impl Run {
                 self.net.restart(id);
                 Ok(())
             }
+            Action::Overload(name, begins) => {
+                let id = self.id(name)?;
+                let text = if *begins { "has more to do than it can" } else { "can do all again" };
+                self.net.note(Some(id), text);
+                self.net.set_overload(id, *begins);
+                Ok(())
+            }
             Action::Stop(name) => {
                 let id = self.id(name)?;
                 self.net.note(Some(id), "stopped");

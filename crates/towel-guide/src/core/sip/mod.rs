@@ -25,6 +25,11 @@ const fn of(field: &'static str, name: &'static str) -> FieldParameter {
     FieldParameter { field, name, grammar: PARAMETERS }
 }
 
+/// What neighbours tell each other of overload; it is no entry of the Guide, which is older.
+const fn overload(name: &'static str) -> FieldParameter {
+    FieldParameter { field: "Via", name, grammar: "RFC 7339 section 9" }
+}
+
 const fn uri(name: &'static str) -> UriParameter {
     UriParameter { name, grammar: "RFC 3261 section 19.1.1" }
 }
@@ -66,6 +71,10 @@ pub static EXTENSION: Extension = Extension {
         of("Via", "maddr"),
         of("Via", "received"),
         of("Via", "ttl"),
+        overload("oc"),
+        overload("oc-algo"),
+        overload("oc-seq"),
+        overload("oc-validity"),
     ],
     uri_parameters: &[
         uri("lr"),

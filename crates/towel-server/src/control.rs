@@ -535,9 +535,17 @@ impl Ask for Control {
                 sent: known.sent,
                 held_back: known.held_back,
             };
+            let (wait, set_aside) = stack.waiting(now);
+            let (servers, clients, connections) = stack.sizes();
             OverloadRow {
                 overloaded: controller.is_overloaded(),
                 pressure: controller.pressure(),
+                seconds: controller.since().map(|began| now.at.since(began).as_secs()),
+                wait: wait.as_millis() as u64,
+                set_aside,
+                transactions: servers.max(clients),
+                most_transactions: stack.most_transactions(),
+                connections,
                 classes: classes.into_iter().map(row).collect(),
                 unread_permille: u64::from(controller.shed().new),
                 neighbours: stack.neighbours().all(now.at).map(neighbour).collect(),

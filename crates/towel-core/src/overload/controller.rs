@@ -257,6 +257,11 @@ impl Controller {
         self.began.is_some()
     }
 
+    /// Since when.
+    pub fn since(&self) -> Option<Instant> {
+        self.began
+    }
+
     /// How many requests were refused.
     pub fn refused(&self) -> u64 {
         self.refused.iter().sum()

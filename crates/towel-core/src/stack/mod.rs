@@ -537,6 +537,11 @@ impl Stack {
         (self.servers.len(), self.clients.len(), self.connections.len())
     }
 
+    /// How many server transactions there may be, and as many client transactions.
+    pub fn most_transactions(&self) -> usize {
+        self.settings.max
+    }
+
     /// How many timers of the user's are set.
     pub fn user_timers(&self) -> usize {
         self.user_timers

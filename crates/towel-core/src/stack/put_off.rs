@@ -80,6 +80,12 @@ impl PutOff {
 }
 
 impl Stack {
+    /// How long messages wait now before they are served, as far as was told, and how many have been read
+    /// and set aside for others.
+    pub fn waiting(&self, now: Now) -> (Duration, usize) {
+        (self.put_off.wait(now.at).0, self.put_off.queue.len())
+    }
+
     /// The driver has told how long what it reads has waited.
     pub(super) fn is_behind(&mut self, wait: Duration, fill: u8) {
         let settings = self.overload.settings();

@@ -78,6 +78,7 @@ pub(super) async fn home(Take(state): Take<State>) -> Response {
             "listening: " @for l in &about.listeners { code { (l) } " " }
             br; "domains: " @for d in &about.domains { code { (d) } " " }
         }
+        (load(&overload))
         (refusing(&overload, &bans))
         h2 { (bindings.total) (if bindings.total == 1 { " binding" } else { " bindings" }) }
         @if !bindings.bindings.is_empty() {
@@ -127,12 +128,28 @@ pub(super) async fn home(Take(state): Take<State>) -> Response {
     Html(page("towel", true, body).into_string()).into_response()
 }
 
+/// How much of what there is room for is taken: what one wants to know first when something is wrong.
+fn load(now: &OverloadRow) -> Markup {
+    let (taken, most) = (now.transactions, now.most_transactions);
+    html! {
+        p.n {
+            "messages wait " (now.wait) " ms, "
+            (taken) " of " (most) " transactions under way or lingering, "
+            (now.connections) (if now.connections == 1 { " connection" } else { " connections" })
+            @if now.set_aside > 0 { ", " (now.set_aside) " requests set aside for what goes on" }
+        }
+    }
+}
+
 /// What is refused and to whom, where there is anything to tell.
 fn refusing(overload: &OverloadRow, bans: &[BanRow]) -> Markup {
     let turned_away: u64 = overload.classes.iter().map(|row| row.refused + row.dropped).sum();
     html! {
         @if overload.overloaded {
-            h2 { "Overload: more requests come than can be served" }
+            h2 {
+                "Overload: more requests come than can be served"
+                @if let Some(seconds) = overload.seconds { ", for " (span(seconds)) }
+            }
         } @else if turned_away > 0 {
             h2 { "Overload is over" }
         }

@@ -16,6 +16,18 @@ pub struct OverloadRow {
     pub overloaded: bool,
     /// How hard it is: 1, nearly all new requests are refused; 2, nearly all but those of dialogs.
     pub pressure: f32,
+    /// For how many seconds it has lasted.
+    pub seconds: Option<u64>,
+    /// How many milliseconds messages wait before they are served.
+    pub wait: u64,
+    /// How many requests that came by connections are set aside for work that goes on.
+    pub set_aside: usize,
+    /// Transactions: the more of those as a server and those as a client.
+    pub transactions: usize,
+    /// How many there may be of either.
+    pub most_transactions: usize,
+    /// Connections.
+    pub connections: usize,
     /// Each class, the first to be refused first.
     pub classes: Vec<ClassRow>,
     /// How many thousandths of new requests the kernel throws away unread.

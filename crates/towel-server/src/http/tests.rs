@@ -72,6 +72,12 @@ impl Ask for Fake {
         Ok(OverloadRow {
             overloaded: true,
             pressure: 0.4,
+            seconds: Some(75),
+            wait: 60,
+            set_aside: 3,
+            transactions: 400,
+            most_transactions: 5000,
+            connections: 9,
             classes: vec![class],
             unread_permille: 800,
             neighbours: vec![neighbour],

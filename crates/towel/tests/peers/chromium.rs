@@ -107,6 +107,64 @@ fn the_console_shows_users_bindings_and_calls_and_no_secret() {
     }
 }
 
+/// Somebody who looks at the console because calls fail sees what is refused, since when, and who is
+/// banned.
+#[test]
+fn the_console_shows_overload_and_bans() {
+    let Some(chromium) = program("chromium") else { return };
+    let more = "[auth]\nregister = false\ncalls = false\n[abuse]\nexempt = [\"127.0.0.2\"]\n\
+                [overload]\ntarget = \"1ms\"\nlasting = \"50ms\"\nload = 1\n\
+                [http]\naddress = \"127.0.0.1:0\"\n";
+    let server = Towel::start(&[], more);
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = socket.local_addr().unwrap();
+    let scan = format!(
+        "OPTIONS sip:{DOMAIN} SIP/2.0\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bKscan\r\n\
+         From: <sip:a@b>;tag=1\r\nTo: <sip:{DOMAIN}>\r\nCall-ID: scan\r\nCSeq: 1 OPTIONS\r\n\
+         Max-Forwards: 70\r\nUser-Agent: friendly-scanner\r\nContent-Length: 0\r\n\r\n"
+    );
+    socket.send_to(scan.as_bytes(), server.address().as_str()).unwrap();
+    let address = std::fs::read_to_string(server.data().join("http-address")).unwrap();
+    let home = format!("http://{}/", address.trim());
+    // More than any machine could serve, for as long as the page is looked at.
+    let mut load = Command::new(env!("CARGO_BIN_EXE_towel"))
+        .args(["load", &server.address(), "--domain", DOMAIN, "--users", "50", "options"])
+        .args(["-w", "4000", "--seconds", "40", "--local", "127.0.0.2"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    let page = loop {
+        let page = browse(&chromium, &["--dump-dom"], &home);
+        if page.contains("more requests come than can be served") || Instant::now() > end {
+            break page;
+        }
+    };
+    let _ = load.kill();
+    let _ = load.wait();
+    for part in [
+        "Overload: more requests come than can be served, for ",
+        "of dialogs and urgent",
+        "messages wait ",
+        " transactions under way or lingering",
+        "1 banned<",
+        "a scanner's User-Agent",
+    ] {
+        assert!(page.contains(part), "{part} is not shown:\n{page}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (width, height) in [(1100, 800), (500, 900)] {
+        let file = folder.path().join("shot.png");
+        let shot = format!("--screenshot={}", file.display());
+        browse(&chromium, &[&shot, &format!("--window-size={width},{height}")], &home);
+        let png = std::fs::read(&file).unwrap();
+        assert_eq!(size(&png), (width, height));
+        assert!(png.len() > 5_000, "an empty page: {} bytes", png.len());
+    }
+}
+
 #[test]
 fn the_report_of_a_load_is_a_page_of_its_own() {
     let Some(chromium) = program("chromium") else { return };

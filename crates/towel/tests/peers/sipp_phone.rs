@@ -254,3 +254,97 @@ fn a_cancel_that_comes_after_the_200_changes_nothing() {
     assert_eq!(over["why"], "bye", "{over}");
     assert!(over["seconds"].as_f64().unwrap() >= 1.0, "{over}");
 }
+
+#[test]
+fn two_that_change_the_session_at_once_both_wait_and_the_caller_tries_again() {
+    if program("sipp").is_none() {
+        return;
+    }
+    let audio = sdp(6000, "sendrecv");
+    let script = Script::new()
+        .takes("INVITE", "i", &[])
+        .answers_with("i", "200 OK", "a", "", &audio)
+        .takes("ACK", "ack", &[])
+        .takes("INVITE", "hold", &[])
+        .asks("INVITE", "i", "a", 1, "", &audio)
+        .may_get(&[100])
+        .gets(491, "")
+        .asks("NACK", "i", "a", 1, "", "")
+        .answers("hold", "491 Request Pending", "", "")
+        .takes("ACK", "refused", &[])
+        // Whose Call-ID it is waits for 2.1 to 4 seconds (RFC 3261 section 14.1).
+        .takes("INVITE", "again", &[])
+        .answers_with("again", "200 OK", "", "", &sdp(6000, "recvonly"))
+        .takes("ACK", "ack2", &[])
+        .asks("BYE", "i", "a", 2, "", "")
+        .gets(200, "");
+    let (code, over, messages) = call(&script, &["--do", "after 500ms hold"]);
+    assert_eq!((code, &over["why"]), (0, &"bye".into()), "{over}");
+    assert!(messages.matches("a=sendonly").count() == 2, "{messages}");
+}
+
+/// A registrar that wants another time: `towel answer` at it.
+fn registers(script: &Script) -> (Terminal, crate::script::Running) {
+    let registrar = script.start("127.0.0.1:9");
+    let server = format!("127.0.0.1:{}", registrar.port);
+    let phone = Terminal::alone(&["answer", "--from", "bob@towel.test", "--server", &server]);
+    (phone, registrar)
+}
+
+#[test]
+fn a_registration_that_is_too_short_is_asked_for_anew_and_one_call_id_has_them_all() {
+    if program("sipp").is_none() {
+        return;
+    }
+    let script = Script::new()
+        .takes("REGISTER", "r", &[])
+        .answers("r", "423 Interval Too Brief", "a", "Min-Expires: 7200")
+        .takes("REGISTER", "s", &[("Expires", "7200")])
+        .answers("s", "200 OK", "a", "Expires: 7200")
+        // SIPp takes a request with another Call-ID for another call, and this one would never end.
+        .takes("REGISTER", "t", &[("Expires", "^ *0$")])
+        .answers("t", "200 OK", "a", "");
+    let (phone, registrar) = registers(&script);
+    phone.wait_for("registered");
+    phone.interrupt();
+    registrar.finish();
+}
+
+#[test]
+fn a_registrar_that_is_never_content_is_asked_no_more() {
+    if program("sipp").is_none() {
+        return;
+    }
+    let script = Script::new()
+        .takes("REGISTER", "r", &[])
+        .answers("r", "423 Interval Too Brief", "a", "Min-Expires: 7200")
+        .takes("REGISTER", "s", &[("Expires", "7200")])
+        .answers("s", "423 Interval Too Brief", "a", "Min-Expires: 7200")
+        .waits_for(1_000);
+    let (phone, registrar) = registers(&script);
+    assert_eq!(phone.wait_for("not-registered")["status"], 423);
+    registrar.finish();
+}
+
+#[test]
+fn audio_before_the_answer_is_heard() {
+    if program("sipp").is_none() {
+        return;
+    }
+    let script = Script::new()
+        .takes("INVITE", "i", &[])
+        .answers_with("i", "183 Session Progress", "a", "", &sdp(6000, "sendrecv"))
+        .waits_for(500)
+        .answers_with("i", "200 OK", "a", "", &sdp(6000, "sendrecv"))
+        .takes("ACK", "ack", &[])
+        .asks("BYE", "i", "a", 1, "", "")
+        .gets(200, "");
+    let callee = script.start("127.0.0.1:9");
+    let whom = format!("sip:sipp@127.0.0.1:{}", callee.port);
+    let mut phone = Terminal::alone(&["call", &whom]);
+    phone.wait_for("audio");
+    assert!(phone.events("up").is_empty(), "it is not answered yet");
+    let (code, over) = phone.end();
+    assert_eq!((code, &over["why"]), (0, &"bye".into()), "{over}");
+    callee.finish();
+}

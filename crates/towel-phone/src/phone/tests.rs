@@ -1,5 +1,7 @@
 //! Two phones and the datagrams between them, in virtual time.
 
+mod transfers;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

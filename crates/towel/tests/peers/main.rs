@@ -17,6 +17,7 @@ mod sipvicious;
 mod tone;
 mod towel;
 mod towel_phone;
+mod transferring;
 
 use std::{
     path::PathBuf,

@@ -331,9 +331,9 @@ impl Watch {
             // Who is there may change between two copies of a request that was answered without
             // a transaction (section 8.2.7).
             let again = !came.invite && matches!(last, 302 | 404 | 480) && status != 407;
-            // And so may a CANCEL overtake its INVITE.
+            // And so may a CANCEL overtake its INVITE; what it was forwarded to says so later.
             let again = again
-                || (last, status, method) == (481, 200, "CANCEL")
+                || method == "CANCEL" && matches!((last, status), (481, 200) | (200, 481))
                 // Nor has a REGISTER one that waited for no disk: a copy of it that a later one of
                 // its client has overtaken is out of order, once and for all.
                 || method == "REGISTER" && (last, status) == (200, 500) && overtaken

@@ -15,7 +15,10 @@ use crate::run::Factory;
 impl World<'_> {
     /// All of it, from the first act to the last look.
     pub(super) fn play(&mut self, factory: &dyn Factory) {
-        let last = self.scenario.acts.last().map_or(0, |act| act.at);
+        let acts = self.scenario.acts.iter().map(|act| act.at);
+        // What our own agents ask by themselves has to be over as well.
+        let asks = self.scenario.agents.iter().flat_map(|agent| &agent.asks).map(|ask| ask.0);
+        let last = acts.chain(asks).max().unwrap_or(0);
         self.pass(last + 60 * SECOND);
         self.recover();
         // Longer than Timer C and any transaction after it (RFC 3261 section 16.6 step 11).

@@ -37,6 +37,9 @@ pub fn check(message: &Message<'_>) -> Result<(), Fault> {
     }
     vias(message)?;
     for name in [Name::From, Name::To] {
+        if message.has_plain_address(name) {
+            continue;
+        }
         let (address, uri) = match name {
             Name::From => (message.from()?, message.from_uri()),
             _ => (message.to()?, message.to_uri()),
@@ -85,6 +88,9 @@ pub fn check_contacts(message: &Message<'_>) -> Result<(), Fault> {
 /// A list of addresses, each well formed and none empty.
 fn addresses(message: &Message<'_>, name: Name) -> Result<(), Fault> {
     each_value(message, name, |bytes, span| {
+        if message.is_plain_address(name, bytes, span) {
+            return Ok(());
+        }
         let address = NameAddr::parse_at(bytes, span).map_err(|fault| fault.of(name))?;
         address.check().map_err(|fault| fault.of(name))?;
         // Route is a name-addr always (section 20.34): without brackets a parameter of the URI would
@@ -119,26 +125,32 @@ fn each_value<'a>(
     mut check: impl FnMut(&'a [u8], Span) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let mut left = message.index().max_values;
-    for field in message.fields(name) {
-        let mut rest = Some(field.value);
+    let mut lines = message.fields(name);
+    while let Some((all, span, lone)) = lines.next_lone() {
+        let start = span.start as usize;
+        if lone && !all.is_empty() {
+            left = left.checked_sub(1).ok_or(too_many(name, start))?;
+            check(all, span)?;
+            continue;
+        }
+        let mut rest = Some(all);
         while let Some(text) = rest {
             let (element, more) = cut_at(text, b',');
             let value = trim(element);
-            let at = field.span.start as usize + offset(field.value, value);
+            let at = start + offset(all, value);
             if value.is_empty() {
-                return Err(Fault::malformed(name, field.span.start as usize));
+                return Err(Fault::malformed(name, start));
             }
-            left = left.checked_sub(1).ok_or(Fault {
-                status: 513,
-                field: Some(name),
-                reason: "Too Many Values",
-                at,
-            })?;
+            left = left.checked_sub(1).ok_or(too_many(name, at))?;
             check(value, Span::new(at, at + value.len()))?;
             rest = more;
         }
     }
     Ok(())
+}
+
+fn too_many(name: Name, at: usize) -> Fault {
+    Fault { status: 513, field: Some(name), reason: "Too Many Values", at }
 }
 
 fn vias(message: &Message<'_>) -> Result<(), Fault> {
@@ -151,9 +163,9 @@ fn vias(message: &Message<'_>) -> Result<(), Fault> {
 }
 
 fn call_id(message: &Message<'_>) -> Result<(), Fault> {
-    match message.first(Name::CallId) {
-        Some(field) if is_word(field.value) => Ok(()),
-        Some(field) => Err(Fault::malformed(Name::CallId, field.span.start as usize)),
+    match message.slot_of(Name::CallId) {
+        Some(slot) if is_word(message.slice(slot.value)) => Ok(()),
+        Some(slot) => Err(Fault::malformed(Name::CallId, slot.value.start as usize)),
         None => Err(Fault::missing(Name::CallId)),
     }
 }
@@ -161,6 +173,9 @@ fn call_id(message: &Message<'_>) -> Result<(), Fault> {
 /// A Request-URI of a scheme that is not known here is no fault: that is a 416 of whoever was to
 /// understand it (section 8.2.2.1, 16.3 step 2).
 fn request_uri(message: &Message<'_>) -> Result<(), Fault> {
+    if message.has_plain_uri() {
+        return Ok(());
+    }
     let at = message.request_uri_span().start as usize;
     let fault = |reason| Fault::new(400, reason, at);
     match message.uri() {

@@ -1,6 +1,8 @@
 //! Host names and addresses (RFC 3261 section 25.1, RFC 5954).
 
 use crate::scan::{Class, after, skip};
+use crate::stops::{BLOCK, equal, padded};
+use wide::u8x16;
 use core::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -53,6 +55,12 @@ impl<'a> Host<'a> {
             return v4(bytes).map(Self::V4);
         }
         Some(Self::Name(bytes))
+    }
+
+    /// Reads a host of bytes all of which may stand in a name.
+    #[inline]
+    pub(crate) fn of_name_bytes(bytes: &'a [u8]) -> Option<Self> {
+        if is_plain_name(bytes) { Some(Self::Name(bytes)) } else { Self::parse(bytes) }
     }
 
     /// The address, where it is one.
@@ -115,29 +123,46 @@ impl fmt::Display for Host<'_> {
     }
 }
 
+/// Whether bytes that may stand in a host name, at most a block of them, are one that has nothing
+/// unusual: dots and dashes stand alone and between others, and the last label starts with no digit.
+#[inline]
+fn is_plain_name(bytes: &[u8]) -> bool {
+    let Some(last) = bytes.len().checked_sub(1).filter(|last| *last < BLOCK) else { return false };
+    let block = u8x16::new(padded(bytes));
+    let dots = equal(block, b'.');
+    let marks = dots | equal(block, b'-');
+    // None at either end, and no two beside each other.
+    if marks & (1 | 1 << last) != 0 || marks & marks << 1 != 0 {
+        return false;
+    }
+    let label = 32 - dots.leading_zeros();
+    bytes.get(label as usize).is_some_and(|first| *first > b'9')
+}
+
 /// Four numbers of one to three digits; zeros before them mean nothing (RFC 5954 section 3.2).
 fn v4(bytes: &[u8]) -> Option<Ipv4Addr> {
-    let (mut all, mut octet, mut digits, mut dots) = (0u32, 0u32, 0u32, 0u32);
-    if bytes.len() > 15 {
-        return None;
-    }
-    for &byte in bytes {
-        if byte == b'.' {
-            if digits == 0 {
-                return None;
-            }
-            all = all << 8 | octet;
-            (octet, digits, dots) = (0, 0, dots + 1);
-            continue;
+    let mut rest = bytes;
+    let mut all = 0;
+    for last in [false, false, false, true] {
+        let mut octet = 0;
+        let mut digits = 0;
+        while let [byte, more @ ..] = rest
+            && byte.is_ascii_digit()
+            && digits < 3
+        {
+            octet = octet * 10 + u32::from(byte - b'0');
+            digits += 1;
+            rest = more;
         }
-        let digit = byte.wrapping_sub(b'0');
-        octet = octet * 10 + u32::from(digit);
-        digits += 1;
-        if digit > 9 || octet > 255 || digits > 3 {
+        if digits == 0 || octet > 255 {
             return None;
         }
+        all = all << 8 | octet;
+        if !last {
+            rest = rest.strip_prefix(b".")?;
+        }
     }
-    (dots == 3 && digits > 0).then(|| Ipv4Addr::from_bits(all << 8 | octet))
+    rest.is_empty().then(|| Ipv4Addr::from_bits(all))
 }
 
 /// Appends an address as RFC 5952 writes it, without brackets.
@@ -225,6 +250,10 @@ mod tests {
             let expected = labels.iter().all(|label| sound(label)) && !digits;
             let read = matches!(Host::parse(bytes), Some(Host::Name(whole)) if whole == bytes);
             prop_assert_eq!(read, expected, "{}", text);
+            if bytes.iter().all(|c| Class::HOST.holds(*c)) {
+                let quick = Host::of_name_bytes(bytes);
+                prop_assert_eq!(format!("{quick:?}"), format!("{:?}", Host::parse(bytes)));
+            }
         }
     }
 }

@@ -1,9 +1,13 @@
 //! The index of a message: where its lines are, found in one pass.
 
 use crate::kept::Kept;
-use crate::scan::{Class, after, between, is_token, is_token_char, number, run, skip, split, trim};
-use crate::{Fault, Limits, Name, ParseError, Span};
+use crate::scan::{
+    Class, after, between, is_lws, is_token, is_token_char, number, run, skip, split, trim,
+};
+use crate::stops::{BLOCK, at_most, equal};
+use crate::{Fault, Limits, Method, Name, ParseError, Span};
 use memchr::{memchr, memchr_iter, memchr3, memrchr};
+use wide::u8x16;
 
 /// Header fields that an index holds without an allocation.
 const FIXED: usize = 48;
@@ -43,6 +47,8 @@ impl Slot {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct StartLine {
     pub(crate) is_request: bool,
+    /// The method of a request, where it is known by name.
+    pub(crate) known: Option<Method<'static>>,
     pub(crate) method: Span,
     pub(crate) uri: Span,
     pub(crate) version: Span,
@@ -59,8 +65,8 @@ pub struct Index {
     fixed: [Slot; FIXED],
     spill: Vec<Slot>,
     len: usize,
-    pub(crate) present: u128,
-    pub(crate) repeated: u128,
+    pub(crate) present: Ids,
+    pub(crate) repeated: Ids,
     /// The first slot of each name that is present.
     first: [u8; 128],
     pub(crate) line: StartLine,
@@ -86,8 +92,8 @@ impl Index {
             fixed: [Slot::default(); FIXED],
             spill: Vec::new(),
             len: 0,
-            present: 0,
-            repeated: 0,
+            present: Ids::default(),
+            repeated: Ids::default(),
             first: [0; 128],
             line: StartLine::default(),
             body: Span::default(),
@@ -104,8 +110,8 @@ impl Index {
     pub fn parse(&mut self, bytes: &[u8], limits: &Limits) -> Result<(), ParseError> {
         self.spill.clear();
         self.len = 0;
-        self.present = 0;
-        self.repeated = 0;
+        self.present = Ids::default();
+        self.repeated = Ids::default();
         self.content_length = None;
         self.fault = None;
         self.max_values = limits.max_values;
@@ -147,17 +153,19 @@ impl Index {
     pub(crate) fn splice(&mut self, span: Span, len: usize) {
         self.kept.forget();
         let moved = |at: u32| (at + len as u32).saturating_sub(span.len);
-        let slots = self.fixed.iter_mut().take(self.len).chain(&mut self.spill);
-        for slot in slots {
+        let more = (len as u32).wrapping_sub(span.len);
+        let shift = |slot: &mut Slot| {
             if slot.start > span.start {
-                slot.start = moved(slot.start);
-                slot.value.start = moved(slot.value.start);
-                slot.end = moved(slot.end);
+                slot.start = slot.start.wrapping_add(more);
+                slot.value.start = slot.value.start.wrapping_add(more);
+                slot.end = slot.end.wrapping_add(more);
             } else if slot.end > span.start {
-                slot.value.len = moved(slot.value.len);
-                slot.end = moved(slot.end);
+                slot.value.len = slot.value.len.wrapping_add(more);
+                slot.end = slot.end.wrapping_add(more);
             }
-        }
+        };
+        self.fixed.iter_mut().take(self.len).for_each(shift);
+        self.spill.iter_mut().for_each(shift);
         self.body.start = moved(self.body.start);
         if let Some(fault) = self.fault.as_mut().filter(|fault| fault.at > span.start as usize) {
             fault.at = (fault.at + len).saturating_sub(span.len as usize);
@@ -167,17 +175,19 @@ impl Index {
     /// Reads the lines, and returns where the body starts.
     fn lines(&mut self, bytes: &[u8], limits: &Limits) -> Result<usize, ParseError> {
         let mut at = 0;
-        if let Some(newline) = line_end(bytes, 0)
-            && newline < limits.max_head
+        // So that what follows a line is seen to be within the bound.
+        let head = bytes.get(..limits.max_head.saturating_add(1)).unwrap_or(bytes);
+        if let Some(first) = head.first_chunk::<BLOCK>()
+            && let Some((end, _)) = end_of_line(head, u8x16::new(*first), 0)
         {
-            at = newline + 1;
-            self.start_line(bytes, split(bytes, at).0, limits)?;
-            self.line.end = at as u32;
+            let next = end + 2;
+            if !self.plain_start_line(between(head, 0, end), limits) {
+                self.start_line(bytes, between(bytes, 0, next), limits)?;
+            }
+            self.line.end = next as u32;
             // Line after line of the usual form; the first that is of another is read with care,
             // and all after it.
-            while let Some(end) = self.plain_line(bytes, at, limits) {
-                at = end;
-            }
+            at = self.plain_lines(head, next, limits);
             if bytes.get(at..at + 2) == Some(b"\r\n") {
                 return Ok(at + 2);
             }
@@ -185,47 +195,130 @@ impl Index {
         self.lines_with_care(bytes, at, limits)
     }
 
-    /// Reads one line of the form `Name: value` CRLF that no line continues, within all limits.
-    /// Returns where the next one starts.
+    /// Reads a start line, without its line end, that has nothing unusual; says whether it did.
     #[inline]
-    fn plain_line(&mut self, bytes: &[u8], start: usize, limits: &Limits) -> Option<usize> {
-        let colon = skip(bytes, start, Class::TOKEN);
-        if colon == start || bytes.get(colon) != Some(&b':') {
-            return None;
+    fn plain_start_line(&mut self, text: &[u8], limits: &Limits) -> bool {
+        const VERSION: &[u8; 8] = b"SIP/2.0 ";
+        if text.first_chunk() == Some(VERSION) {
+            let Some([a, b, c, rest @ ..]) = text.get(VERSION.len()..) else { return false };
+            let digit = |byte: u8| u16::from(byte.wrapping_sub(b'0'));
+            let (a, b, c) = (digit(*a), digit(*b), digit(*c));
+            if !(1..=6).contains(&a) || b > 9 || c > 9 || rest.first() != Some(&b' ') {
+                return false;
+            }
+            self.line.version = Span::new(0, VERSION.len() - 1);
+            self.line.status = a * 100 + b * 10 + c;
+            self.line.reason = Span::new(VERSION.len() + 4, text.len());
+            return true;
         }
-        let newline = line_end(bytes, colon)?;
-        let mut end = newline - 1;
-        if matches!(bytes.get(newline + 1), None | Some(b' ' | b'\t'))
-            || newline >= limits.max_head
-            || newline - start >= limits.max_field_len
-            || self.len >= limits.max_fields
+        let method = skip(text, 0, Class::TOKEN);
+        let Some(end) = text.len().checked_sub(VERSION.len()) else { return false };
+        let uri = between(text, method + 1, end);
+        let (Some(first), Some(last)) = (uri.first(), uri.last()) else { return false };
+        if text.last_chunk() != Some(b" SIP/2.0")
+            || method == 0
+            || text.get(method) != Some(&b' ')
+            || is_lws(*first)
+            || is_lws(*last)
+            || uri.len() > limits.max_uri
         {
+            return false;
+        }
+        self.line.is_request = true;
+        self.line.known = Method::from_bytes(between(text, 0, method)).known();
+        self.line.method = Span::new(0, method);
+        self.line.uri = Span::new(method + 1, end);
+        self.line.version = Span::new(end + 1, text.len());
+        true
+    }
+
+    /// Reads lines of the form `Name: value` CRLF that no line continues, within all limits.
+    /// Returns where the first that is of another form starts.
+    #[inline]
+    fn plain_lines(&mut self, head: &[u8], start: usize, limits: &Limits) -> usize {
+        let mut at = start;
+        let most = limits.max_fields.min(FIXED);
+        let mut rest = after(head, start);
+        while self.len < most {
+            let Some(first) = rest.first_chunk::<BLOCK>() else { break };
+            let block = u8x16::new(*first);
+            let colons = equal(block, b':');
+            let len = colons.trailing_zeros();
+            let taken = match Name::of_block(block, len) {
+                Some(id) => {
+                    let Some((end, lone)) = end_of_line(rest, block, len + 1) else { break };
+                    self.plain_value(rest, (at, len as usize, end), id, lone, limits)
+                }
+                None => self.plain_line_of_any_name(rest, at, limits),
+            };
+            let Some(taken) = taken else { break };
+            at += taken;
+            rest = after(rest, taken);
+        }
+        at
+    }
+
+    /// Reads one whose name is long or not known, which starts at `at` of the message. Returns how
+    /// long it is.
+    #[cold]
+    #[inline(never)]
+    fn plain_line_of_any_name(&mut self, line: &[u8], at: usize, limits: &Limits) -> Option<usize> {
+        let colon = skip(line, 0, Class::TOKEN);
+        if colon == 0 || line.get(colon) != Some(&b':') {
             return None;
         }
-        let mut value = colon + 1;
-        while value < end && matches!(bytes.get(value), Some(b' ' | b'\t')) {
-            value += 1;
+        let end = line_end(line, colon)? - 1;
+        let id = Name::from_bytes(between(line, 0, colon)).map_or(Slot::UNKNOWN, |n| n as u8);
+        let lone = memchr(b',', between(line, colon, end)).is_none();
+        self.plain_value(line, (at, colon, end), id, lone, limits)
+    }
+
+    /// Takes in the line that starts at `at` of the message and has its CR at `end`, if nothing else is
+    /// unusual with it. Returns how long it is.
+    #[inline(always)]
+    fn plain_value(
+        &mut self,
+        line: &[u8],
+        (at, colon, end): (usize, usize, usize),
+        id: u8,
+        lone: bool,
+        limits: &Limits,
+    ) -> Option<usize> {
+        let len = end + 2;
+        if matches!(line.get(len), None | Some(b' ' | b'\t')) || len > limits.max_field_len {
+            return None;
         }
-        while value < end && matches!(bytes.get(end - 1), Some(b' ' | b'\t')) {
-            end -= 1;
+        let line = between(line, 0, end);
+        let (mut from, mut to) = (colon + 1, end);
+        if line.get(from) == Some(&b' ') {
+            from += 1;
+        }
+        let blank = |at: usize| matches!(line.get(at), Some(b' ' | b'\t'));
+        if blank(from) || blank(to - 1) {
+            while from < to && blank(from) {
+                from += 1;
+            }
+            while from < to && blank(to - 1) {
+                to -= 1;
+            }
         }
         // An empty value stands at the colon.
-        if value >= end {
-            (value, end) = (colon + 1, colon + 1);
+        if from >= to {
+            (from, to) = (colon + 1, colon + 1);
         }
-        let name = between(bytes, start, colon);
-        // A name too long to note is looked at with care.
-        let name_len = u16::try_from(name.len()).ok()?;
-        let id = Name::from_bytes(name).map_or(Slot::UNKNOWN, |name| name as u8);
+        if lone {
+            self.kept.note_lone(self.len);
+        }
         let slot = Slot {
-            start: start as u32,
-            end: newline as u32 + 1,
-            value: Span { start: value as u32, len: (end - value) as u32 },
-            name_len,
+            start: at as u32,
+            end: (at + len) as u32,
+            value: Span { start: (at + from) as u32, len: (to - from) as u32 },
+            // A name too long to note is looked at with care.
+            name_len: u16::try_from(colon).ok()?,
             id,
         };
-        self.add(slot, between(bytes, value, end));
-        Some(newline + 1)
+        self.add(slot, || between(line, from, to));
+        Some(len)
     }
 
     /// Reads the lines from `start` on, whatever they are like.
@@ -323,6 +416,7 @@ impl Index {
         if !is_token(method) && !sip {
             return Err(ParseError::StartLine { at: 0 });
         }
+        self.line.known = Method::from_bytes(method).known();
         self.line.method = span(method);
         self.line.version = span(version);
         let uri_trimmed = trim(uri);
@@ -389,7 +483,7 @@ impl Index {
             self.note(Fault::new(513, "Too Many Header Fields", start));
             // What an answer is made of is looked for to the end.
             let needed = known.is_some_and(|name| ANSWERED.contains(&name));
-            if !needed || known.is_some_and(|name| self.present & name.bit() != 0) {
+            if !needed || known.is_some_and(|name| self.present.has(name as u8)) {
                 return;
             }
         }
@@ -406,25 +500,22 @@ impl Index {
             name_len,
             id,
         };
-        self.add(slot, value);
+        self.add(slot, || value);
     }
 
     /// Takes in a header field.
-    #[inline]
-    fn add(&mut self, slot: Slot, value: &[u8]) {
+    #[inline(always)]
+    fn add<'v>(&mut self, slot: Slot, value: impl FnOnce() -> &'v [u8]) {
         let id = slot.id;
-        if id != Slot::UNKNOWN {
-            let bit = 1u128 << (id & 127);
-            if self.present & bit == 0 {
-                self.present |= bit;
-                if let Some(first) = self.first.get_mut(usize::from(id)) {
-                    *first = u8::try_from(self.len).unwrap_or(u8::MAX);
-                }
+        if let Some(first) = self.first.get_mut(usize::from(id)) {
+            let again = self.present.put(id);
+            if !again {
+                *first = self.len.min(usize::from(u8::MAX)) as u8;
             } else {
-                self.repeated |= bit;
+                self.repeated.put(id);
             }
             if id == Name::ContentLength as u8 {
-                self.add_length(slot, value, self.repeated & bit != 0);
+                self.add_length(slot, value(), again);
             }
         }
         match self.fixed.get_mut(self.len) {
@@ -522,12 +613,85 @@ impl Index {
 
     /// The first slot of a name, as a place to start looking.
     pub(crate) fn first(&self, name: Name) -> Option<usize> {
-        if self.present & name.bit() == 0 {
+        if !self.present.has(name as u8) {
             return None;
         }
         // Beyond 255 the exact place is not kept; 255 is then before it.
         self.first.get(name as usize).map(|at| usize::from(*at))
     }
+}
+
+/// A set of names, by their numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ids([u64; 2]);
+
+impl Ids {
+    /// Adds one; says whether it was there already.
+    #[inline]
+    fn put(&mut self, id: u8) -> bool {
+        let Some(half) = self.0.get_mut(usize::from(id >> 6)) else { return false };
+        let bit = 1 << (id & 63);
+        let again = *half & bit != 0;
+        *half |= bit;
+        again
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, id: u8) -> bool {
+        self.0.get(usize::from(id >> 6)).is_some_and(|half| half & 1 << (id & 63) != 0)
+    }
+
+    /// As the bits that [`Name::bit`] has.
+    #[inline]
+    pub(crate) fn bits(&self) -> u128 {
+        let [low, high] = self.0;
+        u128::from(low) | u128::from(high) << 64
+    }
+}
+
+/// Where in `line`, which starts with a block, the CR of the CRLF stands that ends it, if neither a CR
+/// nor a NUL stands between its first `before` bytes and there; and whether no comma does.
+#[inline]
+fn end_of_line(line: &[u8], first: u8x16, before: u32) -> Option<(usize, bool)> {
+    let behind = !0u32 << before;
+    let (mut low, mut commas) = (at_most(first, b'\r') & behind, equal(first, b',') & behind);
+    let (mut seen, mut base) = (0, 0);
+    let mut rest = line.get(BLOCK..)?;
+    while low == 0 {
+        seen |= commas;
+        base += BLOCK;
+        match rest.split_first_chunk::<BLOCK>() {
+            Some((block, more)) => {
+                let block = u8x16::new(*block);
+                (low, commas) = (at_most(block, b'\r'), equal(block, b','));
+                rest = more;
+            }
+            None => {
+                // Some of the last block was seen before.
+                let block = u8x16::new(*line.last_chunk::<BLOCK>()?);
+                let again = BLOCK - rest.len();
+                low = at_most(block, b'\r') >> again;
+                commas = equal(block, b',') >> again;
+                if low == 0 {
+                    return None;
+                }
+            }
+        }
+    }
+    let at = low.trailing_zeros();
+    let end = base + at as usize;
+    if line.get(end..end + 2) != Some(b"\r\n") {
+        return end_of_strange_line(line, before as usize);
+    }
+    Some((end, (seen | commas & ((1 << at) - 1)) == 0))
+}
+
+/// The same where there is a tab in it, perhaps.
+#[cold]
+#[inline(never)]
+fn end_of_strange_line(line: &[u8], before: usize) -> Option<(usize, bool)> {
+    let end = line_end(line, before)? - 1;
+    Some((end, memchr(b',', between(line, before, end)).is_none()))
 }
 
 /// The LF of the CRLF that ends a line, if neither a CR nor a NUL stands in it before.
@@ -572,14 +736,34 @@ mod splice_tests {
 #[cfg(test)]
 mod plain_tests {
     use super::*;
+    use crate::Message;
     use proptest::prelude::*;
 
     proptest! {
+        /// A start line of the usual form is read as whoever reads with care would read it.
+        #[test]
+        fn both_readers_agree_of_start_lines(
+            first in r"(INVITE|INV|a b|SIP/2\.0|sip/2\.0|SIP/2\.1|)( |  |\t|)",
+            second in r"(sip:a|sip:a{20}|a b|200|099|700|20|2000|20x|)( |  |\t|)",
+            third in r"(SIP/2\.0|sip/2\.0|SIP/2|OK|Not Found|)( |)",
+        ) {
+            let text = format!("{first}{second}{third}");
+            let limits = Limits { max_uri: 10, ..Limits::default() };
+            let mut quick = Index::new();
+            if quick.plain_start_line(text.as_bytes(), &limits) {
+                let mut careful = Index::new();
+                let line = format!("{text}\r\n");
+                let read = careful.start_line(line.as_bytes(), line.as_bytes(), &limits);
+                prop_assert_eq!(read, Ok(()));
+                prop_assert_eq!(format!("{quick:?}"), format!("{careful:?}"));
+            }
+        }
+
         /// Lines of the usual form are read as whoever reads with care would read them.
         #[test]
         fn both_readers_agree(
             lines in proptest::collection::vec(
-                r"(Via|v|To|X-Y|Content-Length|l|a b|)( ?:|)( ?|  )(1|a, b|\x22x\x22||\x00)( |\r|)(\r\n|\n|\r|\r\n |)",
+                r"(Via|v|To|to|X-Y|Content-Length|l|Call-ID|Call\rID|P-Preferred-Identity|x{20}|a b|)( ?:|)( ?|  )(1|a, b|\x22x\x22||\x00|[a,\t]{0,40})( |\r|)(\r\n|\n|\r|\r\n |)",
                 0..8,
             ),
             end in r"(\r\n|\n|)(body)?",
@@ -599,6 +783,10 @@ mod plain_tests {
                     careful.find_body(bytes, head, &limits);
                 });
                 quick.plain = careful.plain;
+                let lone = quick.kept.lone.take();
+                for (place, field) in Message::with_index(bytes, &quick).all().enumerate() {
+                    prop_assert!(lone & 1 << place == 0 || !field.value.contains(&b','));
+                }
                 prop_assert_eq!(first, second);
                 prop_assert!(format!("{quick:?}") == format!("{careful:?}"), "{text:?}");
             }

@@ -4,8 +4,10 @@
 use core::cell::Cell;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::name_addr;
 use crate::scan::offset;
-use crate::{CSeq, Host, Method, NameAddr, Params, SipUri, Span, Uri, Via};
+use crate::stops::Stops;
+use crate::{CSeq, Host, Method, NameAddr, Params, SipUri, Span, Uri, Via, uri};
 
 /// Where the parts of something stand that was read from the bytes of a message.
 pub(crate) trait Places<'a>: Sized {
@@ -24,6 +26,9 @@ pub(crate) struct Kept {
     pub(crate) from: Cell<Option<NameAddrAt>>,
     pub(crate) to: Cell<Option<NameAddrAt>>,
     pub(crate) uri: Cell<Option<SipUriAt>>,
+    /// The first of each that was found to be well formed, with its URI.
+    pub(crate) contact: Cell<Option<(NameAddrAt, SipUriAt)>>,
+    pub(crate) route: Cell<Option<(NameAddrAt, SipUriAt)>>,
     pub(crate) from_uri: Cell<Option<SipUriAt>>,
     pub(crate) to_uri: Cell<Option<SipUriAt>>,
     pub(crate) cseq: Cell<Option<CSeqAt>>,
@@ -33,7 +38,24 @@ pub(crate) struct Kept {
 
 impl Kept {
     pub(crate) fn forget(&mut self) {
-        *self = Self::default();
+        self.via.set(None);
+        self.from.set(None);
+        self.to.set(None);
+        self.uri.set(None);
+        self.contact.set(None);
+        self.route.set(None);
+        self.from_uri.set(None);
+        self.to_uri.set(None);
+        self.cseq.set(None);
+        self.lone.set(0);
+    }
+
+    /// Notes that the header field at a position has no comma.
+    #[inline]
+    pub(crate) fn note_lone(&mut self, position: usize) {
+        if position < 64 {
+            *self.lone.get_mut() |= 1 << position;
+        }
     }
 
     /// Whether the value of the header field at a position has no comma.
@@ -66,9 +88,10 @@ pub(crate) fn keep<'a, T: Places<'a>, E>(
     Ok(value)
 }
 
+/// Where a part of the message stands. A message is shorter than 4 GiB, or has no index.
+#[inline]
 fn span(bytes: &[u8], part: &[u8]) -> Span {
-    let at = offset(bytes, part);
-    Span::new(at, at + part.len())
+    Span { start: offset(bytes, part) as u32, len: part.len() as u32 }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -105,9 +128,47 @@ pub(crate) struct NameAddrAt {
     span: Span,
     bracketed: bool,
     sound: bool,
+    read: bool,
 }
 
 impl NameAddrAt {
+    /// The places of an address of the usual form that stands at `place`, and those of its URI where
+    /// that has the usual form as well; with them, how many parameters the URI has.
+    #[inline]
+    pub(crate) fn read(value: &[u8], place: Span) -> Option<(Self, Option<(SipUriAt, usize)>)> {
+        let plain = name_addr::Plain::read(value)?;
+        let within = |start: usize, end: usize| Span {
+            start: place.start + start as u32,
+            len: (end - start) as u32,
+        };
+        let (start, end) = plain.uri;
+        let at = Self {
+            display: (plain.name > 0).then(|| within(0, plain.name)),
+            uri: within(start, end),
+            params: within(plain.params.0, plain.params.1),
+            tag: plain.tag.map(|tag| {
+                let at = offset(value, tag);
+                within(at, at + tag.len())
+            }),
+            span: place,
+            bracketed: true,
+            sound: plain.sound,
+            read: plain.sip.is_some(),
+        };
+        let uri = plain.sip.map(|sip| (SipUriAt::new(&sip, start, place.start), sip.count));
+        Some((at, uri))
+    }
+
+    /// Whether nothing is wrong with it but perhaps its URI.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.sound && self.bracketed
+    }
+
+    /// Where the value stands.
+    pub(crate) fn span(&self) -> Span {
+        self.span
+    }
+
     pub(crate) fn tag<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
         self.tag.map(|tag| tag.of(bytes))
     }
@@ -125,6 +186,7 @@ impl<'a> Places<'a> for NameAddr<'a> {
             span: self.span,
             bracketed: self.bracketed,
             sound: self.sound,
+            read: self.read,
         })
     }
 
@@ -138,6 +200,7 @@ impl<'a> Places<'a> for NameAddr<'a> {
             span: at.span,
             tag: at.tag.map(|tag| tag.of(bytes)),
             sound: at.sound,
+            read: at.read,
         }
     }
 }
@@ -152,6 +215,50 @@ pub(crate) struct SipUriAt {
     params: Span,
     all: Span,
 }
+
+impl SipUriAt {
+    /// The places of a sip URI that starts at `start` of what it was read from, which stands at `place`.
+    #[inline]
+    fn new(plain: &uri::Plain<'_>, start: usize, place: u32) -> Self {
+        let within = |from: usize, to: usize| Span {
+            start: place + from as u32,
+            len: (to - from) as u32,
+        };
+        let (user, from) = (start + SIP.len(), plain.host_start);
+        Self {
+            secure: false,
+            user: plain.user.map(|end| within(user, end)),
+            host: match plain.host {
+                Host::Name(name) => HostAt::Name(within(from, from + name.len())),
+                Host::V4(ip) => HostAt::V4(ip),
+                Host::V6(ip) => HostAt::V6(ip),
+            },
+            port: plain.port,
+            host_port: within(from, plain.params),
+            params: within(plain.params, plain.end),
+            all: within(start, plain.end),
+        }
+    }
+
+    /// The places of a sip URI of the usual form.
+    #[inline]
+    pub(crate) fn read(uri: &[u8], place: Span) -> Option<Self> {
+        let scheme = uri.first_chunk::<4>()?;
+        if !scheme.eq_ignore_ascii_case(SIP) {
+            return None;
+        }
+        let plain = uri::Plain::read(&mut Stops::new(uri), SIP.len())?;
+        (plain.end == uri.len()).then(|| Self::new(&plain, 0, place.start))
+    }
+
+    /// Whether it has parameters.
+    pub(crate) fn has_params(&self) -> bool {
+        !self.params.is_empty()
+    }
+}
+
+/// What a URI of the usual form starts with.
+const SIP: &[u8; 4] = b"sip:";
 
 impl<'a> Places<'a> for Uri<'a> {
     type At = SipUriAt;
@@ -183,6 +290,8 @@ impl<'a> Places<'a> for Uri<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CSeqAt {
     number: u32,
+    /// None where it has to be read where it stands.
+    known: Option<Method<'static>>,
     method: Span,
 }
 
@@ -192,19 +301,22 @@ impl<'a> Places<'a> for CSeq<'a> {
     fn places(&self, bytes: &'a [u8]) -> Option<CSeqAt> {
         // A method that is known is no part of the message.
         let method = self.written;
-        Some(CSeqAt { number: self.number, method: span(bytes, method) })
+        Some(CSeqAt {
+            number: self.number,
+            known: self.method.known(),
+            method: span(bytes, method),
+        })
     }
 
     fn at(at: &CSeqAt, bytes: &'a [u8]) -> Self {
         let written = at.method.of(bytes);
-        CSeq { number: at.number, method: Method::from_bytes(written), written }
+        let method = at.known.unwrap_or(Method::Other(written));
+        CSeq { number: at.number, method, written }
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ViaAt {
-    protocol: Span,
-    version: Span,
     transport: Span,
     host: HostAt,
     port: Option<u16>,
@@ -234,8 +346,6 @@ impl<'a> Places<'a> for Via<'a> {
 
     fn places(&self, bytes: &'a [u8]) -> Option<ViaAt> {
         Some(ViaAt {
-            protocol: span(bytes, self.protocol),
-            version: span(bytes, self.version),
             transport: span(bytes, self.transport),
             host: HostAt::new(bytes, &self.host),
             port: self.port,
@@ -248,8 +358,6 @@ impl<'a> Places<'a> for Via<'a> {
 
     fn at(at: &ViaAt, bytes: &'a [u8]) -> Self {
         Via {
-            protocol: at.protocol.of(bytes),
-            version: at.version.of(bytes),
             transport: at.transport.of(bytes),
             host: at.host.of(bytes),
             port: at.port,
@@ -272,7 +380,7 @@ mod tests {
         let bytes = b"SIP/2.0/UDP h;received=192.0.2.1;rport";
         let via = Via::parse(bytes).unwrap();
         let at = via.places(bytes).unwrap();
-        let stamp = crate::via::Stamp { port: None, received: Some((9, 3)), len: 2 };
+        let stamp = crate::via::Stamp { port: None, received: true, len: 2 };
         let stamped = at.stamped(&stamp);
         assert_eq!(stamped.params.len, 0);
         assert!(Via::at(&stamped, bytes).received().is_none());

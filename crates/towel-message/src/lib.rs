@@ -47,6 +47,7 @@ mod name_addr;
 mod params;
 pub mod scan;
 mod span;
+mod stops;
 pub mod uri;
 mod via;
 

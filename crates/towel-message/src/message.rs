@@ -1,7 +1,9 @@
 //! A message as it came: its bytes and their index.
 
+use core::cell::Cell;
+
 use crate::index::Slot;
-use crate::kept::keep;
+use crate::kept::{NameAddrAt, Places, SipUriAt, keep};
 use crate::scan::{self, cut_at, trim};
 use crate::{CSeq, Fault, Index, Limits, Method, Name, NameAddr, ParseError, Span, Uri, Via};
 
@@ -99,7 +101,8 @@ impl<'a> Message<'a> {
     /// The method: of the Request-Line, or of the CSeq for a response.
     pub fn method(&self) -> Method<'a> {
         if self.is_request() {
-            return Method::from_bytes(self.slice(self.index.line.method));
+            let line = &self.index.line;
+            return line.known.unwrap_or_else(|| Method::Other(self.slice(line.method)));
         }
         self.cseq().map_or(Method::Other(b""), |cseq| cseq.method)
     }
@@ -150,17 +153,17 @@ impl<'a> Message<'a> {
 
     /// The set of known names that are there, as bits ([`Name::bit`]).
     pub fn present(&self) -> u128 {
-        self.index.present
+        self.index.present.bits()
     }
 
     /// Whether a header field is there.
     pub fn has(&self, name: Name) -> bool {
-        self.index.present & name.bit() != 0
+        self.index.present.has(name as u8)
     }
 
     /// Whether a header field is there in more than one line.
     pub fn is_repeated(&self, name: Name) -> bool {
-        self.index.repeated & name.bit() != 0
+        self.index.repeated.has(name as u8)
     }
 
     /// The header field at a position.
@@ -211,8 +214,21 @@ impl<'a> Message<'a> {
     }
 
     /// The value of the first header field of a name.
+    #[inline]
     pub fn value(&self, name: Name) -> Option<&'a [u8]> {
-        self.fields(name).next_slot().map(|(slot, _)| self.slice(slot.value))
+        self.slot_of(name).map(|slot| self.slice(slot.value))
+    }
+
+    /// The first slot of a name.
+    #[inline]
+    pub(crate) fn slot_of(&self, name: Name) -> Option<&'a Slot> {
+        let index = self.index;
+        let slot = index.slot(index.first(name)?)?;
+        if slot.id == name as u8 {
+            return Some(slot);
+        }
+        // Beyond 255 the exact place is not kept.
+        self.fields(name).next_slot().map(|(slot, _)| slot)
     }
 
     /// The values of a list over all its lines, in order. Empty elements are passed over. Bounded by
@@ -252,17 +268,128 @@ impl<'a> Message<'a> {
 
     /// From.
     pub fn from(&self) -> Result<NameAddr<'a>, Fault> {
-        keep(&self.index.kept.from, self.bytes, || self.name_addr(Name::From))
+        let kept = &self.index.kept;
+        self.address(Name::From, &kept.from, &kept.from_uri)
     }
 
     /// To.
     pub fn to(&self) -> Result<NameAddr<'a>, Fault> {
-        keep(&self.index.kept.to, self.bytes, || self.name_addr(Name::To))
+        let kept = &self.index.kept;
+        self.address(Name::To, &kept.to, &kept.to_uri)
+    }
+
+    /// From or To, read once.
+    fn address(
+        &self,
+        name: Name,
+        kept: &Cell<Option<NameAddrAt>>,
+        uri: &Cell<Option<SipUriAt>>,
+    ) -> Result<NameAddr<'a>, Fault> {
+        match self.note_address(name, kept, uri) {
+            Some(at) => Ok(NameAddr::at(&at, self.bytes)),
+            None => keep(kept, self.bytes, || self.name_addr(name)),
+        }
+    }
+
+    /// Keeps where the parts of From or To stand, where it has the usual form.
+    #[inline]
+    fn note_address(
+        &self,
+        name: Name,
+        kept: &Cell<Option<NameAddrAt>>,
+        uri: &Cell<Option<SipUriAt>>,
+    ) -> Option<NameAddrAt> {
+        if let Some(at) = kept.get() {
+            return Some(at);
+        }
+        let slot = self.slot_of(name)?;
+        let (at, parts) = NameAddrAt::read(self.slice(slot.value), slot.value)?;
+        kept.set(Some(at));
+        if let Some((parts, _)) = parts {
+            uri.set(Some(parts));
+        }
+        Some(at)
+    }
+
+    /// Whether From, or To, is well formed, as far as can be told by its having the usual form.
+    pub(crate) fn has_plain_address(&self, name: Name) -> bool {
+        let all = &self.index.kept;
+        let (kept, uri) = match name {
+            Name::From => (&all.from, &all.from_uri),
+            _ => (&all.to, &all.to_uri),
+        };
+        let sound = self.note_address(name, kept, uri).is_some_and(|at| at.is_sound());
+        sound && uri.get().is_some()
+    }
+
+    /// What is kept of the first value of a list of addresses.
+    fn kept_of(&self, name: Name) -> Option<&'a Cell<Option<(NameAddrAt, SipUriAt)>>> {
+        match name {
+            Name::Contact => Some(&self.index.kept.contact),
+            Name::Route => Some(&self.index.kept.route),
+            _ => None,
+        }
+    }
+
+    /// Whether the Request-URI is a sip one without parameters and headers, in the usual form.
+    pub(crate) fn has_plain_uri(&self) -> bool {
+        self.note_uri().is_some_and(|uri| !uri.has_params())
+    }
+
+    /// Keeps where the parts of the Request-URI stand, where it has the usual form.
+    #[inline]
+    fn note_uri(&self) -> Option<SipUriAt> {
+        let kept = &self.index.kept.uri;
+        if kept.get().is_none() {
+            kept.set(SipUriAt::read(self.request_uri(), self.index.line.uri));
+        }
+        kept.get()
+    }
+
+    /// Whether a value of Contact or Route is well formed, as far as can be told by its having the
+    /// usual form; the first that is, is kept.
+    pub(crate) fn is_plain_address(&self, name: Name, value: &[u8], place: Span) -> bool {
+        let Some((at, Some((uri, params)))) = NameAddrAt::read(value, place) else { return false };
+        if !at.is_sound() || params > 1 {
+            return false;
+        }
+        if let Some(kept) = self.kept_of(name).filter(|kept| kept.get().is_none()) {
+            kept.set(Some((at, uri)));
+        }
+        true
+    }
+
+    /// Reads a value of a list of addresses.
+    fn listed(&self, name: Name, value: &Value<'a>) -> Result<NameAddr<'a>, Fault> {
+        let kept = self.kept_of(name).and_then(|kept| kept.get());
+        match kept.filter(|(at, _)| at.span() == value.span) {
+            Some((at, _)) => Ok(NameAddr::at(&at, self.bytes)),
+            None => {
+                NameAddr::parse_at(value.bytes, value.span).map_err(|fault| fault.of(name))
+            }
+        }
+    }
+
+    /// The URI of an address of this message, read: at once where it was read before.
+    pub fn uri_of(&self, address: &NameAddr<'a>) -> Result<Uri<'a>, Fault> {
+        for kept in [&self.index.kept.contact, &self.index.kept.route] {
+            if let Some((at, uri)) = kept.get().filter(|(at, _)| at.span() == address.span) {
+                debug_assert!(at.is_sound());
+                return Ok(Uri::at(&uri, self.bytes));
+            }
+        }
+        address.parse_uri()
     }
 
     /// The Request-URI, read. Of a response there is none, which reads as a malformed one.
     pub fn uri(&self) -> Result<Uri<'a>, Fault> {
-        keep(&self.index.kept.uri, self.bytes, || Uri::parse(self.request_uri()))
+        match self.note_uri() {
+            Some(uri) => Ok(Uri::at(&uri, self.bytes)),
+            None => {
+                let read = || Uri::parse(self.request_uri());
+                keep(&self.index.kept.uri, self.bytes, read)
+            }
+        }
     }
 
     /// A URI, read: at once where it is the very text of the Request-URI.
@@ -275,12 +402,16 @@ impl<'a> Message<'a> {
 
     /// The URI in From, read.
     pub fn from_uri(&self) -> Result<Uri<'a>, Fault> {
-        keep(&self.index.kept.from_uri, self.bytes, || self.from()?.parse_uri())
+        let kept = &self.index.kept;
+        self.note_address(Name::From, &kept.from, &kept.from_uri);
+        keep(&kept.from_uri, self.bytes, || self.from()?.parse_uri())
     }
 
     /// The URI in To, read.
     pub fn to_uri(&self) -> Result<Uri<'a>, Fault> {
-        keep(&self.index.kept.to_uri, self.bytes, || self.to()?.parse_uri())
+        let kept = &self.index.kept;
+        self.note_address(Name::To, &kept.to, &kept.to_uri);
+        keep(&kept.to_uri, self.bytes, || self.to()?.parse_uri())
     }
 
     /// A header field that is one name-addr or addr-spec.
@@ -294,9 +425,8 @@ impl<'a> Message<'a> {
         &self,
         name: Name,
     ) -> impl Iterator<Item = Result<NameAddr<'a>, Fault>> + use<'a> {
-        self.values(name).map(move |value| {
-            NameAddr::parse_at(value.bytes, value.span).map_err(|fault| fault.of(name))
-        })
+        let message = *self;
+        self.values(name).map(move |value| message.listed(name, &value))
     }
 
     /// Contact; the `*` of a REGISTER is an element whose URI is `*`.
@@ -333,8 +463,9 @@ impl<'a> Message<'a> {
     /// CSeq.
     pub fn cseq(&self) -> Result<CSeq<'a>, Fault> {
         keep(&self.index.kept.cseq, self.bytes, || {
-            let field = self.first(Name::CSeq).ok_or(Fault::missing(Name::CSeq))?;
-            CSeq::parse(field.value).map_err(|fault| fault.shifted(field.span.start as usize))
+            let slot = self.slot_of(Name::CSeq).ok_or(Fault::missing(Name::CSeq))?;
+            let value = self.slice(slot.value);
+            CSeq::parse(value).map_err(|fault| fault.shifted(slot.value.start as usize))
         })
     }
 
@@ -345,10 +476,10 @@ impl<'a> Message<'a> {
 
     /// Max-Forwards (RFC 3261 section 20.22: 0 to 255).
     pub fn max_forwards(&self) -> Result<Option<u32>, Fault> {
-        let Some(field) = self.first(Name::MaxForwards) else { return Ok(None) };
-        match scan::number::<u8>(field.value) {
+        let Some(slot) = self.slot_of(Name::MaxForwards) else { return Ok(None) };
+        match scan::number::<u8>(self.slice(slot.value)) {
             Some(value) => Ok(Some(u32::from(value))),
-            None => Err(Fault::malformed(Name::MaxForwards, field.span.start as usize)),
+            None => Err(Fault::malformed(Name::MaxForwards, slot.value.start as usize)),
         }
     }
 
@@ -384,12 +515,22 @@ impl<'a> Fields<'a> {
             let Some(id) = self.only else { return Some((slot, position)) };
             if id == slot.id {
                 // Of most names there is one line: then the lines after it need no look.
-                if id != Slot::UNKNOWN && self.message.index.repeated & (1 << (id & 127)) == 0 {
+                if id != Slot::UNKNOWN && !self.message.index.repeated.has(id) {
                     self.at = usize::MAX;
                 }
                 return Some((slot, position));
             }
         }
+    }
+}
+
+impl<'a> Fields<'a> {
+    /// The value of the next one, where it stands, and whether no comma is in it.
+    #[inline]
+    pub(crate) fn next_lone(&mut self) -> Option<(&'a [u8], Span, bool)> {
+        let (slot, position) = self.next_slot()?;
+        let value = self.message.slice(slot.value);
+        Some((value, slot.value, self.message.index.kept.is_lone(position, value)))
     }
 }
 

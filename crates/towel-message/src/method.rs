@@ -80,6 +80,27 @@ impl<'a> Method<'a> {
         }
     }
 
+    /// The method without the bytes that it was read from, where it is known here by name.
+    pub(crate) fn known(self) -> Option<Method<'static>> {
+        Some(match self {
+            Self::Invite => Method::Invite,
+            Self::Ack => Method::Ack,
+            Self::Bye => Method::Bye,
+            Self::Cancel => Method::Cancel,
+            Self::Register => Method::Register,
+            Self::Options => Method::Options,
+            Self::Message => Method::Message,
+            Self::Prack => Method::Prack,
+            Self::Update => Method::Update,
+            Self::Subscribe => Method::Subscribe,
+            Self::Notify => Method::Notify,
+            Self::Publish => Method::Publish,
+            Self::Info => Method::Info,
+            Self::Refer => Method::Refer,
+            Self::Other(_) => return None,
+        })
+    }
+
     /// Whether this is a method that is known here by name.
     pub fn is_known(&self) -> bool {
         !matches!(self, Self::Other(_))

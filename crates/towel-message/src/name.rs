@@ -2,6 +2,9 @@
 
 use core::fmt;
 
+use crate::stops::{BLOCK, at_most};
+use wide::u8x16;
+
 /// How often a header field may be there, and whether its lines may be joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -202,7 +205,53 @@ const fn letters() -> [u8; 32] {
     letters
 }
 
+/// Each name that is shorter than a block, with [`FOLD`] in each of its bytes.
+static FOLDED: [[u8; BLOCK]; 128] = folded();
+
+/// The bit in which a capital letter differs from a small one.
+const FOLD: u8 = 0x20;
+
+#[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "done by the compiler"))]
+const fn folded() -> [[u8; BLOCK]; 128] {
+    let mut all = [[0; BLOCK]; 128];
+    let mut i = 0;
+    while i < Name::TEXT.len() {
+        let text = Name::TEXT[i].as_bytes();
+        let mut at = 0;
+        while at < text.len() && at < BLOCK {
+            all[i][at] = text[at] | FOLD;
+            at += 1;
+        }
+        i += 1;
+    }
+    all
+}
+
 impl Name {
+    /// The number of the name that the first `len` bytes of a block are.
+    #[inline]
+    pub(crate) fn of_block(block: u8x16, len: u32) -> Option<u8> {
+        let first = *block.as_array().first()?;
+        if len <= 1 {
+            let letter = len == 1 && first.is_ascii_alphabetic();
+            let number = *LETTERS.get(usize::from(first & 31))?;
+            return (letter && number != NONE).then_some(number);
+        }
+        let all = (1u32 << (len & 15)) - 1;
+        let folded = block | u8x16::splat(FOLD);
+        // A CR, too, becomes a dash.
+        let low = at_most(block, b'\r');
+        let mut number = *TABLE.0.get(bucket(len as usize, first))?;
+        while let Some(text) = FOLDED.get(usize::from(number)) {
+            let same = folded.simd_eq(u8x16::new(*text)).to_bitmask() & !low;
+            if same & all == all && len < BLOCK as u32 {
+                return Some(number);
+            }
+            number = *TABLE.1.get(usize::from(number))?;
+        }
+        None
+    }
+
     /// Finds a name, in any case, in its long or its compact form.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let first = *bytes.first()?;
@@ -329,6 +378,25 @@ mod tests {
                 assert_eq!(Name::from_bytes(&[letter as u8]), Some(*name));
                 assert_eq!(Name::from_bytes(&[letter.to_ascii_uppercase() as u8]), Some(*name));
             }
+        }
+    }
+
+    #[test]
+    fn a_name_is_found_in_a_block_as_it_is_alone() {
+        let texts = Name::ALL.iter().flat_map(|name| {
+            let text = name.as_str();
+            let mut all = vec![text.to_owned(), text.to_uppercase(), text.to_lowercase()];
+            all.extend(name.compact().map(String::from));
+            all.extend([text.replace('-', "\r"), text.replace('-', "M"), format!("{text}x")]);
+            all.extend([text.replace('e', "\u{5}"), format!("1{text}")]);
+            all
+        });
+        for text in texts.filter(|text| text.len() < BLOCK) {
+            let mut block = [b':'; BLOCK];
+            block[..text.len()].copy_from_slice(text.as_bytes());
+            let found = Name::of_block(u8x16::new(block), text.len() as u32);
+            let found = found.and_then(Name::from_number);
+            assert_eq!(found, Name::from_bytes(text.as_bytes()), "{text:?}");
         }
     }
 

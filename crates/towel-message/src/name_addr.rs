@@ -4,9 +4,10 @@
 use crate::params::{One, read_one};
 use crate::scan::{
     Class, after, between, is_lws, is_token_char, is_uri_char, number, offset, quoted_len, run,
-    skip, skip_lws, split, trim, trim_end, trim_start,
+    skip_lws, split, trim, trim_end, trim_start,
 };
-use crate::{Fault, Params, Span, Uri};
+use crate::stops::Stops;
+use crate::{Fault, Params, Span, Uri, uri};
 
 /// An address with its display name and the parameters after it.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,59 @@ pub struct NameAddr<'a> {
     /// The parameters are generic-params, none is there twice, and a tag has a value; else
     /// [`NameAddr::check`] looks closer.
     pub(crate) sound: bool,
+    /// The URI was read, and is a sip one that is well formed.
+    pub(crate) read: bool,
+}
+
+/// Where the parts of an address of the usual form stand in its value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain<'a> {
+    /// The end of the display name; nought where there is none.
+    pub(crate) name: usize,
+    pub(crate) uri: (usize, usize),
+    /// The parts of the URI, where that has the usual form as well.
+    pub(crate) sip: Option<uri::Plain<'a>>,
+    pub(crate) params: (usize, usize),
+    pub(crate) tag: Option<&'a [u8]>,
+    pub(crate) sound: bool,
+}
+
+impl<'a> Plain<'a> {
+    #[inline]
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let mut stops = Stops::new(bytes);
+        let name = match bytes.first()? {
+            b'<' => 0,
+            b'"' => quoted_len(bytes)?,
+            _ => stops.skip(0, Class::TOKEN),
+        };
+        let open = skip_lws(bytes, name);
+        if stops.get(open) != Some(b'<') {
+            return None;
+        }
+        let start = open + 1;
+        let mut sip = None;
+        if let Some([a, b, c, b':']) = bytes.get(start..start + 4)
+            && [a | 0x20, b | 0x20, c | 0x20] == *b"sip"
+        {
+            let plain = uri::Plain::read(&mut stops, start + 4);
+            sip = plain.filter(|plain| stops.get(plain.end) == Some(b'>'));
+        }
+        let end = match &sip {
+            Some(plain) => plain.end,
+            None => stops.skip(start, Class::URI),
+        };
+        if start == end || stops.get(end) != Some(b'>') {
+            return None;
+        }
+        let (from, to) = (end + 1, trim_end(bytes).len());
+        let (tag, sound) = match stops.get(from) {
+            _ if from >= to => (None, true),
+            Some(b';') => tag_of(&mut stops, from)?,
+            _ => return None,
+        };
+        Some(Self { name, uri: (start, end), sip, params: (from, to.max(from)), tag, sound })
+    }
 }
 
 impl<'a> NameAddr<'a> {
@@ -47,35 +101,18 @@ impl<'a> NameAddr<'a> {
     /// parameters.
     #[inline]
     fn read_plain(bytes: &'a [u8], span: Span) -> Option<Self> {
-        let name = match bytes.first()? {
-            b'<' => 0,
-            b'"' => quoted_len(bytes)?,
-            _ => skip(bytes, 0, Class::TOKEN),
-        };
-        let open = skip_lws(bytes, name);
-        if bytes.get(open) != Some(&b'<') {
-            return None;
-        }
-        let start = open + 1;
-        let end = skip(bytes, start, Class::URI);
-        if start == end || bytes.get(end) != Some(&b'>') {
-            return None;
-        }
-        let params = trim_end(after(bytes, end + 1));
-        let (tag, sound) = match params.first() {
-            None => (None, true),
-            Some(b';') => tag_of(params)?,
-            Some(_) => return None,
-        };
+        let Plain { name, uri: (start, end), sip, params: (from, to), tag, sound } =
+            Plain::read(bytes)?;
         Some(Self {
             display: (name > 0).then(|| between(bytes, 0, name)),
             uri: between(bytes, start, end),
             bracketed: true,
-            params: Params::new(params),
+            params: Params::new(between(bytes, from, to)),
             bytes,
             span,
             tag,
             sound,
+            read: sip.is_some(),
         })
     }
 
@@ -113,7 +150,7 @@ impl<'a> NameAddr<'a> {
         let display = display.map(trim).filter(|d| !d.is_empty());
         let params = Params::new(trim_end(params));
         let tag = params.value("tag").filter(|tag| !tag.is_empty());
-        Ok(Self { display, uri, bracketed, params, bytes, span, tag, sound: false })
+        Ok(Self { display, uri, bracketed, params, bytes, span, tag, sound: false, read: false })
     }
 
     /// The tag.
@@ -151,7 +188,7 @@ impl<'a> NameAddr<'a> {
     /// Whether the parameters are well formed, and the URI where its scheme is known here.
     pub fn check(&self) -> Result<(), Fault> {
         self.check_params()?;
-        if !self.is_star() {
+        if !self.read && !self.is_star() {
             self.parse_uri()?;
         }
         Ok(())
@@ -170,14 +207,15 @@ impl<'a> NameAddr<'a> {
     }
 }
 
-/// The tag among parameters that start with a semicolon, and whether they are sound. None if they
-/// are not generic-params.
-fn tag_of(params: &[u8]) -> Option<(Option<&[u8]>, bool)> {
+/// The tag among the parameters whose first semicolon stands at a place, and whether they are sound.
+/// None if they are not generic-params.
+#[inline]
+fn tag_of<'a>(stops: &mut Stops<'a>, at: usize) -> Option<(Option<&'a [u8]>, bool)> {
     let mut tag = None;
     let mut count = 0u32;
-    let mut at = 0;
+    let mut at = at;
     loop {
-        match read_one(params, at) {
+        match read_one(stops, at) {
             One::Param(param, next) => {
                 at = next;
                 count += 1;
@@ -248,8 +286,11 @@ mod tests {
                 prop_assert!(careful.is_ok());
                 if let Ok(careful) = careful {
                     // The careful one leaves it to whoever checks whether they are sound.
-                    let careful = NameAddr { sound: quick.sound, ..careful };
+                    let careful = NameAddr { sound: quick.sound, read: quick.read, ..careful };
                     prop_assert_eq!(format!("{quick:?}"), format!("{careful:?}"));
+                }
+                if quick.read {
+                    prop_assert!(matches!(quick.parse_uri(), Ok(Uri::Sip(_))));
                 }
                 if quick.sound {
                     let again = NameAddr { sound: false, ..quick };

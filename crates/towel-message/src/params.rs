@@ -2,9 +2,10 @@
 
 use crate::Fault;
 use crate::scan::{
-    Class, after, between, cut_at, is_lws, is_token_char, is_value_char, offset, quoted_len, run,
-    skip, skip_lws, split, trim, trim_end, trim_start,
+    Class, after, cut_at, is_lws, is_token_char, is_value_char, offset, quoted_len, run, skip_lws,
+    split, trim, trim_end, trim_start,
 };
+use crate::stops::Stops;
 
 use crate::limits::MAX_PARAMS;
 
@@ -43,11 +44,14 @@ impl<'a> Params<'a> {
 
     /// The parameters in order.
     pub fn iter(&self) -> ParamIter<'a> {
-        ParamIter { bytes: self.bytes, at: skip_lws(self.bytes, 0) }
+        ParamIter { stops: Stops::new(self.bytes), at: skip_lws(self.bytes, 0) }
     }
 
     /// The first parameter of a name.
     pub fn get(&self, name: &str) -> Option<Param<'a>> {
+        if self.bytes.is_empty() {
+            return None;
+        }
         self.iter().find(|p| p.name.eq_ignore_ascii_case(name.as_bytes()))
     }
 
@@ -129,40 +133,39 @@ pub(crate) enum One<'a> {
 
 /// Reads the parameter whose semicolon stands at `at`, in one pass over it.
 #[inline]
-pub(crate) fn read_one(bytes: &[u8], at: usize) -> One<'_> {
-    match bytes.get(at) {
+pub(crate) fn read_one<'a>(stops: &mut Stops<'a>, at: usize) -> One<'a> {
+    match stops.get(at) {
         None => return One::End,
         Some(b';') => {}
         Some(_) => return One::Malformed,
     }
-    let start = skip_lws(bytes, at + 1);
-    let end = skip(bytes, start, Class::TOKEN);
+    let start = skip_lws(stops.bytes(), at + 1);
+    let end = stops.skip(start, Class::TOKEN);
     if start == end {
         return One::Malformed;
     }
-    let name = between(bytes, start, end);
-    let mut next = skip_lws(bytes, end);
-    if bytes.get(next) != Some(&b'=') {
-        return match bytes.get(next) {
-            None | Some(b';') => One::Param(Param { name, value: None }, next),
-            Some(_) => One::Malformed,
-        };
+    let name = stops.between(start, end);
+    let mut next = skip_lws(stops.bytes(), end);
+    match stops.get(next) {
+        Some(b'=') => {}
+        None | Some(b';') => return One::Param(Param { name, value: None }, next),
+        Some(_) => return One::Malformed,
     }
-    let start = skip_lws(bytes, next + 1);
-    let end = match bytes.get(start) {
-        Some(b'"') => match quoted_len(after(bytes, start)) {
+    let start = skip_lws(stops.bytes(), next + 1);
+    let end = match stops.get(start) {
+        Some(b'"') => match quoted_len(after(stops.bytes(), start)) {
             Some(len) => start + len,
             None => return One::Malformed,
         },
-        _ => skip(bytes, start, Class::VALUE),
+        _ => stops.skip(start, Class::VALUE),
     };
     if start == end {
         return One::Malformed;
     }
-    next = skip_lws(bytes, end);
-    match bytes.get(next) {
+    next = skip_lws(stops.bytes(), end);
+    match stops.get(next) {
         None | Some(b';') => {
-            One::Param(Param { name, value: Some(between(bytes, start, end)) }, next)
+            One::Param(Param { name, value: Some(stops.between(start, end)) }, next)
         }
         Some(_) => One::Malformed,
     }
@@ -171,7 +174,7 @@ pub(crate) fn read_one(bytes: &[u8], at: usize) -> One<'_> {
 /// Parameters in order.
 #[derive(Clone, Copy, Debug)]
 pub struct ParamIter<'a> {
-    bytes: &'a [u8],
+    stops: Stops<'a>,
     /// Where the semicolon of the next one stands.
     at: usize,
 }
@@ -180,7 +183,7 @@ impl<'a> Iterator for ParamIter<'a> {
     type Item = Param<'a>;
 
     fn next(&mut self) -> Option<Param<'a>> {
-        match read_one(self.bytes, self.at) {
+        match read_one(&mut self.stops, self.at) {
             One::Param(param, next) => {
                 self.at = next;
                 Some(param)
@@ -195,11 +198,11 @@ impl<'a> ParamIter<'a> {
     /// Whatever stands between two semicolons, if there is anything.
     fn next_with_care(&mut self) -> Option<Param<'a>> {
         loop {
-            let rest = after(self.bytes, self.at).strip_prefix(b";")?;
+            let rest = after(self.stops.bytes(), self.at).strip_prefix(b";")?;
             let (element, more) = cut_at(rest, b';');
             self.at = match more {
-                Some(more) => offset(self.bytes, more).saturating_sub(1),
-                None => self.bytes.len(),
+                Some(more) => offset(self.stops.bytes(), more).saturating_sub(1),
+                None => self.stops.bytes().len(),
             };
             let element = trim(element);
             if element.is_empty() {

@@ -154,7 +154,16 @@ pub fn is_token(bytes: &[u8]) -> bool {
 /// Whether the bytes are visible characters only. `word` of the grammar is a little less, but there
 /// is nothing to win by refusing a Call-ID for a '='.
 pub fn is_word(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|b| is(*b, WORD))
+    use crate::stops::{BLOCK, at_most, equal};
+    let visible = |block: &[u8; BLOCK]| {
+        let block = wide::u8x16::new(*block);
+        at_most(block, b' ') | equal(block, 0x7f) == 0
+    };
+    let Some(last) = bytes.last_chunk::<BLOCK>() else {
+        return !bytes.is_empty() && bytes.iter().all(|b| is(*b, WORD));
+    };
+    // The last block may hold some of what was seen before.
+    bytes.as_chunks::<BLOCK>().0.iter().all(visible) && visible(last)
 }
 
 /// A class of bytes, for the readers that go over a value once.
@@ -171,6 +180,20 @@ impl Class {
     pub(crate) const URI: Class = Class(URIC);
     /// What a label of a host name may start and end with.
     pub(crate) const LABEL: Class = Class(LABEL);
+}
+
+impl Class {
+    /// Whether a byte is in the class.
+    #[inline]
+    pub(crate) fn holds(self, byte: u8) -> bool {
+        is(byte, self.0)
+    }
+
+    /// Whether letters, digits, dash, dot and underscore are in it.
+    #[inline]
+    pub(crate) fn has_plain(self) -> bool {
+        self.0 & !(LABEL | LWS) == self.0
+    }
 }
 
 /// Where the bytes from `at` on are no longer in a class.
@@ -257,6 +280,21 @@ pub fn trim(bytes: &[u8]) -> &[u8] {
 #[inline]
 pub(crate) fn offset(outer: &[u8], inner: &[u8]) -> usize {
     (inner.as_ptr() as usize).saturating_sub(outer.as_ptr() as usize)
+}
+
+/// A port: decimal digits and nothing else. `None` if it is none or does not fit.
+#[inline]
+pub(crate) fn port(bytes: &[u8]) -> Option<u16> {
+    if bytes.len() > 5 {
+        return number(bytes);
+    }
+    let (mut value, mut wrong) = (0u32, bytes.is_empty());
+    for byte in bytes {
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        wrong |= digit > 9;
+        value = value * 10 + digit;
+    }
+    if wrong { None } else { u16::try_from(value).ok() }
 }
 
 /// A number of decimal digits and nothing else. `None` if it is none or does not fit.
@@ -411,6 +449,9 @@ mod tests {
         assert_eq!(number::<u64>(b"18446744073709551616"), None);
         assert_eq!(number::<u32>(b"-1"), None);
         assert_eq!(number::<u32>(b""), None);
+        for text in ["", "5060", "0", "65535", "65536", "99999", "x", "5x", "/1", "00005060", ":"] {
+            assert_eq!(port(text.as_bytes()), number::<u16>(text.as_bytes()), "{text}");
+        }
         let mut out = Vec::new();
         push_number(&mut out, 0);
         push_number(&mut out, u64::MAX);

@@ -3,19 +3,16 @@
 use crate::host::{host_port, lenient_ip};
 use crate::params::{One, read_one};
 use crate::scan::{
-    Class, after, between, is_token, number, offset, run, skip, skip_lws, split, trim, trim_end,
+    Class, after, between, is_token, number, offset, run, skip_lws, split, trim, trim_end,
     trim_start,
 };
+use crate::stops::Stops;
 use crate::{Fault, Host, Name, Param, Params, Span};
 use std::net::IpAddr;
 
 /// One Via value.
 #[derive(Clone, Copy, Debug)]
 pub struct Via<'a> {
-    /// The protocol name; `SIP` in practice.
-    pub protocol: &'a [u8],
-    /// The protocol version; `2.0` in practice.
-    pub version: &'a [u8],
     /// The transport as it was written.
     pub transport: &'a [u8],
     /// The host of sent-by.
@@ -37,12 +34,13 @@ pub struct Via<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Known<'a> {
     branch: Option<&'a [u8]>,
-    received: Option<&'a [u8]>,
-    maddr: Option<&'a [u8]>,
-    ttl: Option<&'a [u8]>,
+    /// Whether these are there, with a value: they are rare, and read when they are asked for.
+    received: bool,
+    maddr: bool,
+    ttl: bool,
     rport: Option<Option<u16>>,
     /// Where `rport` ends in the parameters.
-    rport_end: usize,
+    rport_end: u32,
     /// All of them are generic-params, none is there twice, and those above have values; else
     /// [`Via::check`] looks closer.
     sound: bool,
@@ -70,11 +68,11 @@ impl Stamp {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KnownAt {
     branch: Option<Span>,
-    received: Option<Span>,
-    maddr: Option<Span>,
-    ttl: Option<Span>,
+    received: bool,
+    maddr: bool,
+    ttl: bool,
     rport: Option<Option<u16>>,
-    rport_end: usize,
+    rport_end: u32,
     sound: bool,
 }
 
@@ -83,8 +81,8 @@ pub(crate) struct KnownAt {
 pub(crate) struct Stamp {
     /// Where the port was inserted, how many bytes with its `=`, and the port.
     pub(crate) port: Option<(usize, usize, u16)>,
-    /// From where to where the address stands.
-    pub(crate) received: Option<(usize, usize)>,
+    /// Whether the address was written.
+    pub(crate) received: bool,
     /// How long the value is now.
     pub(crate) len: usize,
 }
@@ -93,14 +91,15 @@ pub(crate) struct Stamp {
 const OTHERS: usize = 4;
 
 impl<'a> Known<'a> {
-    fn read(params: Params<'a>) -> Self {
+    /// Reads the parameters, whose first semicolon stands at a place.
+    fn read(stops: &mut Stops<'a>, at: usize, params: Params<'a>) -> Self {
         let bytes = params.bytes();
         let mut known = Self { sound: true, ..Self::default() };
         let mut others: [&[u8]; OTHERS] = [b""; OTHERS];
         let mut count = 0;
-        let mut at = skip_lws(bytes, 0);
+        let mut at = at;
         loop {
-            match read_one(bytes, at) {
+            match read_one(stops, at) {
                 One::Param(param, next) => {
                     at = next;
                     let sound = known.take(param, bytes).unwrap_or_else(|| {
@@ -121,9 +120,9 @@ impl<'a> Known<'a> {
         // Not as it should be: found as whoever reads one of them would, the first of each name.
         Self {
             branch: params.value("branch"),
-            received: params.value("received"),
-            maddr: params.value("maddr"),
-            ttl: params.value("ttl"),
+            received: params.value("received").is_some(),
+            maddr: params.value("maddr").is_some(),
+            ttl: params.value("ttl").is_some(),
             rport: params.get("rport").map(|p| p.value.and_then(number)),
             rport_end: 0,
             sound: false,
@@ -131,35 +130,37 @@ impl<'a> Known<'a> {
     }
 
     /// Takes a parameter in if it is one of these; says whether it is sound.
+    #[inline]
     fn take(&mut self, param: Param<'a>, params: &[u8]) -> Option<bool> {
         let name = param.name;
-        let (place, text): (_, &[u8]) = match (name.len(), name.first()? | 0x20) {
-            (6, b'b') => (&mut self.branch, b"branch"),
-            (8, b'r') => (&mut self.received, b"received"),
-            (5, b'm') => (&mut self.maddr, b"maddr"),
-            (3, b't') => (&mut self.ttl, b"ttl"),
-            (5, b'r') if name.eq_ignore_ascii_case(b"rport") => {
+        let is = |text: &[u8]| name == text || name.eq_ignore_ascii_case(text);
+        let there = match (name.len(), name.first()? | 0x20) {
+            (6, b'b') if is(b"branch") => {
+                let again = self.branch.is_some();
+                self.branch = param.value;
+                return Some(!again && param.value.is_some());
+            }
+            (5, b'r') if is(b"rport") => {
                 let number = param.value.map(number);
-                self.rport_end = offset(params, name) + name.len();
+                self.rport_end = (offset(params, name) + name.len()) as u32;
                 let again = self.rport.replace(number.flatten()).is_some();
                 return Some(!again && number != Some(None));
             }
+            (8, b'r') if is(b"received") => &mut self.received,
+            (5, b'm') if is(b"maddr") => &mut self.maddr,
+            (3, b't') if is(b"ttl") => &mut self.ttl,
             _ => return None,
         };
-        if name != text && !name.eq_ignore_ascii_case(text) {
-            return None;
-        }
-        let again = place.is_some();
-        *place = param.value;
+        let again = core::mem::replace(there, param.value.is_some());
         Some(!again && param.value.is_some())
     }
 
     pub(crate) fn places(&self, span: impl Fn(&[u8]) -> Span) -> KnownAt {
         KnownAt {
             branch: self.branch.map(&span),
-            received: self.received.map(&span),
-            maddr: self.maddr.map(&span),
-            ttl: self.ttl.map(&span),
+            received: self.received,
+            maddr: self.maddr,
+            ttl: self.ttl,
             rport: self.rport,
             rport_end: self.rport_end,
             sound: self.sound,
@@ -168,28 +169,20 @@ impl<'a> Known<'a> {
 
     /// Those of a value that was stamped: what stands behind the port has moved.
     pub(crate) fn stamped(at: &KnownAt, value: Span, stamp: &Stamp) -> KnownAt {
-        let moved = |span: Option<Span>| span.map(|span| stamp.moved(value, span));
         KnownAt {
-            branch: moved(at.branch),
-            maddr: moved(at.maddr),
-            ttl: moved(at.ttl),
-            received: stamp.received.map(|(from, to)| Span {
-                start: value.start + from as u32,
-                len: to.saturating_sub(from) as u32,
-            }),
+            branch: at.branch.map(|span| stamp.moved(value, span)),
+            received: stamp.received,
             rport: stamp.port.map_or(at.rport, |(.., port)| Some(Some(port))),
-            rport_end: at.rport_end,
-            sound: at.sound,
+            ..*at
         }
     }
 
     pub(crate) fn at(at: &KnownAt, bytes: &'a [u8]) -> Self {
-        let of = |span: Option<Span>| span.map(|span| span.of(bytes));
         Self {
-            branch: of(at.branch),
-            received: of(at.received),
-            maddr: of(at.maddr),
-            ttl: of(at.ttl),
+            branch: at.branch.map(|span| span.of(bytes)),
+            received: at.received,
+            maddr: at.maddr,
+            ttl: at.ttl,
             rport: at.rport,
             rport_end: at.rport_end,
             sound: at.sound,
@@ -220,18 +213,19 @@ impl<'a> Via<'a> {
         if bytes.first_chunk::<8>()? != b"SIP/2.0/" {
             return None;
         }
-        let space = skip(bytes, 8, Class::TOKEN);
+        let mut stops = Stops::new(bytes);
+        let space = stops.skip(8, Class::TOKEN);
         let start = skip_lws(bytes, space);
-        let host_end = skip(bytes, start, Class::HOST);
+        let host_end = stops.skip(start, Class::HOST);
         if space == 8 || start == space || host_end == start {
             return None;
         }
-        let host = Host::parse(between(bytes, start, host_end))?;
+        let host = Host::of_name_bytes(between(bytes, start, host_end))?;
         let mut end = host_end;
         let mut port = None;
         if bytes.get(end) == Some(&b':') {
-            end = skip(bytes, end + 1, Class::HOST);
-            port = Some(number(between(bytes, host_end + 1, end))?);
+            end = stops.skip(end + 1, Class::HOST);
+            port = Some(crate::scan::port(between(bytes, host_end + 1, end))?);
         }
         let params = after(bytes, end);
         if !matches!(params.first(), None | Some(b';')) {
@@ -239,8 +233,6 @@ impl<'a> Via<'a> {
         }
         let params = Params::new(params);
         Some(Self {
-            protocol: between(bytes, 0, 3),
-            version: between(bytes, 4, 7),
             transport: between(bytes, 8, space),
             host,
             port,
@@ -248,7 +240,7 @@ impl<'a> Via<'a> {
             params,
             bytes,
             span,
-            known: Known::read(params),
+            known: Known::read(&mut stops, end, params),
         })
     }
 
@@ -276,8 +268,19 @@ impl<'a> Via<'a> {
         let sent_by = trim_end(sent_by);
         let (host, port) = host_port(sent_by).ok_or(fault(sent))?;
         let params = Params::new(params);
-        let known = Known::read(params);
-        Ok(Self { protocol, version, transport, host, port, sent_by, params, bytes, span, known })
+        let mut stops = Stops::new(params.bytes());
+        let known = Known::read(&mut stops, skip_lws(params.bytes(), 0), params);
+        Ok(Self { transport, host, port, sent_by, params, bytes, span, known })
+    }
+
+    /// The protocol name; `SIP` in practice.
+    pub fn protocol(&self) -> &'a [u8] {
+        trim(self.bytes.split(|byte| *byte == b'/').next().unwrap_or_default())
+    }
+
+    /// The protocol version; `2.0` in practice.
+    pub fn version(&self) -> &'a [u8] {
+        trim(self.bytes.split(|byte| *byte == b'/').nth(1).unwrap_or_default())
     }
 
     /// The branch.
@@ -294,9 +297,13 @@ impl<'a> Via<'a> {
         (cookie.eq_ignore_ascii_case(COOKIE) && !id.is_empty()).then_some(branch)
     }
 
+    fn rare(&self, there: bool, name: &str) -> Option<&'a [u8]> {
+        if there { self.params.value(name) } else { None }
+    }
+
     /// The address in `received`, with or without brackets.
     pub fn received(&self) -> Option<IpAddr> {
-        lenient_ip(self.known.received?)
+        lenient_ip(self.rare(self.known.received, "received")?)
     }
 
     /// Whether `rport` is there, and its value if it has one (RFC 3581 section 3).
@@ -306,12 +313,12 @@ impl<'a> Via<'a> {
 
     /// `maddr`.
     pub fn maddr(&self) -> Option<Host<'a>> {
-        Host::parse(self.known.maddr?)
+        Host::parse(self.rare(self.known.maddr, "maddr")?)
     }
 
     /// `ttl`.
     pub fn ttl(&self) -> Option<u8> {
-        number(self.known.ttl?)
+        number(self.rare(self.known.ttl, "ttl")?)
     }
 
     /// Whether the transport is this one, without regard to case.
@@ -334,8 +341,8 @@ impl<'a> Via<'a> {
         }
         let Known { branch, maddr, ttl, .. } = self.known;
         let right = branch.is_none_or(|value| !value.starts_with(b"\""))
-            && maddr.is_none_or(|value| Host::parse(value).is_some())
-            && ttl.is_none_or(|value| number::<u8>(value).is_some());
+            && (!maddr || self.maddr().is_some())
+            && (!ttl || self.ttl().is_some());
         if right { Ok(()) } else { Err(fault()) }
     }
 
@@ -357,7 +364,7 @@ impl<'a> Via<'a> {
         source: core::net::SocketAddr,
         out: &mut Vec<u8>,
     ) -> Option<Stamp> {
-        let Known { received: None, rport, rport_end, sound: true, .. } = self.known else {
+        let Known { received: false, rport, rport_end, sound: true, .. } = self.known else {
             return None;
         };
         let ip = unmapped(source.ip());
@@ -367,7 +374,7 @@ impl<'a> Via<'a> {
         match rport {
             None => out.extend_from_slice(trim_end(self.bytes)),
             Some(None) => {
-                let at = offset(self.bytes, self.params.bytes()) + rport_end;
+                let at = offset(self.bytes, self.params.bytes()) + rport_end as usize;
                 let (before, behind) = split(self.bytes, at);
                 out.extend_from_slice(before);
                 out.push(b'=');
@@ -377,12 +384,10 @@ impl<'a> Via<'a> {
             }
             Some(Some(_)) => return None,
         }
-        let mut received = None;
-        if rport.is_some() || !same {
+        let received = rport.is_some() || !same;
+        if received {
             out.extend_from_slice(b";received=");
-            let at = out.len() - start;
             crate::host::push_ip(out, ip);
-            received = Some((at, out.len() - start));
         }
         Some(Stamp { port, received, len: out.len() - start })
     }
@@ -440,10 +445,10 @@ impl<'a> Via<'a> {
         match rport {
             // It was written before, by ourselves or to the same effect.
             Some(Some(port)) if port == source.port() => {
-                received.and_then(lenient_ip).map(unmapped) != Some(ip)
+                self.received().map(unmapped) != Some(ip)
             }
             Some(_) => true,
-            None => !same || received.is_some(),
+            None => !same || received,
         }
     }
 }

@@ -11,6 +11,7 @@ mod tests;
 pub use address_of_record::address_of_record;
 pub use compare::{contacts_equivalent, equivalent};
 pub use escape::{escape_user, unescape, unescaped_eq};
+pub(crate) use sip::Plain;
 pub use sip::{SipUri, UriHeaders, UriParams};
 pub use tel::TelUri;
 

@@ -3,9 +3,9 @@
 use super::escape::{is_escaped_text, unescaped_eq};
 use crate::host::host_port;
 use crate::scan::{
-    Class, after, between, is_hnv_char, is_param_char, is_password_char, is_user_char, number,
-    skip, split,
+    Class, after, is_hnv_char, is_param_char, is_password_char, is_user_char, split,
 };
+use crate::stops::Stops;
 use crate::{Fault, Host, Method};
 
 /// A sip or sips URI.
@@ -29,6 +29,65 @@ pub struct SipUri<'a> {
     pub headers: UriHeaders<'a>,
     /// The whole URI.
     pub bytes: &'a [u8],
+}
+
+/// Where the parts of a URI of the usual form stand in the bytes that it was read from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plain<'a> {
+    /// The end of the user part, where there is one.
+    pub(crate) user: Option<usize>,
+    pub(crate) host: Host<'a>,
+    pub(crate) host_start: usize,
+    pub(crate) port: Option<u16>,
+    /// The end of host and port: the parameters start here.
+    pub(crate) params: usize,
+    /// How many parameters there are.
+    pub(crate) count: usize,
+    pub(crate) end: usize,
+}
+
+impl<'a> Plain<'a> {
+    /// Reads what follows the scheme, up to the end or to a closing bracket.
+    #[inline]
+    pub(crate) fn read(stops: &mut Stops<'a>, start: usize) -> Option<Self> {
+        let at = stops.skip(start, Class::USER);
+        let (user, host_start) = match stops.get(at) {
+            Some(b'@') if at > start => (Some(at), at + 1),
+            // A port may follow, or a password.
+            Some(b':') if !stops.has(at, stops.bytes().len(), b'@') => (None, start),
+            None | Some(b'>') => (None, start),
+            Some(_) => return None,
+        };
+        let host_end = stops.skip(host_start, Class::HOST);
+        let mut params = host_end;
+        let mut port = None;
+        if stops.get(params) == Some(b':') {
+            params = stops.skip(params + 1, Class::HOST);
+            port = Some(crate::scan::port(stops.between(host_end + 1, params))?);
+        }
+        // Each parameter, with one pass over them all.
+        let mut end = params;
+        let mut count = 0;
+        while stops.get(end) == Some(b';') {
+            if count == crate::limits::MAX_PARAMS {
+                return None;
+            }
+            let name = stops.skip(end + 1, Class::PARAM);
+            if name == end + 1 {
+                return None;
+            }
+            end = name;
+            if stops.get(name) == Some(b'=') {
+                end = stops.skip(name + 1, Class::PARAM);
+                if end == name + 1 {
+                    return None;
+                }
+            }
+            count += 1;
+        }
+        let host = Host::of_name_bytes(stops.between(host_start, host_end))?;
+        Some(Self { user, host, host_start, port, params, count, end })
+    }
 }
 
 /// The parameters of a URI: everything from the first semicolon on, without the headers.
@@ -83,50 +142,20 @@ impl<'a> SipUri<'a> {
     /// The form that almost every URI has: no password, no escapes, no headers, no IPv6 address.
     #[inline]
     fn read_plain(bytes: &'a [u8], rest: &'a [u8], secure: bool) -> Option<Self> {
-        let at = skip(rest, 0, Class::USER);
-        let (user, start) = match rest.get(at) {
-            Some(b'@') if at > 0 => (Some(between(rest, 0, at)), at + 1),
-            // A port may follow, or a password.
-            Some(b':') if memchr::memchr(b'@', rest).is_none() => (None, 0),
-            None => (None, 0),
-            Some(_) => return None,
-        };
-        let host_end = skip(rest, start, Class::HOST);
-        let mut end = host_end;
-        let mut port = None;
-        if rest.get(end) == Some(&b':') {
-            end = skip(rest, end + 1, Class::HOST);
-            port = Some(number(between(rest, host_end + 1, end))?);
-        }
-        let params = after(rest, end);
-        // Each parameter, with one pass over them all.
-        let mut next = 0;
-        let mut count = 0;
-        while next < params.len() {
-            if params.get(next) != Some(&b';') || count == crate::limits::MAX_PARAMS {
-                return None;
-            }
-            let name = skip(params, next + 1, Class::PARAM);
-            if name == next + 1 {
-                return None;
-            }
-            next = name;
-            if params.get(name) == Some(&b'=') {
-                next = skip(params, name + 1, Class::PARAM);
-                if next == name + 1 {
-                    return None;
-                }
-            }
-            count += 1;
+        let mut stops = Stops::new(bytes);
+        let start = bytes.len().saturating_sub(rest.len());
+        let plain = Plain::read(&mut stops, start)?;
+        if plain.end != bytes.len() {
+            return None;
         }
         Some(Self {
             secure,
-            user,
+            user: plain.user.map(|end| stops.between(start, end)),
             password: None,
-            host: Host::parse(between(rest, start, host_end))?,
-            port,
-            host_port: between(rest, start, end),
-            params: UriParams { bytes: params },
+            host: plain.host,
+            port: plain.port,
+            host_port: stops.between(plain.host_start, plain.params),
+            params: UriParams { bytes: stops.between(plain.params, plain.end) },
             headers: UriHeaders::default(),
             bytes,
         })
@@ -259,7 +288,7 @@ impl<'a> UriParams<'a> {
 
     /// Whether a parameter is there twice, which section 19.1.1 forbids.
     pub fn has_repeated(&self) -> bool {
-        self.iter().enumerate().any(|(count, (name, _))| {
+        !self.bytes.is_empty() && self.iter().enumerate().any(|(count, (name, _))| {
             self.iter().take(count).any(|(before, _)| unescaped_eq(before, name, |_| false, true))
         })
     }

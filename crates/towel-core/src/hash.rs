@@ -28,6 +28,7 @@ impl Hasher {
         }
     }
 
+    #[inline(always)]
     fn round(&mut self) {
         let [a, b, c, d] = &mut self.v;
         *a = a.wrapping_add(*b);
@@ -42,36 +43,37 @@ impl Hasher {
         *c = c.rotate_left(32);
     }
 
-    /// Takes in the lowest `count` bytes of a word whose others are nought.
-    #[inline]
+    /// Takes in the lowest `count` bytes of a word whose others are nought; at least one.
+    #[inline(always)]
     fn some(&mut self, word: u64, count: u64) {
         let filled = 8 * (self.length & 7);
         self.length = self.length.wrapping_add(count);
         self.tail |= word << filled;
         if filled + 8 * count >= 64 {
             let whole = self.tail;
-            self.tail = if filled == 0 { 0 } else { word >> (64 - filled) };
+            // By 64 where nothing was there.
+            self.tail = word >> 1 >> (63 - filled);
             self.word(whole);
         }
     }
 
     /// Takes in bytes after a change to each word of them.
-    #[inline]
+    #[inline(always)]
     fn each(&mut self, bytes: &[u8], change: impl Fn(u64) -> u64) {
-        let mut rest = bytes;
-        while let Some((word, after)) = rest.split_first_chunk::<8>() {
-            self.some(change(u64::from_le_bytes(*word)), 8);
-            rest = after;
+        let filled = 8 * (self.length & 7);
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            let word = change(u64::from_le_bytes(*word));
+            self.word(self.tail | word << filled);
+            self.tail = word >> 1 >> (63 - filled);
         }
+        self.length = self.length.wrapping_add(8 * words.len() as u64);
         if !rest.is_empty() {
-            let mut word = 0;
-            for (place, byte) in rest.iter().enumerate() {
-                word |= u64::from(*byte) << (8 * place);
-            }
-            self.some(change(word), rest.len() as u64);
+            self.some(change(few(rest, bytes)), rest.len() as u64);
         }
     }
 
+    #[inline(always)]
     fn word(&mut self, word: u64) {
         self.v[3] ^= word;
         self.round();
@@ -129,6 +131,21 @@ impl Hasher {
     fn all(&self) -> u64 {
         self.v[0] ^ self.v[1] ^ self.v[2] ^ self.v[3]
     }
+}
+
+/// The bytes of `rest`, fewer than eight, in a word; they are the last of `bytes`.
+#[inline(always)]
+fn few(rest: &[u8], bytes: &[u8]) -> u64 {
+    let len = rest.len() as u32;
+    if let Some(last) = bytes.last_chunk::<8>() {
+        return u64::from_le_bytes(*last) >> (8 * (8 - (len & 7)));
+    }
+    if let (Some(first), Some(last)) = (rest.first_chunk(), rest.last_chunk()) {
+        let last = u64::from(u32::from_le_bytes(*last));
+        return u64::from(u32::from_le_bytes(*first)) | last << (8 * (len - 4));
+    }
+    let at = |at: usize| rest.get(at).map_or(0, |byte| u64::from(*byte) << (8 * at));
+    at(0) | at(1) | at(2)
 }
 
 /// Eight bytes with their ASCII letters in lower case.

@@ -95,14 +95,14 @@ impl<'o> ResponseWriter<'o> {
     }
 
     fn to(&mut self, request: &Message<'_>, status: u16, tag: Option<&[u8]>) {
-        let Some(field) = request.first(Name::To) else { return };
+        let Some(value) = request.value(Name::To) else { return };
         self.out.extend_from_slice(b"To: ");
-        self.out.extend_from_slice(field.value);
+        self.out.extend_from_slice(value);
         // A 100 may go without a tag (section 8.2.6.2). A malformed To gets one as well, for whoever
         // reads more into it than we do, unless there is something in it that looks like one.
         let untagged = match request.to() {
-            Ok(to) => to.params.get("tag").is_none(),
-            Err(_) => !field.value.is_empty() && !seems_tagged(field.value),
+            Ok(to) => to.tag.is_none() && to.params.get("tag").is_none(),
+            Err(_) => !value.is_empty() && !seems_tagged(value),
         };
         if let Some(tag) = tag.filter(|_| untagged && status != 100) {
             self.out.extend_from_slice(b";tag=");
@@ -119,8 +119,8 @@ impl<'o> ResponseWriter<'o> {
     }
 
     fn copy_first(&mut self, request: &Message<'_>, name: Name) {
-        if let Some(field) = request.first(name) {
-            self.field(name, field.value);
+        if let Some(value) = request.value(name) {
+            self.field(name, value);
         }
     }
 

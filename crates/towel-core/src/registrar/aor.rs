@@ -1,6 +1,6 @@
 //! The address of record: the index into the bindings (RFC 3261 section 10.3, step 5).
 
-use towel_message::{Host, SipUri, Uri, uri};
+use towel_message::{Host, SipUri, uri};
 
 /// What the registrar has to know of the element: its domains and who lives there.
 pub trait Served {
@@ -32,13 +32,11 @@ pub fn write_address_of_record(
 ) -> bool {
     aor.clear();
     let Some(domain) = served.canonical(&uri.host, uri.port) else { return false };
-    if uri.user.is_none_or(<[u8]>::is_empty) {
-        return false;
-    }
-    uri::address_of_record(&Uri::Sip(*uri), aor);
-    // What stood as the host may be an alias of ours or an address.
-    let Some(host) = aor.iter().rposition(|octet| *octet == b'@') else { return false };
-    aor.truncate(host + 1);
+    let Some(user) = uri.user.filter(|user| !user.is_empty()) else { return false };
+    aor.extend_from_slice(b"sip:");
+    uri::push_user(user, aor);
+    aor.push(b'@');
+    // What stands as the host may be an alias of ours or an address.
     aor.extend_from_slice(domain.as_bytes());
     true
 }

@@ -81,12 +81,13 @@ impl<'a> Binding<'a> {
         flags |= if self.flow.local.is_ipv6() { LOCAL_V6 } else { 0 };
         flags |= if self.flow.remote.is_ipv6() { REMOTE_V6 } else { 0 };
         flags |= if self.flow.connection.is_some() { CONNECTED } else { 0 };
-        out.extend_from_slice(&[0, 0]);
-        out.extend_from_slice(&self.expires.to_be_bytes());
-        out.extend_from_slice(&self.cseq.to_be_bytes());
-        out.extend_from_slice(&self.mark.to_be_bytes());
-        out.extend_from_slice(&self.q.to_be_bytes());
-        for number in [
+        let transport = Transport::ALL.iter().position(|t| *t == self.flow.transport)?;
+        let [a, b, c, d] = self.expires.to_be_bytes();
+        let [e, f, g, h] = self.cseq.to_be_bytes();
+        let [i, j, k, l] = self.mark.to_be_bytes();
+        out.extend_from_slice(&[0, 0, a, b, c, d, e, f, g, h, i, j, k, l]);
+        let numbers = [
+            self.q,
             length(self.contact)?,
             u16::try_from(uri_at).ok()?,
             length(self.uri)?,
@@ -94,11 +95,9 @@ impl<'a> Binding<'a> {
             length(self.route)?,
             length(self.kept)?,
             self.flow.listener.0,
-        ] {
-            out.extend_from_slice(&number.to_be_bytes());
-        }
-        let transport = Transport::ALL.iter().position(|t| *t == self.flow.transport)?;
-        out.extend_from_slice(&[u8::try_from(transport).ok()?, flags]);
+            u16::from_be_bytes([u8::try_from(transport).ok()?, flags]),
+        ];
+        out.extend_from_slice(numbers.map(u16::to_be_bytes).as_flattened());
         write_address(self.flow.local, out);
         write_address(self.flow.remote, out);
         if let Some(connection) = self.flow.connection {
@@ -216,9 +215,25 @@ impl<'a> Bindings<'a> {
         })
     }
 
+    /// When each ends, the rest of it not read.
+    pub(super) fn ends(self) -> impl Iterator<Item = u32> {
+        let mut rest = self.bytes;
+        core::iter::from_fn(move || {
+            let (total, more) = rest.split_first_chunk()?;
+            let end = u32::from_be_bytes(*more.first_chunk()?);
+            rest = rest.get(usize::from(u16::from_be_bytes(*total)).max(2)..)?;
+            Some(end)
+        })
+    }
+
+    /// How many of them hold at a time.
+    pub(super) fn count_live(self, unix: u64) -> usize {
+        self.ends().filter(|end| u64::from(*end) >= unix).count()
+    }
+
     /// The earliest end of them.
     pub(super) fn earliest(self) -> Option<u32> {
-        self.map(|binding| binding.expires).min()
+        self.ends().min()
     }
 }
 
@@ -288,6 +303,9 @@ pub(super) mod tests {
         assert_eq!(read, [second, first]);
         assert_eq!(first.params(), b";q=0.5;+sip.instance=\"<urn:x>\"");
         assert_eq!(Bindings::trusted(&value).earliest(), Some(77));
+        assert_eq!(Bindings::trusted(&value).ends().collect::<Vec<_>>(), [78, 77]);
+        let live = |unix| Bindings::trusted(&value).count_live(unix);
+        assert_eq!((live(77), live(78), live(79)), (2, 1, 0));
         let mut contact = Vec::new();
         second.write_contact(70, &mut contact);
         assert_eq!(contact, b"\"Bob\" <tel:+1-555-0100>;expires=8");

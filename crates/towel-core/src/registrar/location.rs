@@ -133,8 +133,8 @@ impl Location {
             self.unlink(at);
         }
         let Some(slot) = self.slots.get_mut(at as usize) else { return false };
-        self.bindings -= Bindings::trusted(slot.parts().1).count();
-        self.bindings += bindings.count();
+        self.bindings -= Bindings::trusted(slot.parts().1).ends().count();
+        self.bindings += bindings.ends().count();
         let size = 2 + aor.len() + value.len();
         if slot.block.len() != size {
             // Grown to the octet: a Vec pushed to would keep spare room.
@@ -166,7 +166,7 @@ impl Location {
         self.unlink(at);
         let free = self.free;
         if let Some(slot) = self.slots.get_mut(at as usize) {
-            self.bindings -= Bindings::trusted(slot.parts().1).count();
+            self.bindings -= Bindings::trusted(slot.parts().1).ends().count();
             slot.block = Box::default();
             slot.next = free;
             self.free = at;

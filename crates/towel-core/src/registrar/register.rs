@@ -65,12 +65,19 @@ pub struct Registered<'a> {
     now: Now,
     /// Room for a value.
     value: &'a mut Vec<u8>,
+    /// The present second as a Date.
+    date: &'a [u8],
 }
 
 impl<'a> Registered<'a> {
     /// Every current binding, the highest q first.
     pub fn bindings(&self) -> impl Iterator<Item = Binding<'a>> {
         self.bindings.live(self.now.unix)
+    }
+
+    /// How many bindings there are now.
+    pub fn count(&self) -> usize {
+        self.bindings.count_live(self.now.unix)
     }
 
     /// The header fields that the 200 has for it, in order: a Contact for each binding, with the
@@ -81,7 +88,7 @@ impl<'a> Registered<'a> {
     /// to it; those that the contact came with are told once.
     pub fn fields(self, list: impl Fn(&[u8], &mut Vec<u8>), mut each: impl FnMut(Name, &[u8])) {
         let mut more = Vec::new();
-        let Self { value, bindings, now, .. } = self;
+        let Self { value, bindings, now, date, .. } = self;
         for binding in bindings.live(now.unix) {
             value.clear();
             binding.write_contact(now.unix, value);
@@ -92,9 +99,7 @@ impl<'a> Registered<'a> {
             }
             each(Name::Contact, value);
         }
-        value.clear();
-        date::write(now.unix, value);
-        each(Name::Date, value);
+        each(Name::Date, date);
     }
 }
 
@@ -167,6 +172,8 @@ struct Scratch {
     name: Vec<u8>,
     /// A value of the answer.
     value: Vec<u8>,
+    /// A second, and the Date that it is.
+    date: (u64, Vec<u8>),
 }
 
 impl Registrar {
@@ -229,8 +236,14 @@ impl Registrar {
             Err(refusal) => return Outcome::Refused(refusal),
         };
         let bindings = Bindings::trusted(&self.answer);
-        let value = &mut self.scratch.value;
-        Outcome::Registered(Registered { held, aor: &self.aor, bindings, now, value })
+        let Scratch { value, date, .. } = &mut self.scratch;
+        if date.0 != now.unix || date.1.is_empty() {
+            date.0 = now.unix;
+            date.1.clear();
+            date::write(now.unix, &mut date.1);
+        }
+        let date = &date.1;
+        Outcome::Registered(Registered { held, aor: &self.aor, bindings, now, value, date })
     }
 
     fn carry_out(

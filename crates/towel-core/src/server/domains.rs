@@ -137,7 +137,7 @@ impl Domains {
         if let Host::Name(name) = host {
             let name = name.strip_suffix(b".").unwrap_or(name);
             let own = self.domains.iter().find(|(own, own_port)| {
-                own.as_bytes().eq_ignore_ascii_case(name) && self.port_fits(port, *own_port)
+                is_name(own, name) && self.port_fits(port, *own_port)
             });
             if let Some((own, _)) = own {
                 return Some(own);
@@ -154,7 +154,7 @@ impl Domains {
     fn owns_name(&self, name: &[u8], port: Option<u16>) -> bool {
         let name = name.strip_suffix(b".").unwrap_or(name);
         self.names.iter().any(|(own, own_port)| {
-            own.as_bytes().eq_ignore_ascii_case(name) && self.port_fits(port, *own_port)
+            is_name(own, name) && self.port_fits(port, *own_port)
         })
     }
 
@@ -245,6 +245,11 @@ impl Element for Domains {
             }
         }
     }
+}
+
+/// Whether a host is a name, without regard to case. Mostly it is written in the same way.
+fn is_name(own: &str, host: &[u8]) -> bool {
+    own.as_bytes() == host || own.as_bytes().eq_ignore_ascii_case(host)
 }
 
 fn bracketed(address: IpAddr) -> String {

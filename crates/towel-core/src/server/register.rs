@@ -134,7 +134,7 @@ impl Server {
         };
         self.registering.last += 1;
         let ticket = Ticket(self.registering.last);
-        let Self { registrar, registry, domains, users, settings, marks, .. } = self;
+        let Self { registrar, registry, domains, users, settings, marks, proxy, .. } = self;
         let inhabited = Inhabited { domains, users, settings: &settings.server };
         let (flow, user) = (received.flow, user.as_deref());
         let request = Request { message, flow, user, kept: &kept, route: &route };
@@ -162,13 +162,15 @@ impl Server {
                 request: message,
                 source: received.flow,
                 address_of_record: registered.aor,
-                bindings: registered.bindings().count(),
+                bindings: registered.count(),
                 fields: &mut fields,
             };
             let _ = registry.registered(woken, crate::contract::Env::new(now, domains), &mut stage);
         }
-        let address = marks.address(registered.aor);
         let held = registered.held;
+        // Only for those who seek somebody, now or when the store has answered.
+        let sought = held || !proxy.seeks_nobody();
+        let address = if sought { marks.address(registered.aor) } else { 0 };
         let edit = |mut writer: ResponseWriter<'_>| {
             registered.fields(
                 |kept, to| registry.list_binding(kept, to),

@@ -32,7 +32,7 @@ impl Stack {
             }
             other => self.matching(message, via, other),
         };
-        self.asked = None;
+        (self.asked, self.identity) = (None, None);
         found.is_some()
     }
 }

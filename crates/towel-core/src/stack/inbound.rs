@@ -212,6 +212,17 @@ impl Stack {
         request: Received<'_>,
     ) {
         self.counters.requests_received += 1;
+        self.match_request(now, out, user, request);
+        (self.asked, self.identity) = (None, None);
+    }
+
+    fn match_request<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        request: Received<'_>,
+    ) {
         let (message, via) = (request.message, request.via);
         if request.flow.transport.secure()
             && let Some(id) = request.flow.connection
@@ -285,7 +296,6 @@ impl Stack {
             );
         }
         user.request(self, now, out, request);
-        self.asked = None;
     }
 
     fn read_response<U: TransactionUser + ?Sized>(

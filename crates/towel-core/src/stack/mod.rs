@@ -35,7 +35,7 @@ use crate::settings::Settings;
 use crate::time::{TimerId, Wheel};
 use crate::transaction::client as client_slot;
 use crate::transaction::course::Course;
-use crate::transaction::server::Proof;
+use crate::transaction::server::{Identity, Proof};
 use crate::transaction::slab::Slab;
 use crate::transaction::table::Timer;
 use crate::transaction::{self, Client, Id, Server};
@@ -288,7 +288,6 @@ pub struct Stack {
     rng: Rng,
     branch_key: Key,
     match_key: Key,
-    tag_key: Key,
     stations: Vec<Station>,
     former: Vec<listeners::Former>,
     former_changed: bool,
@@ -297,6 +296,8 @@ pub struct Stack {
     matches: Paged<(u32, u32)>,
     /// The proof of the request that is being handled, under its own method.
     asked: Option<Proof>,
+    /// Where that request is, and what it is told from others by.
+    identity: Option<((usize, usize), Identity)>,
     clients: Slab<Client>,
     unanswered: unanswered::Unanswered,
     lookups: hashbrown::HashMap<LookupId, ClientId>,
@@ -342,14 +343,13 @@ impl Stack {
     pub fn new(settings: &Settings, seed: [u8; 32]) -> Stack {
         let mut rng = Rng::new(seed);
         let locator = Locator::new(settings.locating.clone(), Capabilities::none(), rng.next_u64());
-        let (branch_key, match_key, tag_key) = (rng.key(), rng.key(), rng.key());
+        let (branch_key, match_key) = (rng.key(), rng.key());
         let abuse = crate::abuse::Guard::new(&settings.abuse, rng.key());
         Stack {
             settings: settings.transaction.clone(),
             transport: settings.transport.clone(),
             branch_key,
             match_key,
-            tag_key,
             rng,
             stations: Vec::new(),
             former: Vec::new(),
@@ -357,6 +357,7 @@ impl Stack {
             servers: Slab::new(),
             matches: Paged::default(),
             asked: None,
+            identity: None,
             clients: Slab::new(),
             unanswered: unanswered::Unanswered::default(),
             lookups: hashbrown::HashMap::new(),

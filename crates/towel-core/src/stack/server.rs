@@ -6,11 +6,10 @@ use towel_message::build::{ResponseOptions, ResponseWriter};
 use towel_message::{Index, Message, Name, Via};
 
 use super::{Due, Pending, Received, Refusal, ServerId, Stack, TransactionUser, ends_dialog};
-use crate::hash::Hasher;
 use crate::io::{Flow, Now, Outbox};
 use crate::time::TimerId;
 use crate::transaction::machines::{invite_server, non_invite_server};
-use crate::transaction::server::{Event, Machine, Question, Server};
+use crate::transaction::server::{Event, Identity, Machine, Question, Server};
 use crate::transaction::table::{Action, Timer};
 
 impl Stack {
@@ -38,7 +37,7 @@ impl Stack {
         // What was just looked for and not found is what it is found by later.
         let proof = match self.asked.take() {
             Some(proof) => proof,
-            None => Question::new(self.match_key, message, via, method).proof,
+            None => Question::new(self.identity_of(&message), message, via, method).proof,
         };
         let machine = if method == b"INVITE" {
             Machine::Invite(invite_server::State::Proceeding)
@@ -265,20 +264,20 @@ impl Stack {
     #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "five bits and 32 letters"))]
     pub fn to_tag(&self, request: &Message<'_>) -> [u8; 13] {
         const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-        let mut hasher = Hasher::new(self.tag_key);
-        hasher.field(request.call_id().unwrap_or_default());
-        hasher.field(request.value(Name::From).unwrap_or_default());
-        hasher.bytes(&request.cseq().map_or(0, |cseq| cseq.number).to_le_bytes());
-        if let Ok(via) = request.top_via() {
-            hasher.folded(via.branch().unwrap_or_default()).folded(via.sent_by);
-        }
-        let mut bits = hasher.finish();
+        let mut bits = self.identity_of(request).told();
         let mut tag = [0; 13];
         for letter in &mut tag {
             *letter = LETTERS[(bits & 31) as usize];
             bits >>= 5;
         }
         tag
+    }
+
+    fn identity_of(&self, request: &Message<'_>) -> Identity {
+        match self.identity {
+            Some((known, identity)) if known == place(request) => identity,
+            _ => Identity::new(self.match_key, *request, request.top_via().ok().as_ref()),
+        }
     }
 
     /// The transaction that a request belongs to (section 17.2.3), asked for under `method`.
@@ -289,7 +288,9 @@ impl Stack {
         method: &[u8],
     ) -> Option<ServerId> {
         let mut index = self.index();
-        let question = Question::new(self.match_key, message, via, method);
+        let identity = self.identity_of(&message);
+        self.identity = Some((place(&message), identity));
+        let question = Question::new(identity, message, via, method);
         self.asked = Some(question.proof);
         let found = self.find(&question, &mut index);
         self.give_back_index(index);
@@ -629,6 +630,12 @@ impl Stack {
             None => self.counters.transport_failures += 1,
         }
     }
+}
+
+/// Where the bytes of a message are, which tells it from all others of the same moment.
+fn place(message: &Message<'_>) -> (usize, usize) {
+    let bytes = message.bytes().as_ptr_range();
+    (bytes.start as usize, bytes.end as usize)
 }
 
 /// Half of a hash as a whole one.

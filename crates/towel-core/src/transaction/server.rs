@@ -155,6 +155,40 @@ impl Machine {
     }
 }
 
+/// What an INVITE and its CANCEL, and a request and its retransmissions, have in common and no other
+/// request has: a hash that is not finished.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity(Hasher);
+
+impl Identity {
+    pub(crate) fn new(key: Key, message: Message<'_>, via: Option<&Via<'_>>) -> Self {
+        let mut hasher = Hasher::new(key);
+        match via.and_then(|via| Some((via.unique_branch()?, via.sent_by))) {
+            // The Call-ID as well: a branch that comes again with another is no retransmission but
+            // the work of a peer whose branches are not unique (RFC 4475 has many of that kind), and
+            // the answer to one call is no business of another.
+            Some((branch, sent_by)) => hasher
+                .folded(branch)
+                .folded(sent_by)
+                .field(message.call_id().unwrap_or_default()),
+            None => {
+                let number = message.cseq().map_or(0, |cseq| cseq.number);
+                hasher
+                    .field(message.call_id().unwrap_or_default())
+                    .field(message.from_tag().unwrap_or_default())
+                    .bytes(&number.to_le_bytes())
+            }
+        };
+        Identity(hasher)
+    }
+
+    /// A hash for all to see: that of a request without a method, which is asked for by none.
+    pub(crate) fn told(self) -> u64 {
+        let Identity(mut hasher) = self;
+        hasher.field(b"").finish()
+    }
+}
+
 /// What an incoming request is matched by (RFC 3261 section 17.2.3).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question<'a> {
@@ -166,24 +200,8 @@ pub(crate) struct Question<'a> {
 }
 
 impl<'a> Question<'a> {
-    pub(crate) fn new(key: Key, message: Message<'a>, via: Via<'a>, method: &'a [u8]) -> Self {
-        let mut hasher = Hasher::new(key);
-        match via.unique_branch() {
-            // The Call-ID as well: a branch that comes again with another is no retransmission but
-            // the work of a peer whose branches are not unique (RFC 4475 has many of that kind), and
-            // the answer to one call is no business of another.
-            Some(branch) => hasher
-                .folded(branch)
-                .folded(via.sent_by)
-                .field(message.call_id().unwrap_or_default()),
-            None => {
-                let number = message.cseq().map_or(0, |cseq| cseq.number);
-                hasher
-                    .field(message.call_id().unwrap_or_default())
-                    .field(message.from_tag().unwrap_or_default())
-                    .bytes(&number.to_le_bytes())
-            }
-        };
+    pub(crate) fn new(who: Identity, message: Message<'a>, via: Via<'a>, method: &'a [u8]) -> Self {
+        let Identity(mut hasher) = who;
         let (first, second) = hasher.field(method).finish_twice();
         Question { message, via, method, proof: Proof(first, second) }
     }

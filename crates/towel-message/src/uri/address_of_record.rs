@@ -4,6 +4,7 @@
 use super::Uri;
 use super::escape::{Unescaped, push_escaped};
 use crate::scan::{is_unreserved, push_number};
+use crate::stops::Stops;
 
 /// Appends the canonical form of an address-of-record: URI parameters, headers and password gone,
 /// escapes undone where they need not be, scheme and host in lower case. `sip` and `sips` of the
@@ -46,9 +47,13 @@ pub fn address_of_record(uri: &Uri<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Every character that may stand unescaped in a user part does; every other is escaped, a NUL
-/// included (RFC 4475 section 3.1.1.4).
-fn push_user(user: &[u8], out: &mut Vec<u8>) {
+/// Appends a user part in its canonical form: every character that may stand unescaped does; every
+/// other is escaped, a NUL included (RFC 4475 section 3.1.1.4).
+pub fn push_user(user: &[u8], out: &mut Vec<u8>) {
+    if Stops::new(user).next(0) == user.len() {
+        out.extend_from_slice(user);
+        return;
+    }
     for (byte, _) in Unescaped::new(user) {
         if is_unreserved(byte) || b"&=+$,;?/".contains(&byte) {
             out.push(byte);

@@ -8,7 +8,7 @@ mod tel;
 #[cfg(test)]
 mod tests;
 
-pub use address_of_record::address_of_record;
+pub use address_of_record::{address_of_record, push_user};
 pub use compare::{contacts_equivalent, equivalent};
 pub use escape::{escape_user, unescape, unescaped_eq};
 pub(crate) use sip::Plain;

@@ -60,7 +60,11 @@ impl<'a> Host<'a> {
     /// Reads a host of bytes all of which may stand in a name.
     #[inline]
     pub(crate) fn of_name_bytes(bytes: &'a [u8]) -> Option<Self> {
-        if is_plain_name(bytes) { Some(Self::Name(bytes)) } else { Self::parse(bytes) }
+        match bytes.first() {
+            Some(b'0'..=b'9') => Self::parse(bytes),
+            _ if is_plain_name(bytes) => Some(Self::Name(bytes)),
+            _ => Self::parse(bytes),
+        }
     }
 
     /// The address, where it is one.
@@ -141,40 +145,48 @@ fn is_plain_name(bytes: &[u8]) -> bool {
 
 /// Four numbers of one to three digits; zeros before them mean nothing (RFC 5954 section 3.2).
 fn v4(bytes: &[u8]) -> Option<Ipv4Addr> {
-    let mut rest = bytes;
-    let mut all = 0;
-    for last in [false, false, false, true] {
-        let mut octet = 0;
-        let mut digits = 0;
-        while let [byte, more @ ..] = rest
-            && byte.is_ascii_digit()
-            && digits < 3
-        {
-            octet = octet * 10 + u32::from(byte - b'0');
-            digits += 1;
-            rest = more;
-        }
-        if digits == 0 || octet > 255 {
+    let (mut all, mut octet, mut start, mut dots) = (0u32, 0u32, 0, 0);
+    if bytes.len() > 15 {
+        return None;
+    }
+    for (at, byte) in bytes.iter().enumerate() {
+        let digit = u32::from(byte.wrapping_sub(b'0'));
+        if digit <= 9 {
+            octet = octet * 10 + digit;
+        } else if *byte == b'.' && octet <= 255 && (1..=3).contains(&(at - start)) {
+            (all, octet, start, dots) = (all << 8 | octet, 0, at + 1, dots + 1);
+        } else {
             return None;
         }
-        all = all << 8 | octet;
-        if !last {
-            rest = rest.strip_prefix(b".")?;
-        }
     }
-    rest.is_empty().then(|| Ipv4Addr::from_bits(all))
+    let last = octet <= 255 && (1..=3).contains(&(bytes.len() - start));
+    (dots == 3 && last).then(|| Ipv4Addr::from_bits(all << 8 | octet))
 }
 
 /// Appends an address as RFC 5952 writes it, without brackets.
 pub(crate) fn push_ip(out: &mut Vec<u8>, ip: IpAddr) {
     match ip {
         IpAddr::V4(ip) => {
-            let [a, b, c, d] = ip.octets();
-            for (octet, end) in [(a, b"."), (b, b"."), (c, b".")] {
-                crate::scan::push_number(out, u64::from(octet));
-                out.extend_from_slice(end);
+            let (mut text, mut len) = ([0; 16], 0);
+            let mut put = |byte: u8| {
+                if let Some(place) = text.get_mut(len) {
+                    *place = byte;
+                }
+                len += 1;
+            };
+            for (at, octet) in ip.octets().into_iter().enumerate() {
+                if at > 0 {
+                    put(b'.');
+                }
+                if octet >= 100 {
+                    put(b'0' + octet / 100);
+                }
+                if octet >= 10 {
+                    put(b'0' + octet / 10 % 10);
+                }
+                put(b'0' + octet % 10);
             }
-            crate::scan::push_number(out, u64::from(d));
+            out.extend_from_slice(text.get(..len).unwrap_or(&text));
         }
         IpAddr::V6(ip) => {
             use std::io::Write;
@@ -233,6 +245,25 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn an_address_is_written_as_the_library_writes_it(octets in any::<[u8; 4]>()) {
+            let mut out = Vec::new();
+            push_ip(&mut out, IpAddr::from(octets));
+            prop_assert_eq!(out, IpAddr::from(octets).to_string().into_bytes());
+        }
+
+        #[test]
+        fn an_address_is_four_numbers(text in r"([0-9]{0,4}|[1-3][0-9]{2}|a)(\.([0-9]{0,4}|[1-3][0-9]{2})){2,4}") {
+            let parts: Vec<_> = text.split('.').collect();
+            let octet = |part: &&str| (1..4).contains(&part.len()) && part.parse::<u8>().is_ok();
+            let right = parts.len() == 4 && parts.iter().all(octet) && text.len() <= 15;
+            prop_assert_eq!(v4(text.as_bytes()).is_some(), right, "{}", text);
+            if let Some(ip) = v4(text.as_bytes()) {
+                let octets: Vec<u8> = parts.iter().map(|part| part.parse().unwrap()).collect();
+                prop_assert_eq!(&ip.octets()[..], octets);
+            }
+        }
+
         /// A host name is labels with dots between them, read letter by letter.
         #[test]
         fn a_name_is_its_labels(text in r"([a-zA-Z0-9_.-]|--|\.\.|[^a]){0,12}") {

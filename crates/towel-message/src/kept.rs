@@ -327,6 +327,11 @@ pub(crate) struct ViaAt {
 }
 
 impl ViaAt {
+    /// Whether nothing can be wrong with its parameters.
+    pub(crate) fn is_plain(&self, bytes: &[u8]) -> bool {
+        self.known.is_plain(bytes)
+    }
+
     /// The same value after it was stamped.
     pub(crate) fn stamped(self, stamp: &crate::via::Stamp) -> Self {
         let Span { start, .. } = self.span;

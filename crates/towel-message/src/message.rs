@@ -156,6 +156,11 @@ impl<'a> Message<'a> {
         self.index.present.bits()
     }
 
+    /// The sets of known names that are there, and that are there in more than one line.
+    pub(crate) fn names(&self) -> (u128, u128) {
+        (self.index.present.bits(), self.index.repeated.bits())
+    }
+
     /// Whether a header field is there.
     pub fn has(&self, name: Name) -> bool {
         self.index.present.has(name as u8)
@@ -261,6 +266,11 @@ impl<'a> Message<'a> {
         })
     }
 
+    /// Whether the first Via value was read, and is well formed.
+    pub(crate) fn has_plain_via(&self) -> bool {
+        self.index.kept.via.get().is_some_and(|via| via.is_plain(self.bytes))
+    }
+
     /// All Via values.
     pub fn vias(&self) -> impl Iterator<Item = Result<Via<'a>, Fault>> + use<'a> {
         self.values(Name::Via).map(|value| Via::parse_at(value.bytes, value.span))
@@ -359,15 +369,17 @@ impl<'a> Message<'a> {
         true
     }
 
-    /// Reads a value of a list of addresses.
-    fn listed(&self, name: Name, value: &Value<'a>) -> Result<NameAddr<'a>, Fault> {
-        let kept = self.kept_of(name).and_then(|kept| kept.get());
-        match kept.filter(|(at, _)| at.span() == value.span) {
-            Some((at, _)) => Ok(NameAddr::at(&at, self.bytes)),
-            None => {
-                NameAddr::parse_at(value.bytes, value.span).map_err(|fault| fault.of(name))
+    /// Reads a value of a list of addresses of this message: at once where it was read before.
+    pub fn address_of(&self, name: Name, value: &Value<'a>) -> Result<NameAddr<'a>, Fault> {
+        if let Some(kept) = self.kept_of(name) {
+            if kept.get().is_none() {
+                self.is_plain_address(name, value.bytes, value.span);
+            }
+            if let Some((at, _)) = kept.get().filter(|(at, _)| at.span() == value.span) {
+                return Ok(NameAddr::at(&at, self.bytes));
             }
         }
+        NameAddr::parse_at(value.bytes, value.span).map_err(|fault| fault.of(name))
     }
 
     /// The URI of an address of this message, read: at once where it was read before.
@@ -426,7 +438,7 @@ impl<'a> Message<'a> {
         name: Name,
     ) -> impl Iterator<Item = Result<NameAddr<'a>, Fault>> + use<'a> {
         let message = *self;
-        self.values(name).map(move |value| message.listed(name, &value))
+        self.values(name).map(move |value| message.address_of(name, &value))
     }
 
     /// Contact; the `*` of a REGISTER is an element whose URI is `*`.
@@ -465,6 +477,11 @@ impl<'a> Message<'a> {
         keep(&self.index.kept.cseq, self.bytes, || {
             let slot = self.slot_of(Name::CSeq).ok_or(Fault::missing(Name::CSeq))?;
             let value = self.slice(slot.value);
+            if let Some(known) = self.index.line.known
+                && let Some(cseq) = CSeq::of_request(value, known, self.slice(self.index.line.method))
+            {
+                return Ok(cseq);
+            }
             CSeq::parse(value).map_err(|fault| fault.shifted(slot.value.start as usize))
         })
     }
@@ -558,7 +575,15 @@ pub struct Values<'a> {
 impl<'a> Iterator for Values<'a> {
     type Item = Value<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Value<'a>> {
+        // Nothing more, or nothing at all, is what is mostly there.
+        if self.rest.is_none() && self.fields.at == usize::MAX { None } else { self.next_there() }
+    }
+}
+
+impl<'a> Values<'a> {
+    fn next_there(&mut self) -> Option<Value<'a>> {
         loop {
             let rest = match self.rest.take() {
                 Some(rest) => rest,

@@ -282,25 +282,10 @@ pub(crate) fn offset(outer: &[u8], inner: &[u8]) -> usize {
     (inner.as_ptr() as usize).saturating_sub(outer.as_ptr() as usize)
 }
 
-/// A port: decimal digits and nothing else. `None` if it is none or does not fit.
-#[inline]
-pub(crate) fn port(bytes: &[u8]) -> Option<u16> {
-    if bytes.len() > 5 {
-        return number(bytes);
-    }
-    let (mut value, mut wrong) = (0u32, bytes.is_empty());
-    for byte in bytes {
-        let digit = u32::from(byte.wrapping_sub(b'0'));
-        wrong |= digit > 9;
-        value = value * 10 + digit;
-    }
-    if wrong { None } else { u16::try_from(value).ok() }
-}
-
 /// A number of decimal digits and nothing else. `None` if it is none or does not fit.
 pub fn number<T: TryFrom<u64>>(bytes: &[u8]) -> Option<T> {
-    if bytes.is_empty() {
-        return None;
+    if let 1..=8 = bytes.len() {
+        return T::try_from(few_digits(bytes)?).ok();
     }
     let mut value: u64 = 0;
     for byte in bytes {
@@ -309,7 +294,32 @@ pub fn number<T: TryFrom<u64>>(bytes: &[u8]) -> Option<T> {
         }
         value = value.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
     }
-    T::try_from(value).ok()
+    if bytes.is_empty() { None } else { T::try_from(value).ok() }
+}
+
+/// The number that one to eight digits make, all of them taken together.
+#[inline]
+fn few_digits(bytes: &[u8]) -> Option<u64> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let len = bytes.len() as u32;
+    let text = if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let last = u64::from(u32::from_le_bytes(*last));
+        u64::from(u32::from_le_bytes(*first)) | last << (8 * (len - 4))
+    } else {
+        let at = |at: usize| bytes.get(at).map_or(0, |byte| u64::from(*byte) << (8 * at));
+        at(0) | at(1) | at(2)
+    };
+    // Noughts before them, so that the last one is in the top byte.
+    let text = text << (8 * (8 - len)) | (b'0' as u64 * EACH) >> 1 >> (8 * len - 1);
+    let digits = text.wrapping_sub(b'0' as u64 * EACH);
+    // Above nine the fourth bit spills over, below nought the top one is set.
+    if (digits | digits.wrapping_add(6 * EACH)) & (0xf0 * EACH) != 0 {
+        return None;
+    }
+    // Two digits, four, eight: what came first counts for more.
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
 }
 
 /// The length of the quoted string that the bytes start with, quotes included. `None` if it does
@@ -450,12 +460,24 @@ mod tests {
         assert_eq!(number::<u32>(b"-1"), None);
         assert_eq!(number::<u32>(b""), None);
         for text in ["", "5060", "0", "65535", "65536", "99999", "x", "5x", "/1", "00005060", ":"] {
-            assert_eq!(port(text.as_bytes()), number::<u16>(text.as_bytes()), "{text}");
+            assert_eq!(number::<u16>(text.as_bytes()), text.parse::<u16>().ok(), "{text}");
         }
         let mut out = Vec::new();
         push_number(&mut out, 0);
         push_number(&mut out, u64::MAX);
         assert_eq!(out, b"018446744073709551615");
+    }
+
+    proptest::proptest! {
+        /// Digits that are taken together make the same number as one after the other.
+        #[test]
+        fn few_digits_are_read_as_many_are(text in r"[0-9]{1,8}|[0-9/:;@ ]{1,8}|[0-9]{0,7}.") {
+            let bytes = text.as_bytes();
+            let plain = bytes.iter().all(u8::is_ascii_digit).then(|| text.parse::<u64>().unwrap());
+            if bytes.len() <= 8 {
+                proptest::prop_assert_eq!(few_digits(bytes), plain, "{}", text);
+            }
+        }
     }
 
     #[test]

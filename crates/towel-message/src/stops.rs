@@ -81,6 +81,12 @@ fn odd_from(bytes: &[u8], at: usize) -> u64 {
     !plain
 }
 
+/// The same of a value that is longer than that.
+#[inline(never)]
+fn odd_further(bytes: &[u8], at: usize) -> u64 {
+    odd_from(bytes, at)
+}
+
 /// A value that is read from its start to its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stops<'a> {
@@ -98,7 +104,7 @@ impl<'a> Stops<'a> {
 
     /// Where the bytes from `at` on are no longer in a class, as [`crate::scan::skip`] has it: of a
     /// class that has letters, digits, dash, dot and underscore.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn skip(&mut self, at: usize, class: Class) -> usize {
         debug_assert!(class.has_plain());
         let mut at = at;
@@ -112,7 +118,7 @@ impl<'a> Stops<'a> {
     }
 
     /// The next odd byte at `at` or behind it; the end where there is none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self, at: usize) -> usize {
         let mut from = at;
         loop {
@@ -127,14 +133,8 @@ impl<'a> Stops<'a> {
             if from >= self.bytes.len() {
                 return self.bytes.len().max(at);
             }
-            self.refill(from);
+            (self.base, self.odd) = (from, odd_further(self.bytes, from));
         }
-    }
-
-    #[inline(never)]
-    fn refill(&mut self, from: usize) {
-        self.base = from;
-        self.odd = odd_from(self.bytes, from);
     }
 
     /// The bytes themselves.

@@ -76,6 +76,14 @@ pub(crate) struct KnownAt {
     sound: bool,
 }
 
+impl KnownAt {
+    /// Whether [`Via::check`] finds nothing, as can be told without reading anything again.
+    pub(crate) fn is_plain(&self, bytes: &[u8]) -> bool {
+        let quoted = |branch: Span| bytes.get(branch.start as usize) == Some(&b'"');
+        self.sound && !self.maddr && !self.ttl && !self.branch.is_some_and(quoted)
+    }
+}
+
 /// What was written into a Via: all places count from the start of the value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp {
@@ -225,7 +233,7 @@ impl<'a> Via<'a> {
         let mut port = None;
         if bytes.get(end) == Some(&b':') {
             end = stops.skip(end + 1, Class::HOST);
-            port = Some(crate::scan::port(between(bytes, host_end + 1, end))?);
+            port = Some(number(between(bytes, host_end + 1, end))?);
         }
         let params = after(bytes, end);
         if !matches!(params.first(), None | Some(b';')) {

@@ -73,10 +73,11 @@ impl Stage {
     ];
 }
 
-/// Header fields to be added to a message that we make; one run of memory, reused.
+/// Header fields to be added to a message that we make; two runs of memory, reused.
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
-    text: Vec<u8>,
+    names: String,
+    values: Vec<u8>,
     /// Where each name and each value ends.
     ends: Vec<(usize, usize)>,
 }
@@ -84,21 +85,24 @@ pub struct Fields {
 impl Fields {
     /// None yet; does not allocate.
     pub const fn new() -> Self {
-        Self { text: Vec::new(), ends: Vec::new() }
+        Self { names: String::new(), values: Vec::new(), ends: Vec::new() }
     }
 
     /// Adds a header field. CR and LF in the value become spaces: an extension that passes on
     /// what a peer wrote cannot be made to write a header field of the peer's choice.
     pub fn push(&mut self, name: &str, value: impl AsRef<[u8]>) {
-        self.text.extend_from_slice(name.as_bytes());
-        let name_end = self.text.len();
-        self.text.extend(
-            value
-                .as_ref()
-                .iter()
-                .map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }),
-        );
-        self.ends.push((name_end, self.text.len()));
+        let value = value.as_ref();
+        self.names.push_str(name);
+        let start = self.values.len();
+        self.values.extend_from_slice(value);
+        if memchr::memchr2(b'\r', b'\n', value).is_some() {
+            for byte in self.values.iter_mut().skip(start) {
+                if matches!(byte, b'\r' | b'\n') {
+                    *byte = b' ';
+                }
+            }
+        }
+        self.ends.push((self.names.len(), self.values.len()));
     }
 
     /// Puts another value in the place of those of a name, or adds it.
@@ -113,12 +117,12 @@ impl Fields {
 
     /// The header fields in order: name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let mut start = 0;
-        self.ends.iter().filter_map(move |(name_end, value_end)| {
-            let name = self.text.get(start..*name_end)?;
-            let value = self.text.get(*name_end..*value_end)?;
-            start = *value_end;
-            Some((std::str::from_utf8(name).ok()?, value))
+        let mut start = (0, 0);
+        self.ends.iter().filter_map(move |ends| {
+            let name = self.names.get(start.0..ends.0)?;
+            let value = self.values.get(start.1..ends.1)?;
+            start = *ends;
+            Some((name, value))
         })
     }
 
@@ -134,7 +138,8 @@ impl Fields {
 
     /// Forgets all and keeps the memory.
     pub fn clear(&mut self) {
-        self.text.clear();
+        self.names.clear();
+        self.values.clear();
         self.ends.clear();
     }
 }

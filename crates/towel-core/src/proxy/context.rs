@@ -51,7 +51,9 @@ impl Way {
         if self.direct {
             return true;
         }
-        let open = self.flow.connection.is_some_and(|id| stack.flow_of(id).is_some());
+        if !self.flow.connection.is_some_and(|id| stack.flow_of(id).is_some()) {
+            return false;
+        }
         let Ok(Uri::Sip(sip)) = Uri::parse(uri) else { return false };
         let asked = match sip.transport() {
             Some(token) => Transport::from_token(token),
@@ -68,7 +70,7 @@ impl Way {
             .ip()
             .map(|ip| ip.to_canonical())
             .is_some_and(|ip| ip != source && !(ip.is_loopback() && source.is_loopback()));
-        open && elsewhere && sip.maddr().is_none() && asked == Some(self.flow.transport)
+        elsewhere && sip.maddr().is_none() && asked == Some(self.flow.transport)
     }
 }
 

@@ -2,6 +2,7 @@
 //! (RFC 3261 section 16.6 step 8 as RFC 5393 section 4.2.1 rewrites it), those in its Record-Route
 //! URIs in [`super::pass`].
 
+use memchr::{memchr, memchr3};
 use towel_message::{Message, Name, Uri};
 
 use crate::hash::{Hasher, Key};
@@ -208,6 +209,24 @@ fn branch_mark(via: &[u8]) -> Option<&[u8]> {
 /// The branch of a Via value. Values of elements that write theirs oddly are passed over, not
 /// complained about (RFC 5393 section 4.2.4).
 pub(crate) fn branch_of(via: &[u8]) -> Option<&[u8]> {
+    const NAME: &[u8] = b"branch=";
+    let start = memchr(b';', via)?;
+    let params = via.get(start..)?;
+    if memchr3(b' ', b'\t', b'\r', params).is_some() {
+        return branch_of_odd(via);
+    }
+    let mut rest = params;
+    loop {
+        rest = rest.get(1..)?;
+        if rest.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME)) {
+            let value = rest.get(NAME.len()..)?;
+            return value.get(..memchr(b';', value).unwrap_or(value.len()));
+        }
+        rest = rest.get(memchr(b';', rest)?..)?;
+    }
+}
+
+fn branch_of_odd(via: &[u8]) -> Option<&[u8]> {
     via.split(|b| *b == b';').skip(1).find_map(|param| {
         let at = param.iter().position(|b| *b == b'=')?;
         let (name, value) = param.split_at(at);
@@ -228,18 +247,65 @@ pub(super) fn write_hex(value: u64, digits: usize, out: &mut Vec<u8>) {
 }
 
 /// The lowest hexadecimal digit.
+#[inline]
 pub(super) fn digit(value: u64) -> u8 {
-    match (value & 15) as u8 {
-        nibble @ 0..10 => b'0' + nibble,
-        nibble => b'a' - 10 + nibble,
+    let nibble = (value & 15) as u8;
+    nibble + if nibble < 10 { b'0' } else { b'a' - 10 }
+}
+
+/// What each byte counts for as a hexadecimal digit, in either case.
+static HEX: [u8; 256] = hex();
+const NO_HEX: u8 = 0x80;
+
+#[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "done by the compiler"))]
+const fn hex() -> [u8; 256] {
+    let mut all = [NO_HEX; 256];
+    let mut at = 0;
+    while at < 16 {
+        all[b"0123456789abcdef"[at] as usize] = at as u8;
+        all[b"0123456789ABCDEF"[at] as usize] = at as u8;
+        at += 1;
     }
+    all
 }
 
 pub(super) fn read_hex(text: &[u8], digits: usize) -> Option<u64> {
     if text.len() != digits {
         return None;
     }
-    text.iter().try_fold(0u64, |value, byte| {
-        Some((value << 4) | u64::from(char::from(*byte).to_digit(16)?))
-    })
+    let mut wrong = 0;
+    let value = text.iter().fold(0u64, |value, byte| {
+        let digit = HEX.get(usize::from(*byte)).copied().unwrap_or(NO_HEX);
+        wrong |= digit;
+        value << 4 | u64::from(digit & 15)
+    });
+    (wrong & NO_HEX == 0).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn either_way_finds_the_same_branch(
+            head in r"(SIP/2\.0/UDP h|)",
+            params in r"(;( |)(branch|BRANCH|rport|br|)( |)(=( |)(z9hG4bK[a-c]{0,3}|1|\t)( |)|)){0,4}",
+        ) {
+            let via = format!("{head}{params}");
+            prop_assert_eq!(branch_of(via.as_bytes()), branch_of_odd(via.as_bytes()));
+        }
+
+        #[test]
+        fn digits_are_read_as_they_are_written(value in any::<u64>(), text in "[0-9a-fA-Fg/:@G` ]{4}") {
+            let mut out = Vec::new();
+            write_hex(value, 16, &mut out);
+            prop_assert_eq!(&out, format!("{value:016x}").as_bytes());
+            prop_assert_eq!(read_hex(&out, 16), Some(value));
+            let plain = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let expected = plain.then(|| u64::from_str_radix(&text, 16).unwrap());
+            prop_assert_eq!(read_hex(text.as_bytes(), 4), expected);
+        }
+    }
 }

@@ -358,8 +358,8 @@ pub(super) fn is_own(value: &[u8], domains: &Domains) -> bool {
 /// The place of a message's Contact.
 fn contact(message: &Message<'_>, place: &Place) -> Option<u64> {
     let value = message.values(Name::Contact).next()?;
-    let address = NameAddr::parse(value.bytes).ok()?;
-    Some(place.at(&Uri::parse(address.uri).ok()?))
+    let address = message.address_of(Name::Contact, &value).ok()?;
+    Some(place.at(&message.uri_of(&address).ok()?))
 }
 
 /// A pass. Where it leads nowhere there are noughts: a chance of one in 2^48 that a hash is that.

@@ -101,7 +101,7 @@ pub fn preprocess(
         if prepared.last_taken && at + 1 == count {
             break;
         }
-        let Some((owned, found)) = own_route(message, value.bytes, domains, marks) else { break };
+        let Some((owned, found)) = own_route(message, &value, domains, marks) else { break };
         if !owned || (at > 0 && found.is_none()) {
             break;
         }
@@ -116,14 +116,14 @@ pub fn preprocess(
 type Found = (Pass, Option<ConnectionId>);
 
 /// Whether a Route value points at us, and what it says if we made it for this dialog.
-fn own_route(
-    message: &Message<'_>,
-    value: &[u8],
+fn own_route<'a>(
+    message: &Message<'a>,
+    value: &Value<'a>,
     domains: &Domains,
     marks: &Marks,
 ) -> Option<(bool, Option<Found>)> {
-    let address = NameAddr::parse(value).ok()?;
-    let Ok(Uri::Sip(uri)) = Uri::parse(address.uri) else { return None };
+    let address = message.address_of(Name::Route, value).ok()?;
+    let Ok(Uri::Sip(uri)) = message.uri_of(&address) else { return None };
     let owned = domains.owns_uri(&uri);
     Some((owned, if owned { own_pass(message, &uri, marks) } else { None }))
 }

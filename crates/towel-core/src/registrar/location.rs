@@ -116,23 +116,24 @@ impl Location {
     /// Puts bindings in the place of those that the address of record had. The value must have been
     /// made by [`assemble`] or checked; one without bindings removes. False where it is too large.
     pub(super) fn put(&mut self, aor: &[u8], value: &[u8]) -> bool {
+        self.replace(aor, value).is_some()
+    }
+
+    /// The same; says whether the address of record had any. None where it is too large.
+    pub(super) fn replace(&mut self, aor: &[u8], value: &[u8]) -> Option<bool> {
         let bindings = Bindings::trusted(value);
         let Some(due) = bindings.earliest().map(|end| end.saturating_add(1)) else {
-            self.remove(aor);
-            return true;
+            return Some(self.remove(aor));
         };
-        let Ok(length) = u16::try_from(aor.len()) else { return false };
+        let length = u16::try_from(aor.len()).ok()?;
         let (at, known) = match self.position(aor) {
             Some(at) => (at, true),
-            None => match self.take_slot() {
-                Some(at) => (at, false),
-                None => return false,
-            },
+            None => (self.take_slot()?, false),
         };
         if known {
             self.unlink(at);
         }
-        let Some(slot) = self.slots.get_mut(at as usize) else { return false };
+        let slot = self.slots.get_mut(at as usize)?;
         self.bindings -= Bindings::trusted(slot.parts().1).ends().count();
         self.bindings += bindings.ends().count();
         let size = 2 + aor.len() + value.len();
@@ -154,7 +155,7 @@ impl Location {
             let hash = Hasher::new(key).bytes(aor).finish();
             self.index.insert_unique(hash, at, |&at| hash_at(slots, key, at));
         }
-        true
+        Some(known)
     }
 
     /// Removes an address of record; whether it was there.

@@ -510,15 +510,15 @@ impl Registrar {
 
 /// Makes bindings visible, and tells when somebody comes or goes.
 fn put(location: &mut Location, aor: &[u8], value: &[u8], out: &mut Outbox) -> bool {
-    let known = location.value(aor).is_some();
-    if !location.put(aor, value) {
-        return false;
+    let Some(known) = location.replace(aor, value) else { return false };
+    // A refresh is no news.
+    if known && value.len() > 1 {
+        return true;
     }
     let first = Bindings::trusted(value).next();
     let kind = match (known, &first) {
         (false, Some(_)) => "registered",
         (true, None) => "unregistered",
-        // A refresh is no news.
         _ => return true,
     };
     let mut text = String::from_utf8_lossy(aor).into_owned();

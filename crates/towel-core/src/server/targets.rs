@@ -100,6 +100,11 @@ fn is_unreachable(uri: &[u8], flow: &Flow) -> bool {
 /// Writes the form of a URI that may stand in a Request-URI: without headers and without a method
 /// (sections 16.6 step 2 and 19.1.1 table 1).
 pub(crate) fn write_request_uri(text: &[u8], out: &mut Vec<u8>) {
+    // Without either there is neither a header nor a parameter.
+    if memchr::memchr2(b'?', b';', text).is_none() {
+        out.extend_from_slice(text);
+        return;
+    }
     let Ok(Uri::Sip(sip)) = Uri::parse(text) else {
         out.extend_from_slice(text);
         return;

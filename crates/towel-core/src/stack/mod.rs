@@ -447,28 +447,40 @@ impl Stack {
         }
         for _ in 0..DUE {
             let Some(due) = self.wheel.due(now.at) else { break };
-            match due {
-                Due::Server(id, timer) => self.server_due(now, out, user, id, timer),
-                Due::Client(id, timer) => self.client_due(now, out, user, id, timer),
-                Due::Idle(connection) => {
-                    self.connection_timers -= 1;
-                    self.idle_due(now, out, connection);
-                }
-                Due::Partial(connection) => {
-                    self.connection_timers -= 1;
-                    self.partial_due(now, out, connection);
-                }
-                Due::User(token) => {
-                    self.user_timers -= 1;
-                    user.timer(self, now, out, token);
-                }
-            }
+            self.fire(now, out, user, due);
             self.tell_pending(now, out, user);
         }
         if self.locator.deadline().is_some_and(|at| at <= now.at) {
             let completed = self.locator.due(now.at, out);
             self.located(now, out, user, completed);
             self.tell_pending(now, out, user);
+        }
+    }
+
+    /// Not merged into its caller, who mostly finds nothing due.
+    #[inline(never)]
+    fn fire<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        user: &mut U,
+        due: Due,
+    ) {
+        match due {
+            Due::Server(id, timer) => self.server_due(now, out, user, id, timer),
+            Due::Client(id, timer) => self.client_due(now, out, user, id, timer),
+            Due::Idle(connection) => {
+                self.connection_timers -= 1;
+                self.idle_due(now, out, connection);
+            }
+            Due::Partial(connection) => {
+                self.connection_timers -= 1;
+                self.partial_due(now, out, connection);
+            }
+            Due::User(token) => {
+                self.user_timers -= 1;
+                user.timer(self, now, out, token);
+            }
         }
     }
 

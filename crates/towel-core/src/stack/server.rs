@@ -37,7 +37,10 @@ impl Stack {
         // What was just looked for and not found is what it is found by later.
         let proof = match self.asked.take() {
             Some(proof) => proof,
-            None => Question::new(self.identity_of(&message), message, via, method).proof,
+            None => {
+                let identity = self.identity_by(&message, &via);
+                Question::new(identity, message, via, method).proof
+            },
         };
         let machine = if method == b"INVITE" {
             Machine::Invite(invite_server::State::Proceeding)
@@ -264,7 +267,10 @@ impl Stack {
     #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "five bits and 32 letters"))]
     pub fn to_tag(&self, request: &Message<'_>) -> [u8; 13] {
         const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-        let mut bits = self.identity_of(request).told();
+        let identity = self.known_identity(request).unwrap_or_else(|| {
+            Identity::new(self.match_key, *request, request.top_via().ok().as_ref())
+        });
+        let mut bits = identity.told();
         let mut tag = [0; 13];
         for letter in &mut tag {
             *letter = LETTERS[(bits & 31) as usize];
@@ -273,11 +279,15 @@ impl Stack {
         tag
     }
 
-    fn identity_of(&self, request: &Message<'_>) -> Identity {
-        match self.identity {
-            Some((known, identity)) if known == place(request) => identity,
-            _ => Identity::new(self.match_key, *request, request.top_via().ok().as_ref()),
-        }
+    fn identity_by(&self, request: &Message<'_>, via: &Via<'_>) -> Identity {
+        let known = self.known_identity(request);
+        known.unwrap_or_else(|| Identity::new(self.match_key, *request, Some(via)))
+    }
+
+    /// What was noted of a request while it is handled.
+    fn known_identity(&self, request: &Message<'_>) -> Option<Identity> {
+        let (known, identity) = self.identity?;
+        (known == place(request)).then_some(identity)
     }
 
     /// The transaction that a request belongs to (section 17.2.3), asked for under `method`.
@@ -288,7 +298,7 @@ impl Stack {
         method: &[u8],
     ) -> Option<ServerId> {
         let mut index = self.index();
-        let identity = self.identity_of(&message);
+        let identity = self.identity_by(&message, &via);
         self.identity = Some((place(&message), identity));
         let question = Question::new(identity, message, via, method);
         self.asked = Some(question.proof);

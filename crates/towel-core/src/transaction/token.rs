@@ -13,6 +13,22 @@ pub const LENGTH: usize = 26;
 // Lower case and digits: a branch is compared without regard to case.
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
+/// What each byte counts for as a letter of the alphabet, in either case.
+static DIGITS: [u8; 256] = digits();
+const NONE: u8 = 0x80;
+
+#[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "done by the compiler"))]
+const fn digits() -> [u8; 256] {
+    let mut all = [NONE; 256];
+    let mut at = 0;
+    while at < ALPHABET.len() {
+        all[ALPHABET[at] as usize] = at as u8;
+        all[ALPHABET[at].to_ascii_uppercase() as usize] = at as u8;
+        at += 1;
+    }
+    all
+}
+
 /// What a token says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -52,19 +68,22 @@ impl Token {
             return None;
         }
         let text = rest.first_chunk::<LENGTH>()?;
-        let mut bits = 0u128;
-        for (index, byte) in text.iter().enumerate() {
-            let digit = match byte.to_ascii_lowercase() {
-                letter @ b'a'..=b'z' => letter - b'a',
-                digit @ b'2'..=b'7' => digit - b'2' + 26,
-                _ => return None,
-            };
-            // The last character holds three bits only.
-            if index == LENGTH - 1 && digit > 7 {
-                return None;
-            }
-            bits |= u128::from(digit) << (5 * index);
+        let mut wrong = 0;
+        let mut part = |text: &[u8]| {
+            text.iter().rev().fold(0u64, |bits, byte| {
+                let digit = DIGITS.get(usize::from(*byte)).copied().unwrap_or(NONE);
+                wrong |= digit;
+                bits << 5 | u64::from(digit & 31)
+            })
+        };
+        let (first, rest) = text.split_at(12);
+        let (second, third) = rest.split_at(12);
+        let (first, second, third) = (part(first), part(second), part(third));
+        // The last character holds three bits only.
+        if wrong & NONE != 0 || third > 0xff {
+            return None;
         }
+        let bits = u128::from(first) | u128::from(second) << 60 | u128::from(third) << 120;
         let low = bits & ((1 << 72) - 1);
         (bits >> 72 == mac(key, low)).then_some(Token {
             slot: low as u32,

@@ -48,7 +48,7 @@ pub(crate) struct Plain<'a> {
 
 impl<'a> Plain<'a> {
     /// Reads what follows the scheme, up to the end or to a closing bracket.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(stops: &mut Stops<'a>, start: usize) -> Option<Self> {
         let at = stops.skip(start, Class::USER);
         let (user, host_start) = match stops.get(at) {
@@ -63,7 +63,7 @@ impl<'a> Plain<'a> {
         let mut port = None;
         if stops.get(params) == Some(b':') {
             params = stops.skip(params + 1, Class::HOST);
-            port = Some(crate::scan::port(stops.between(host_end + 1, params))?);
+            port = Some(crate::scan::number(stops.between(host_end + 1, params))?);
         }
         // Each parameter, with one pass over them all.
         let mut end = params;

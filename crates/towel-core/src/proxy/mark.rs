@@ -301,7 +301,8 @@ mod tests {
         fn digits_are_read_as_they_are_written(value in any::<u64>(), text in "[0-9a-fA-Fg/:@G` ]{4}") {
             let mut out = Vec::new();
             write_hex(value, 16, &mut out);
-            prop_assert_eq!(&out, format!("{value:016x}").as_bytes());
+            let text_of_it = format!("{value:016x}");
+            prop_assert_eq!(&out[..], text_of_it.as_bytes());
             prop_assert_eq!(read_hex(&out, 16), Some(value));
             let plain = text.bytes().all(|byte| byte.is_ascii_hexdigit());
             let expected = plain.then(|| u64::from_str_radix(&text, 16).unwrap());

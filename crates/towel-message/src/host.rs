@@ -2,9 +2,9 @@
 
 use crate::scan::{Class, after, skip};
 use crate::stops::{BLOCK, equal, padded};
-use wide::u8x16;
 use core::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use wide::u8x16;
 
 /// The host of a URI, or of a sent-by.
 #[derive(Clone, Copy, Debug)]

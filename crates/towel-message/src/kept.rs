@@ -220,10 +220,8 @@ impl SipUriAt {
     /// The places of a sip URI that starts at `start` of what it was read from, which stands at `place`.
     #[inline]
     fn new(plain: &uri::Plain<'_>, start: usize, place: u32) -> Self {
-        let within = |from: usize, to: usize| Span {
-            start: place + from as u32,
-            len: (to - from) as u32,
-        };
+        let within =
+            |from: usize, to: usize| Span { start: place + from as u32, len: (to - from) as u32 };
         let (user, from) = (start + SIP.len(), plain.host_start);
         Self {
             secure: false,

@@ -478,7 +478,8 @@ impl<'a> Message<'a> {
             let slot = self.slot_of(Name::CSeq).ok_or(Fault::missing(Name::CSeq))?;
             let value = self.slice(slot.value);
             if let Some(known) = self.index.line.known
-                && let Some(cseq) = CSeq::of_request(value, known, self.slice(self.index.line.method))
+                && let Some(cseq) =
+                    CSeq::of_request(value, known, self.slice(self.index.line.method))
             {
                 return Ok(cseq);
             }

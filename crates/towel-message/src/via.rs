@@ -452,9 +452,7 @@ impl<'a> Via<'a> {
         let Known { rport, received, .. } = self.known;
         match rport {
             // It was written before, by ourselves or to the same effect.
-            Some(Some(port)) if port == source.port() => {
-                self.received().map(unmapped) != Some(ip)
-            }
+            Some(Some(port)) if port == source.port() => self.received().map(unmapped) != Some(ip),
             Some(_) => true,
             None => !same || received,
         }

@@ -136,9 +136,10 @@ impl Domains {
     pub fn canonical(&self, host: &Host<'_>, port: Option<u16>) -> Option<&str> {
         if let Host::Name(name) = host {
             let name = name.strip_suffix(b".").unwrap_or(name);
-            let own = self.domains.iter().find(|(own, own_port)| {
-                is_name(own, name) && self.port_fits(port, *own_port)
-            });
+            let own = self
+                .domains
+                .iter()
+                .find(|(own, own_port)| is_name(own, name) && self.port_fits(port, *own_port));
             if let Some((own, _)) = own {
                 return Some(own);
             }
@@ -153,9 +154,9 @@ impl Domains {
 
     fn owns_name(&self, name: &[u8], port: Option<u16>) -> bool {
         let name = name.strip_suffix(b".").unwrap_or(name);
-        self.names.iter().any(|(own, own_port)| {
-            is_name(own, name) && self.port_fits(port, *own_port)
-        })
+        self.names
+            .iter()
+            .any(|(own, own_port)| is_name(own, name) && self.port_fits(port, *own_port))
     }
 
     fn owns_address(&self, address: IpAddr, port: Option<u16>) -> bool {

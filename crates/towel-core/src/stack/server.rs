@@ -40,7 +40,7 @@ impl Stack {
             None => {
                 let identity = self.identity_by(&message, &via);
                 Question::new(identity, message, via, method).proof
-            },
+            }
         };
         let machine = if method == b"INVITE" {
             Machine::Invite(invite_server::State::Proceeding)

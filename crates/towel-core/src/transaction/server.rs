@@ -167,10 +167,9 @@ impl Identity {
             // The Call-ID as well: a branch that comes again with another is no retransmission but
             // the work of a peer whose branches are not unique (RFC 4475 has many of that kind), and
             // the answer to one call is no business of another.
-            Some((branch, sent_by)) => hasher
-                .folded(branch)
-                .folded(sent_by)
-                .field(message.call_id().unwrap_or_default()),
+            Some((branch, sent_by)) => {
+                hasher.folded(branch).folded(sent_by).field(message.call_id().unwrap_or_default())
+            }
             None => {
                 let number = message.cseq().map_or(0, |cseq| cseq.number);
                 hasher

@@ -288,9 +288,12 @@ impl<'a> UriParams<'a> {
 
     /// Whether a parameter is there twice, which section 19.1.1 forbids.
     pub fn has_repeated(&self) -> bool {
-        !self.bytes.is_empty() && self.iter().enumerate().any(|(count, (name, _))| {
-            self.iter().take(count).any(|(before, _)| unescaped_eq(before, name, |_| false, true))
-        })
+        !self.bytes.is_empty()
+            && self.iter().enumerate().any(|(count, (name, _))| {
+                self.iter()
+                    .take(count)
+                    .any(|(before, _)| unescaped_eq(before, name, |_| false, true))
+            })
     }
 }
 

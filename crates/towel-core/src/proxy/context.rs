@@ -51,7 +51,7 @@ impl Way {
         if self.direct {
             return true;
         }
-        if !self.flow.connection.is_some_and(|id| stack.flow_of(id).is_some()) {
+        if self.flow.connection.is_none_or(|id| stack.flow_of(id).is_none()) {
             return false;
         }
         let Ok(Uri::Sip(sip)) = Uri::parse(uri) else { return false };

@@ -91,7 +91,7 @@ impl Server {
         }
         let ours = match self.preprocess_by_extensions(now, received, woken, foreign, visits) {
             Ok(ours) => ours,
-            Err(course) => return course,
+            Err(course) => return *course,
         };
         if redirects && !ours {
             // Section 8.3: it sends no requests, and knows of nobody elsewhere (21.4.5).
@@ -255,7 +255,7 @@ impl Server {
         woken: Woken,
         foreign: bool,
         visits: Visits,
-    ) -> Result<bool, Course> {
+    ) -> Result<bool, Box<Course>> {
         if !woken.is_empty() {
             let mut uri = std::mem::take(&mut self.prepared.uri);
             let mut stage = ProxyPreprocess {
@@ -267,14 +267,14 @@ impl Server {
             let verdict = self.registry.proxy_preprocess(woken, self.env(now), &mut stage);
             self.prepared.uri = uri;
             if let Verdict::Refuse(reply) = verdict {
-                return Err(Course::Reply(*reply));
+                return Err(Box::new(Course::Reply(*reply)));
             }
         }
         let (ours, leaves) = match received.message.read_uri(&self.prepared.uri) {
             Ok(Uri::Sip(uri)) => (self.is_ours(&uri), !self.stays(&uri)),
             // Nobody made a SIP URI of it, and there is no other way to a next hop.
             _ if self.prepared.routes(&received.message).next().is_none() => {
-                return Err(Course::Reply(Reply::new(416, "Unsupported URI Scheme")));
+                return Err(Box::new(Course::Reply(Reply::new(416, "Unsupported URI Scheme"))));
             }
             _ => (false, true),
         };
@@ -289,7 +289,7 @@ impl Server {
                 &self.settings.server,
             );
             if proof != Proof::None {
-                return Err(Course::Reply(Reply::new(403, "Relaying Forbidden")));
+                return Err(Box::new(Course::Reply(Reply::new(403, "Relaying Forbidden"))));
             }
         }
         Ok(ours)

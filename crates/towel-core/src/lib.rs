@@ -31,6 +31,7 @@ pub mod rng;
 pub mod server;
 pub mod settings;
 pub mod stack;
+pub mod third_party;
 pub mod time;
 pub mod transaction;
 pub mod transport;

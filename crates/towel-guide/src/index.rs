@@ -420,7 +420,7 @@ pub static GUIDE: &[Entry] = &[
         title: "Third party call control",
         documents: &["RFC 3725"],
         roles: Roles::from_letters("B"),
-        extension: None,
+        extension: Some(&crate::call_control::third_party_control::EXTENSION),
     },
     Entry {
         id: "replaces",

@@ -15,6 +15,7 @@ use towel_core::settings::Settings;
 use towel_message::{Fault, Index, Limits, Message, Name};
 
 use crate::caller::{Caller, Script};
+use crate::controller::{self, Controller};
 use crate::flow::{FlowError, ServerSpec};
 use crate::phone::{Phone, Plan};
 use crate::run::{Built, Factory};
@@ -59,6 +60,7 @@ impl Factory for Elements {
         let extensions = match (&wanted.phone, &wanted.caller, &wanted.b2bua) {
             (_, Some(_), _) => self.caller,
             (_, _, Some(_)) => self.b2bua,
+            _ if wanted.controller.is_some() => self.b2bua,
             (Some(_), None, _) => self.phone,
             (None, None, None) => self.extensions,
         };
@@ -93,6 +95,10 @@ impl Factory for Elements {
             if let Some(script) = &wanted.caller {
                 let caller = Caller::new(&settings, registry, long, script.clone());
                 return Box::new(caller) as Box<dyn towel_core::io::Machine>;
+            }
+            if let Some(script) = &wanted.controller {
+                let controller = Controller::new(&settings, registry, long, script.clone());
+                return Box::new(controller) as Box<dyn towel_core::io::Machine>;
             }
             if let Some(across) = &wanted.b2bua {
                 let across = B2bua::new(&settings, across.clone(), registry, long);
@@ -159,6 +165,8 @@ struct Wanted {
     caller: Option<Script>,
     /// Or our back-to-back user agent.
     b2bua: Option<b2bua::Settings>,
+    /// Or our controller of third party call control.
+    controller: Option<controller::Script>,
 }
 
 impl Default for Wanted {
@@ -171,6 +179,7 @@ impl Default for Wanted {
             phone: None,
             caller: None,
             b2bua: None,
+            controller: None,
         }
     }
 }
@@ -212,6 +221,12 @@ impl Wanted {
             self.caller = Some(Script::default());
         }
         if let Some(outcome) = self.caller.as_mut().and_then(|caller| caller.set(key, value)) {
+            return outcome;
+        }
+        if key == "controller" {
+            self.controller = Some(controller::Script::default());
+        }
+        if let Some(outcome) = self.controller.as_mut().and_then(|one| one.set(key, value)) {
             return outcome;
         }
         if key == "b2bua" {

@@ -13,6 +13,7 @@
 pub mod agent;
 mod audit;
 mod caller;
+mod controller;
 pub mod element;
 pub mod flow;
 pub mod ladder;

@@ -1,7 +1,7 @@
 //! Every flow of the Guide in every network that it names, each a line of the output.
 //!
 //! `cargo test -p towel-sim --test flows -- fork` runs those whose entry and name contain `fork`;
-//! `--ladder` draws the plain run of each as well.
+//! `--ladder` draws the plain run of each as well. A path that ends in `.flow` runs that file as it is now.
 
 use towel_guide::flows::FLOWS;
 use towel_sim::element::Elements;
@@ -15,8 +15,20 @@ fn main() {
     if arguments.iter().any(|a| a == "--list") {
         return;
     }
-    let filters: Vec<String> = arguments.into_iter().filter(|a| !a.starts_with('-')).collect();
+    let given: Vec<String> = arguments.into_iter().filter(|a| !a.starts_with('-')).collect();
+    let (files, mut filters): (Vec<_>, Vec<_>) =
+        given.into_iter().partition(|argument| argument.ends_with(".flow"));
     let mut suite = Suite::default();
+    for file in &files {
+        match std::fs::read_to_string(file) {
+            Ok(text) => suite.add(file, text),
+            Err(error) => {
+                println!("{file}: {error} ... FAILED");
+                std::process::exit(1);
+            }
+        }
+    }
+    filters.extend(files);
     for found in FLOWS {
         let name = format!("{}/{}", found.entry, found.name);
         if ladder

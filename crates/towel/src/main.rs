@@ -5,6 +5,7 @@ macro_rules! say {
     ($($arg:tt)*) => { $crate::options::write_line(format_args!($($arg)*)) };
 }
 
+mod b2bua;
 mod bans;
 mod check;
 mod guide;
@@ -51,6 +52,8 @@ enum Command {
     Call(phone::Call),
     /// Wait for calls and answer them by rule.
     Answer(phone::Answer),
+    /// Stand between callers and one next hop, with a call of its own on each side.
+    B2bua(b2bua::B2bua),
     /// Load a server with calls and other work, and say how it bears them.
     Load(Box<load::Load>),
     /// Show the Guide, and what of it works.
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::Message(it) => it.run(),
         Command::Call(it) => it.run(),
         Command::Answer(it) => it.run(),
+        Command::B2bua(it) => it.run(),
         Command::Load(it) => it.run(),
         Command::Guide(it) => it.run(),
         Command::Trace(it) => it.run(),

@@ -12,7 +12,7 @@ use crate::transaction::Id;
 use crate::ua::user_agent::{Answer, Ask, CallHandle, Content, DialogHandle};
 
 /// Reads a message that our user agent has read before.
-pub(super) fn with<R>(bytes: &[u8], read: impl FnOnce(&Message<'_>) -> R) -> Option<R> {
+pub(crate) fn with<R>(bytes: &[u8], read: impl FnOnce(&Message<'_>) -> R) -> Option<R> {
     let mut index = Index::new();
     Some(read(&Message::parse(bytes, &mut index, &Limits::default()).ok()?))
 }

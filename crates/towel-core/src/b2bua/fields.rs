@@ -66,13 +66,13 @@ pub(super) const CARRIED: [&str; 12] = [
 const RELIABLE: &str = "100rel";
 
 /// Whether a body is a session description, or may have one in it.
-pub(super) fn is_description(body: &Content) -> bool {
+pub(crate) fn is_description(body: &Content) -> bool {
     let kind = body.media_type.to_ascii_lowercase();
     kind.starts_with("application/sdp") || kind.starts_with("multipart/")
 }
 
 /// The body as it came.
-pub(super) fn body(message: &Message<'_>) -> Option<Content> {
+pub(crate) fn body(message: &Message<'_>) -> Option<Content> {
     if message.body().is_empty() {
         return None;
     }

@@ -53,6 +53,8 @@ use crate::ua::user_agent::{
 };
 
 use bridge::{Bridge, Side};
+pub(crate) use calls::with;
+pub(crate) use fields::{body as body_of, is_description};
 
 /// What can be set.
 #[derive(Clone, Debug)]
@@ -192,8 +194,9 @@ impl B2bua {
         &self.agent
     }
 
-    /// Ends every call, with a BYE, CANCEL or refusal to both ends.
+    /// Ends every call, with a BYE, CANCEL or refusal to both ends, and takes no more.
     pub fn end_all(&mut self, now: Now, out: &mut Outbox) {
+        self.settings.max_calls = 0;
         let calls: Vec<CallHandle> = self
             .bridges
             .ids()

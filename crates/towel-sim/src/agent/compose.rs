@@ -118,7 +118,7 @@ impl Agent {
             let (token, at) = (target.transport.via_token(), self.local(target.transport));
             text.set("Via", format!("SIP/2.0/{token} {at};branch={};rport", vars["branch"]));
         }
-        if matches!(method, "INVITE" | "REGISTER" | "SUBSCRIBE" | "UPDATE" | "REFER") {
+        if matches!(method, "INVITE" | "REGISTER" | "SUBSCRIBE" | "NOTIFY" | "UPDATE" | "REFER") {
             text.add("Contact", format!("<{}>", vars["contact"]));
         }
         apply(&mut text, template, &vars)?;

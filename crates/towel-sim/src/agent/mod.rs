@@ -216,6 +216,19 @@ impl Agent {
         self.clients.iter().filter(waits).map(|c| (c.name.as_deref(), &c.text))
     }
 
+    /// Turns to the dialog that a request of this name made, sent or received.
+    pub fn turn(&mut self, name: &str) -> Result<(), String> {
+        let sent = self.clients.iter().rfind(|one| one.name.as_deref() == Some(name));
+        let came = self.servers.iter().rfind(|one| one.name.as_deref() == Some(name));
+        let text = sent.map(|one| &one.text).or(came.map(|one| &one.text));
+        let call = text.and_then(|text| text.first("Call-ID"));
+        let call = call.ok_or_else(|| format!("{} knows nothing of {name}", self.spec.name))?;
+        let found = self.dialogs.iter().rposition(|dialog| dialog.call_id == call);
+        let found = found.ok_or_else(|| format!("{name} is in no dialog"))?;
+        self.enter(found);
+        Ok(())
+    }
+
     /// Turns to a dialog.
     pub fn enter(&mut self, dialog: usize) {
         self.dialog = Some(dialog);

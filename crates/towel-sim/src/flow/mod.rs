@@ -43,7 +43,8 @@
 //! A server is a proxy and registrar; `phone = AOR` makes it a user agent without dialogs, `user-agent
 //! = AOR` one with calls (its script is told in `caller.rs`), and `b2bua = NEXT-HOP` a back-to-back
 //! user agent with `peers` (networks; everybody by default), `names`, `calls` (the most), `ringing`,
-//! `hide` and `session_ids`.
+//! `hide` and `session_ids`, and `controller = AOR` one that has others talk with each other
+//! (`controller.rs`).
 //!
 //! # What an agent does
 //!
@@ -60,6 +61,8 @@
 //!   `present`, `absent` or `count N`; `{name}` in a pattern keeps what stands there, or stands for
 //!   what was kept. `whole`, with a message beneath, compares all of it.
 //! - `bob replies STATUS ["reason"] [to NAME]`, `alice acks [NAME]`, `alice cancels [NAME]`.
+//! - `alice turns to NAME`: what she sends without a URI from now on goes into the dialog of the INVITE,
+//!   SUBSCRIBE or REFER of that name, sent or received; otherwise it is the one that was spoken in last.
 //! - `alice registers`: REGISTER, the challenge if any, 200.
 //!
 //! Agents retransmit, absorb retransmissions, acknowledge refusals, answer challenges and CANCEL
@@ -425,6 +428,13 @@ pub enum Action {
         of: Option<String>,
         /// The rest of it.
         template: Template,
+    },
+    /// An agent goes on in another dialog.
+    Turn {
+        /// Who.
+        who: String,
+        /// The name of what made the dialog.
+        name: String,
     },
     /// An agent registers.
     Register {

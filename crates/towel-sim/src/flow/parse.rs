@@ -375,6 +375,10 @@ fn agent_action(
         }
         "acks" => Action::Ack { who, of: words.first().cloned(), template: template(block)? },
         "cancels" => Action::Cancel { who, of: words.first().cloned(), template: template(block)? },
+        "turns" => match words.as_slice() {
+            [to, name] if to == "to" => Action::Turn { who, name: name.clone() },
+            _ => return err(line, "turns to NAME"),
+        },
         "registers" => Action::Register { who, template: template(block)? },
         _ => return err(line, format!("nobody can do that: {verb}")),
     };

@@ -57,6 +57,10 @@ impl Run {
                     .map_err(plain)?;
                 Ok(())
             }
+            Action::Turn { who, name } => {
+                let id = self.id(who)?;
+                self.drive(id, |agent, _| agent.turn(name)).map_err(plain)
+            }
             Action::Register { who, template } => {
                 let id = self.id(who)?;
                 let name = Some("registration".to_string());

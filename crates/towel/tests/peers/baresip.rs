@@ -39,10 +39,32 @@ impl<'a> Setup<'a> {
 impl Phone {
     /// Starts one and waits until it is registered; `None` if baresip is not installed.
     pub(crate) fn start(server: &Towel, setup: &Setup<'_>) -> Option<Phone> {
+        let at = if setup.transport == "tls" { server.port + 1 } else { server.port };
+        let account = format!(
+            "<sip:{user}@{DOMAIN};transport={transport}>;auth_user={user};auth_pass={};\
+             outbound=\"sip:127.0.0.1:{at};transport={transport}\";regint=600",
+            password(setup.user),
+            user = setup.user,
+            transport = setup.transport,
+        );
+        let phone = Phone::launch(setup, ports::free(4), &account)?;
+        eventually("baresip to register", || {
+            phone.log().contains(" 200 OK (") || phone.saw("REGISTER_OK")
+        });
+        Some(phone)
+    }
+
+    /// Starts one that registers nowhere, and is reached at this port of the four from here on.
+    pub(crate) fn alone(setup: &Setup<'_>, port: u16) -> Option<Phone> {
+        let account =
+            format!("<sip:{}@127.0.0.1:{port};transport={}>;regint=0", setup.user, setup.transport);
+        Phone::launch(setup, port, &account)
+    }
+
+    fn launch(setup: &Setup<'_>, port: u16, account: &str) -> Option<Phone> {
         let baresip = program("baresip")?;
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().display();
-        let port = ports::free(4);
         let rtp = ports::free(8);
         tone::write(&dir.path().join("tone.wav"), setup.tone);
         fs::write(
@@ -63,19 +85,10 @@ impl Phone {
             ),
         )
         .unwrap();
-        let at = if setup.transport == "tls" { server.port + 1 } else { server.port };
+        let answers = if setup.answers { "auto" } else { "manual" };
         fs::write(
             dir.path().join("accounts"),
-            format!(
-                "<sip:{user}@{DOMAIN};transport={transport}>;auth_user={user};auth_pass={};\
-                 outbound=\"sip:127.0.0.1:{at};transport={transport}\";regint=600;\
-                 answermode={}{}\n",
-                password(setup.user),
-                if setup.answers { "auto" } else { "manual" },
-                setup.account,
-                user = setup.user,
-                transport = setup.transport,
-            ),
+            format!("{account};answermode={answers}{}\n", setup.account),
         )
         .unwrap();
         fs::write(dir.path().join("contacts"), "").unwrap();
@@ -102,11 +115,7 @@ impl Phone {
                 into.lock().unwrap().push_str(&String::from_utf8_lossy(&some[..len]));
             }
         });
-        let phone = Phone { child, dir, control, events };
-        eventually("baresip to register", || {
-            phone.log().contains(" 200 OK (") || phone.saw("REGISTER_OK")
-        });
-        Some(phone)
+        Some(Phone { child, dir, control, events })
     }
 
     /// Gives it a command of its own language.
@@ -118,6 +127,11 @@ impl Phone {
     /// Calls a user of the server's domain.
     pub(crate) fn dial(&mut self, user: &str) {
         self.command("dial", &format!("sip:{user}@{DOMAIN}"));
+    }
+
+    /// Forgets what it has told.
+    pub(crate) fn forget(&mut self) {
+        self.events.lock().unwrap().clear();
     }
 
     /// Has it told of this kind of event?

@@ -3,6 +3,7 @@
 //! Real processes over loopback. A test whose program is not installed says so and passes, unless
 //! `TOWEL_REQUIRE_PEERS=1`: then it fails.
 
+mod b2bua;
 mod baresip;
 mod chromium;
 mod in_call;

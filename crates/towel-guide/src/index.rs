@@ -652,7 +652,7 @@ pub static GUIDE: &[Entry] = &[
         title: "Reason for preemption",
         documents: &["RFC 4411"],
         roles: Roles::from_letters("C S P"),
-        extension: None,
+        extension: Some(&crate::emergency::preemption_reason::EXTENSION),
     },
     Entry {
         id: "resource-priority",
@@ -660,6 +660,6 @@ pub static GUIDE: &[Entry] = &[
         title: "Resource-Priority",
         documents: &["RFC 4412", "RFC 7135"],
         roles: Roles::from_letters("C S P"),
-        extension: None,
+        extension: Some(&crate::emergency::resource_priority::EXTENSION),
     },
 ];

@@ -7,6 +7,7 @@
 
 pub mod call_control;
 pub mod core;
+pub mod emergency;
 pub mod family;
 pub mod flows;
 mod index;

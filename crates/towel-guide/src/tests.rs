@@ -76,7 +76,7 @@ fn what_a_server_says_of_itself_is_computed() {
 
 #[test]
 fn what_a_body_must_be_for_a_server_to_take_it() {
-    use towel_core::contract::Verdict::{Discard, Pass, Refuse};
+    use towel_core::contract::Verdict::{Discard, Hold, Pass, Refuse};
     let registry = server();
     let verdict = |head: &str, body: &str| {
         let bytes = text("OPTIONS sip:example.com SIP/2.0", "OPTIONS", head);
@@ -84,7 +84,7 @@ fn what_a_body_must_be_for_a_server_to_take_it() {
         let whole = String::from_utf8_lossy(&bytes).replace("Content-Length: 0\r\n\r\n", &length);
         parse(whole.as_bytes(), |message| match registry.check_body(&message) {
             Pass => "200".to_owned(),
-            Discard => "nothing".to_owned(),
+            Discard | Hold(_) => "nothing".to_owned(),
             Refuse(reply) => {
                 let told = ["Accept", "Accept-Encoding", "Accept-Language"]
                     .into_iter()

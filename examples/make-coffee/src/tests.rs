@@ -87,6 +87,7 @@ fn a_server_makes_what_it_has() {
                 notes: &mut Vec::new(),
                 dialog: None,
                 tasks: &mut Tasks::new(),
+                agent: &mut Slots::new(),
             };
             let verdict = registry.uas_request(registry.woken(&request), env(), &mut at);
             (verdict, fields.get(FIELD).map(<[u8]>::to_vec))

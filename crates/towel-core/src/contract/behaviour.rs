@@ -12,7 +12,7 @@ use super::contexts::{
     ProxyTargets, ProxyValidate, Register, Registered, UacRequest, UacResponse, UasRequest,
     UasResponse,
 };
-use super::sessions::{DialogTimer, OtherDialog};
+use super::sessions::{DialogEnded, DialogTimer, OtherDialog};
 use crate::io::{Flow, Now};
 
 /// The places at which an extension can be called.
@@ -48,11 +48,13 @@ pub enum Stage {
     UacResponse,
     /// A timer that the extension set in a dialog is due.
     DialogTimer,
+    /// A dialog of a user agent's is over.
+    DialogEnded,
 }
 
 impl Stage {
     /// How many there are.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 16;
     /// All of them.
     pub const ALL: [Self; Self::COUNT] = [
         Self::UasRequest,
@@ -70,6 +72,7 @@ impl Stage {
         Self::UacRequest,
         Self::UacResponse,
         Self::DialogTimer,
+        Self::DialogEnded,
     ];
 }
 
@@ -189,6 +192,10 @@ pub enum Verdict {
     /// send a request that is not sent, and whoever wanted to send it is told the reason phrase. At a
     /// stage that has no request it counts as [`Verdict::Pass`].
     Refuse(Box<Reply>),
+    /// Where a UAS has a first INVITE: nobody is called yet. With a reply, a provisional one, that is sent
+    /// and the application hears nothing of the call; without one it is asked to prepare the session.
+    /// [`super::Task::Admit`] has it told of the call. Counts as [`Verdict::Pass`] elsewhere.
+    Hold(Option<Box<Reply>>),
     /// Send nothing: a response is not forwarded or not made. A UAC that has a response tells nobody of
     /// it. Counts as [`Verdict::Pass`] at other stages.
     Discard,
@@ -323,6 +330,10 @@ pub trait Behaviour: Sync + Send {
     }
     /// A timer that it set in a dialog is due ([`super::Task::Timer`]).
     fn dialog_timer(&self, _env: &Env<'_>, _at: &mut DialogTimer<'_>) {}
+    /// A dialog in which it keeps something is over.
+    fn dialog_ended(&self, _env: &Env<'_>, _at: &mut DialogEnded<'_>) -> Verdict {
+        Verdict::Pass
+    }
 }
 
 /// A behaviour that does nothing.

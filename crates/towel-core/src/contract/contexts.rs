@@ -19,6 +19,8 @@ pub struct UasRequest<'a> {
     pub fields: &'a mut Fields,
     /// What extensions keep with the transaction.
     pub slots: &'a mut Slots,
+    /// What extensions keep with the user agent, from one request to the next.
+    pub agent: &'a mut Slots,
     /// What the user of this UAS should be told.
     pub notes: &'a mut Vec<String>,
     /// The dialog that the request is in.
@@ -39,6 +41,8 @@ pub struct UasResponse<'a> {
     pub contact_parameters: &'a mut Vec<u8>,
     /// What extensions keep with the transaction.
     pub slots: &'a mut Slots,
+    /// What extensions keep with the user agent, from one request to the next.
+    pub agent: &'a mut Slots,
     /// The dialog that the request is in, or that this response makes: it is there by now.
     pub dialog: Option<InDialog<'a>>,
     /// What is to be done when the stage is over.

@@ -40,7 +40,8 @@ pub use declaration::{
 pub use registry::{Configure, Configured, MOST_EXTENSIONS, Registry, SettingFault, Woken};
 pub use roles::{Role, Roles};
 pub use sessions::{
-    Carry, Delivery, DialogTimer, InDialog, OtherDialog, Outline, Relation, Standing, Task, Tasks,
+    Carry, Delivery, DialogEnded, DialogId, DialogTimer, InDialog, OtherDialog, Outline, Relation,
+    Standing, Task, Tasks,
 };
 pub use state::{Durable, Slots};
 pub use table::{COLUMNS, Cell, PROVISIONAL, REDIRECTION, Row, SUCCESS, Where};

@@ -19,7 +19,7 @@ use super::contexts::{
 };
 use super::declaration::{Extension, FieldDeclaration, MethodDeclaration, Wake};
 use super::roles::Roles;
-use super::sessions::DialogTimer;
+use super::sessions::{DialogEnded, DialogTimer};
 use super::state;
 
 /// What an extension's configuration became.
@@ -475,6 +475,8 @@ stages! {
     uac_request, UacRequest, UacRequest<'_>;
     /// Calls the stage of a UAC that has a response.
     uac_response, UacResponse, UacResponse<'_>;
+    /// Calls the stage of a user agent one of whose dialogs is over.
+    dialog_ended, DialogEnded, DialogEnded<'_>;
 }
 
 impl Registry {

@@ -33,7 +33,27 @@ pub struct InDialog<'a> {
     pub slots: &'a mut Slots,
 }
 
+/// What a dialog is known by, to speak of it from outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DialogId {
+    /// Its Call-ID.
+    pub call_id: Vec<u8>,
+    /// Our tag.
+    pub local_tag: Vec<u8>,
+    /// The peer's tag.
+    pub remote_tag: Vec<u8>,
+}
+
 impl InDialog<'_> {
+    /// What it is known by.
+    pub fn id(&self) -> DialogId {
+        DialogId {
+            call_id: self.call_id.to_vec(),
+            local_tag: self.local_tag.to_vec(),
+            remote_tag: self.remote_tag.to_vec(),
+        }
+    }
+
     /// Whether the peer said that it takes this method. It is not known before it said anything.
     pub fn allows(&self, method: &str) -> Option<bool> {
         let mut methods = self.peer_allows?.split(|byte| *byte == b',');
@@ -192,6 +212,20 @@ pub enum Task {
         /// The event package.
         package: &'static str,
     },
+    /// Tell the application of a call that was held back ([`super::Verdict::Hold`]).
+    Admit,
+    /// Answer the peer's INVITE that has no final response with this status.
+    Refuse {
+        /// The status code.
+        status: u16,
+    },
+    /// Do this in another dialog; before whatever is done with the message at hand.
+    In {
+        /// The dialog.
+        dialog: DialogId,
+        /// What is to be done there.
+        task: Box<Task>,
+    },
     /// End the session with a BYE that has this Reason (RFC 3326), if there is one.
     HangUp {
         /// The value of Reason.
@@ -227,6 +261,11 @@ impl Tasks {
         self.push(id, Task::Clear { tag });
     }
 
+    /// Has something done in another dialog.
+    pub fn within(&mut self, id: &'static str, dialog: DialogId, task: Task) {
+        self.push(id, Task::In { dialog, task: Box::new(task) });
+    }
+
     /// Has a request sent.
     pub fn send(&mut self, id: &'static str, request: Outline) {
         self.push(id, Task::Send(request));
@@ -258,4 +297,16 @@ pub struct DialogTimer<'a> {
     pub tasks: &'a mut Tasks,
     /// What the user should be told.
     pub notes: &'a mut Vec<String>,
+    /// What extensions keep with the user agent.
+    pub agent: &'a mut Slots,
+}
+
+/// A dialog is over. Those are called who keep something with it.
+pub struct DialogEnded<'a> {
+    /// The dialog, as it was.
+    pub dialog: InDialog<'a>,
+    /// What extensions keep with the user agent.
+    pub agent: &'a mut Slots,
+    /// What is to be done in other dialogs ([`Task::In`]).
+    pub tasks: &'a mut Tasks,
 }

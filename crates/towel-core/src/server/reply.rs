@@ -52,6 +52,7 @@ impl Server {
                 notes: &mut Vec::new(),
                 dialog: None,
                 tasks: &mut Tasks::new(),
+                agent: &mut Slots::new(),
             };
             if let Verdict::Refuse(reply) =
                 self.registry.uas_request(woken, self.env(now), &mut stage)
@@ -74,6 +75,7 @@ impl Server {
                 tasks: &mut Tasks::new(),
                 body: reply.body.as_ref().map_or(&[], |body| &body.bytes),
                 delivery: &mut Delivery::Plain,
+                agent: &mut Slots::new(),
             };
             let _ = self.registry.uas_response(woken, self.env(now), &mut stage);
         }

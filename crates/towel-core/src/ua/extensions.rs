@@ -138,12 +138,13 @@ impl Inner {
                 notes: &mut notes,
                 dialog: None,
                 tasks: &mut Tasks::new(),
+                agent: &mut self.kept,
             },
         );
         self.note(None, notes);
         match verdict {
             Verdict::Refuse(reply) => Some(*reply),
-            Verdict::Pass | Verdict::Discard => None,
+            Verdict::Pass | Verdict::Discard | Verdict::Hold(_) => None,
         }
     }
 
@@ -171,6 +172,7 @@ impl Inner {
                     tasks: &mut Tasks::new(),
                     body: &[],
                     delivery: &mut Delivery::Plain,
+                    agent: &mut Slots::new(),
                 },
             );
         }

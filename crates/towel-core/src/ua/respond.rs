@@ -146,7 +146,7 @@ impl Inner {
         }
         match self.registry.as_ref()?.check_require(message) {
             Verdict::Refuse(reply) => Some(*reply),
-            Verdict::Pass | Verdict::Discard => None,
+            Verdict::Pass | Verdict::Discard | Verdict::Hold(_) => None,
         }
     }
 

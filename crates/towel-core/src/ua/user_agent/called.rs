@@ -10,7 +10,7 @@ use super::event::{Ending, Event};
 use super::offers::{Offers, has_description};
 use super::state::{Call, Due, Incoming, Leg};
 use super::{Answer, Core, World};
-use crate::contract::{Fields, Slots};
+use crate::contract::{Fields, Reply, Slots};
 use crate::dialog::Dialog;
 use crate::dialog::machines::usage::{self, Action};
 use crate::stack::Received;
@@ -20,8 +20,15 @@ use crate::transaction::Id;
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 impl Core {
-    /// A first INVITE.
-    pub(super) fn called(&mut self, w: &mut World<'_>, message: &Message<'_>, id: Id<Incoming>) {
+    /// A first INVITE. One that is held back is told of later; `hold` has the response that says so, if
+    /// the application is not to prepare for it.
+    pub(super) fn called(
+        &mut self,
+        w: &mut World<'_>,
+        message: &Message<'_>,
+        id: Id<Incoming>,
+        hold: Option<Option<Reply>>,
+    ) {
         if self.calls.len() >= self.profile.max_calls {
             let _ = self.respond(w, id, Answer::new(486));
             return;
@@ -46,7 +53,32 @@ impl Core {
             incoming.call = Some(call);
         }
         let request = message.bytes().to_vec();
-        self.events.push_back(Event::Incoming { call, request });
+        match hold {
+            None => self.events.push_back(Event::Incoming { call, request }),
+            Some(None) => self.events.push_back(Event::Prepare { call, request }),
+            Some(Some(reply)) => {
+                if let Some(found) = self.calls.get_mut(call) {
+                    found.held = true;
+                }
+                let answer = Answer {
+                    status: reply.status,
+                    reason: reply.reason.into(),
+                    fields: reply.fields,
+                    body: None,
+                };
+                let _ = self.respond(w, id, answer);
+            }
+        }
+    }
+
+    /// A call that was held back may be told of.
+    pub(super) fn call_after_all(&mut self, leg: Id<Leg>) {
+        let Some(call) = self.legs.get(leg).and_then(|leg| leg.call) else { return };
+        let Some(found) = self.calls.get_mut(call) else { return };
+        let incoming = found.incoming.and_then(|id| self.incoming.get(id));
+        let Some(incoming) = incoming.filter(|incoming| incoming.status < 200) else { return };
+        found.held = false;
+        self.events.push_back(Event::Incoming { call, request: incoming.request.clone() });
     }
 
     /// A re-INVITE (section 14.2).

@@ -302,6 +302,8 @@ impl Core {
         if let Some(value) = &found.session_id {
             super::template::line(&mut template.fields, b"Session-ID", value);
         }
+        self.extend_ack(w, id, leg, &mut template);
+        let Some(found) = self.legs.get(leg) else { return };
         if let Some(answer) = answer {
             template.media_type = answer.media_type.into_bytes();
             template.body = answer.bytes;

@@ -139,6 +139,15 @@ pub enum Event {
         /// The INVITE.
         request: Vec<u8>,
     },
+    /// Somebody calls, and nobody is to be alerted yet: an extension has the session prepared first. The
+    /// application answers with a 183 that has its description; it is told by [`Event::Incoming`] when the
+    /// user may be.
+    Prepare {
+        /// The call.
+        call: CallHandle,
+        /// The INVITE.
+        request: Vec<u8>,
+    },
     /// A provisional response to a call of ours, 100 left out.
     Progress {
         /// The call.

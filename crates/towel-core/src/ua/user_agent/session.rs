@@ -110,7 +110,8 @@ impl Core {
             self.transfer_gone(w, call, &why);
         }
         let Some(found) = self.calls.get_mut(call) else { return };
-        if !std::mem::replace(&mut found.told, true) {
+        // Of one that was held back nothing was told.
+        if !std::mem::replace(&mut found.told, true) && !found.held {
             self.events.push_back(Event::Ended { call, dialog: leg, why });
         }
         self.clear(w, ringing);
@@ -127,11 +128,13 @@ impl Core {
         }
         found.dialog.end();
         self.drop_unacked(w, leg);
-        let Some(found) = self.legs.remove(leg) else { return };
-        for (_, _, timer) in found.timers {
+        let Some(mut found) = self.legs.remove(leg) else { return };
+        for (_, _, timer) in std::mem::take(&mut found.timers) {
             self.clear(w, Some(timer));
         }
-        if let Some(call) = found.call {
+        let call = found.call;
+        self.tell_dialog_ended(w, found);
+        if let Some(call) = call {
             if let Some(call) = self.calls.get_mut(call) {
                 call.early.retain(|early| *early != leg);
                 if call.session == Some(leg) {

@@ -5,11 +5,11 @@ use towel_message::Message;
 use super::event::{Answer, Content, Ending, Event, Refused};
 use super::others::Others;
 use super::state::{Due, Incoming, Leg, Outgoing, Owner};
-use super::template::line;
+use super::template::{Template, line};
 use super::{Ask, Core, World};
 use crate::contract::{
-    Carry, Delivery, DialogTimer, Element, Env, Fields, Given, InDialog, Outline, Reply, Slots,
-    Task, Tasks, UacRequest, UacResponse, UasRequest, UasResponse, Verdict,
+    Carry, Delivery, DialogEnded, DialogTimer, Element, Env, Fields, Given, InDialog, Outline, Reply,
+    Slots, Stage, Task, Tasks, UacRequest, UacResponse, UasRequest, UasResponse, Verdict, Woken,
 };
 use crate::dialog::Subscription;
 use crate::dialog::machines::{dialog, usage};
@@ -39,6 +39,8 @@ pub(super) struct Reading {
 #[derive(Default)]
 pub(super) struct Asking {
     pub(super) refusal: Option<Reply>,
+    /// Nobody is called yet; with the provisional response that says so.
+    pub(super) hold: Option<Option<Reply>>,
     pub(super) tasks: Wanted,
 }
 
@@ -144,6 +146,43 @@ impl Core {
         }
         self.do_tasks(w, leg, tasks.take());
         Ok(())
+    }
+
+    /// Lets those extensions add to the ACK of a 2xx that ask for it ([`crate::contract::Wake::Method`]).
+    pub(super) fn extend_ack(
+        &mut self,
+        w: &mut World<'_>,
+        id: Id<Outgoing>,
+        leg: Id<Leg>,
+        template: &mut Template,
+    ) {
+        let woken = self.registry.woken_for_method(b"ACK");
+        if !self.registry.acts(Stage::UacRequest, woken) {
+            return;
+        }
+        let Some(outgoing) = self.outgoing.get_mut(id) else { return };
+        let mut fields = Fields::new();
+        let _ = self.registry.uac_request(
+            woken,
+            Env::new(w.now, &Nobody),
+            &mut UacRequest {
+                method: b"ACK",
+                request_uri: &mut template.uri.clone(),
+                fields: &mut fields,
+                contact_parameters: &mut Vec::new(),
+                next_hop: &outgoing.next_hop,
+                slots: &mut outgoing.slots,
+                agent: &mut self.kept,
+                dialog: self.legs.get_mut(leg).map(|leg| view(leg, None)),
+                tasks: &mut Tasks::new(),
+                body: &[],
+                own: None,
+                given: Given(&outgoing.template.fields),
+            },
+        );
+        for (name, value) in fields.iter() {
+            line(&mut template.added, name.as_bytes(), value);
+        }
     }
 
     /// Lets extensions read a response.
@@ -253,14 +292,16 @@ impl Core {
                 notes: &mut notes,
                 dialog,
                 tasks: &mut tasks,
+                agent: &mut self.kept,
             },
         );
         self.note(notes);
-        let refusal = match verdict {
-            Verdict::Refuse(reply) => Some(*reply),
-            Verdict::Pass | Verdict::Discard => None,
+        let (refusal, hold) = match verdict {
+            Verdict::Refuse(reply) => (Some(*reply), None),
+            Verdict::Hold(reply) => (None, Some(reply.map(|reply| *reply))),
+            Verdict::Pass | Verdict::Discard => (None, None),
         };
-        Asking { refusal, tasks: tasks.take() }
+        Asking { refusal, hold, tasks: tasks.take() }
     }
 
     /// Lets extensions add to a response of ours, and say how it is sent.
@@ -295,6 +336,7 @@ impl Core {
                 tasks: &mut tasks,
                 body: answer.body.as_ref().map_or(&[], |body| &body.bytes),
                 delivery: &mut responding.delivery,
+                agent: &mut self.kept,
             },
         );
         responding.discarded = matches!(verdict, Verdict::Discard);
@@ -322,6 +364,7 @@ impl Core {
                 tag,
                 tasks: &mut tasks,
                 notes: &mut notes,
+                agent: &mut self.kept,
             },
         );
         self.note(notes);
@@ -337,7 +380,7 @@ impl Core {
         }
     }
 
-    /// Does what extensions have asked for.
+    /// Does what extensions have asked for, here or in other dialogs.
     pub(super) fn do_tasks(&mut self, w: &mut World<'_>, leg: Option<Id<Leg>>, tasks: Wanted) {
         self.do_tasks_with(w, leg, tasks, &[]);
     }
@@ -351,52 +394,111 @@ impl Core {
         tasks: Wanted,
         message: &[u8],
     ) {
-        let Some(leg) = leg.filter(|_| !tasks.is_empty() && self.depth < MOST_DEEP) else { return };
+        if tasks.is_empty() || self.depth >= MOST_DEEP {
+            return;
+        }
         self.depth += 1;
         for (id, task) in tasks {
-            match task {
-                Task::Timer { tag, after } => self.set_for(w, leg, id, tag, Some(after)),
-                Task::Clear { tag } => self.set_for(w, leg, id, tag, None),
-                Task::Send(outline) => {
-                    let method = outline.method;
-                    match self.send_outline(w, leg, id, outline, None, message) {
-                        // A dialog that is over by now wants nothing more.
-                        Ok(()) | Err(Refused::Stale) => {}
-                        Err(why) => self.note(vec![format!("{id}: no {method} is sent: {why}")]),
+            match (task, leg) {
+                (Task::In { dialog, task }, _) => {
+                    let found =
+                        self.legs.find(&dialog.call_id, &dialog.local_tag, &dialog.remote_tag);
+                    if let Some(found) = found {
+                        self.do_task(w, found, id, *task, &[]);
                     }
                 }
-                Task::Arrived => self.arrived(w, leg),
-                Task::Subscribed { package, id } => {
-                    let one = Subscription { package: package.into(), id: id.into() };
-                    if let Some(found) = self.legs.get_mut(leg)
-                        && found.dialog.subscriptions.len() < MOST_SUBSCRIPTIONS
-                        && !found.dialog.subscriptions.contains(&one)
-                    {
-                        found.dialog.subscriptions.push(one);
-                    }
-                }
-                Task::Unsubscribed { package, id } => {
-                    if let Some(found) = self.legs.get_mut(leg) {
-                        let is = |one: &Subscription| *one.package == *package && *one.id == *id;
-                        found.dialog.subscriptions.retain(|one| !is(one));
-                    }
-                    self.settle(w, leg);
-                }
-                // Where they count they have been seen to.
-                Task::Retry
-                | Task::Relate { .. }
-                | Task::NoSubscription
-                | Task::EventsAt(_)
-                | Task::Subscribe { .. } => {}
-                Task::HangUp { reason } => {
-                    if let Some(found) = self.legs.get_mut(leg) {
-                        found.bye_reason = reason;
-                    }
-                    self.step(w, leg, usage::Event::HangUp, Some(Ending::Local));
-                }
+                (task, Some(leg)) => self.do_task(w, leg, id, task, message),
+                (_, None) => {}
             }
         }
         self.depth -= 1;
+    }
+
+    /// Does those of the tasks first that are for other dialogs.
+    pub(super) fn do_elsewhere(&mut self, w: &mut World<'_>, tasks: &mut Wanted) {
+        let (others, here) = std::mem::take(tasks)
+            .into_iter()
+            .partition(|(_, task)| matches!(task, Task::In { .. }));
+        *tasks = here;
+        self.do_tasks(w, None, others);
+    }
+
+    fn do_task(
+        &mut self,
+        w: &mut World<'_>,
+        leg: Id<Leg>,
+        id: &'static str,
+        task: Task,
+        message: &[u8],
+    ) {
+        match task {
+            Task::Timer { tag, after } => self.set_for(w, leg, id, tag, Some(after)),
+            Task::Clear { tag } => self.set_for(w, leg, id, tag, None),
+            Task::Send(outline) => {
+                let method = outline.method;
+                match self.send_outline(w, leg, id, outline, None, message) {
+                    // A dialog that is over by now wants nothing more.
+                    Ok(()) | Err(Refused::Stale) => {}
+                    Err(why) => self.note(vec![format!("{id}: no {method} is sent: {why}")]),
+                }
+            }
+            Task::Arrived => self.arrived(w, leg),
+            Task::Admit => self.call_after_all(leg),
+            Task::Refuse { status } => {
+                let invite = self.legs.get(leg).and_then(|leg| leg.invite);
+                if let Some(invite) = invite {
+                    let _ = self.respond(w, invite, Answer::new(status));
+                }
+            }
+            Task::Subscribed { package, id } => {
+                let one = Subscription { package: package.into(), id: id.into() };
+                if let Some(found) = self.legs.get_mut(leg)
+                    && found.dialog.subscriptions.len() < MOST_SUBSCRIPTIONS
+                    && !found.dialog.subscriptions.contains(&one)
+                {
+                    found.dialog.subscriptions.push(one);
+                }
+            }
+            Task::Unsubscribed { package, id } => {
+                if let Some(found) = self.legs.get_mut(leg) {
+                    let is = |one: &Subscription| *one.package == *package && *one.id == *id;
+                    found.dialog.subscriptions.retain(|one| !is(one));
+                }
+                self.settle(w, leg);
+            }
+            // Where they count they have been seen to; and one dialog speaks of no third one.
+            Task::Retry
+            | Task::In { .. }
+            | Task::Relate { .. }
+            | Task::NoSubscription
+            | Task::EventsAt(_)
+            | Task::Subscribe { .. } => {}
+            Task::HangUp { reason } => {
+                if let Some(found) = self.legs.get_mut(leg) {
+                    found.bye_reason = reason;
+                }
+                self.step(w, leg, usage::Event::HangUp, Some(Ending::Local));
+            }
+        }
+    }
+
+    /// A dialog is gone: those who kept something with it are told.
+    pub(super) fn tell_dialog_ended(&mut self, w: &mut World<'_>, mut leg: Leg) {
+        let woken = self.registry.woken_by_slots(Woken::NONE, &leg.dialog.slots);
+        if !self.registry.acts(Stage::DialogEnded, woken) {
+            return;
+        }
+        let mut tasks = Tasks::new();
+        let _ = self.registry.dialog_ended(
+            woken,
+            Env::new(w.now, &Nobody),
+            &mut DialogEnded {
+                dialog: view(&mut leg, None),
+                agent: &mut self.kept,
+                tasks: &mut tasks,
+            },
+        );
+        self.do_tasks(w, None, tasks.take());
     }
 
     fn set_for(

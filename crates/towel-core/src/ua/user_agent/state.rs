@@ -36,6 +36,8 @@ pub struct Call {
     pub(super) reference: Option<Id<Reference>>,
     /// The call that is transferred here once it is answered (RFC 5589 section 7.6).
     pub(super) waiting: Option<Id<Subscribed>>,
+    /// Whether the application has not been told of it yet.
+    pub(super) held: bool,
 }
 
 /// A dialog with what a user agent keeps with it; only its handle is seen outside.
@@ -95,6 +97,7 @@ impl Call {
             told: false,
             reference: None,
             waiting: None,
+            held: false,
         }
     }
 }

@@ -85,6 +85,7 @@ impl Core {
         self.relate(id, &mut outcome.tasks);
         self.hear_session(leg, message);
         let refusal = outcome.refusal.take();
+        self.do_elsewhere(w, &mut outcome.tasks);
         let taken = refusal.as_ref().is_none_or(|reply| reply.status / 100 == 2);
         if taken
             && method != Method::Invite
@@ -95,7 +96,7 @@ impl Core {
         }
         match refusal {
             Some(reply) => self.refuse(w, id, reply),
-            None => self.act_on(w, received, id, leg),
+            None => self.act_on(w, received, id, leg, outcome.hold),
         }
         let leg = self.incoming.get(id).and_then(|incoming| incoming.leg).or(leg);
         self.do_tasks(w, leg, outcome.tasks);
@@ -249,10 +250,11 @@ impl Core {
         received: &Received<'_>,
         id: Id<Incoming>,
         leg: Option<Id<Leg>>,
+        hold: Option<Option<Reply>>,
     ) {
         let message = &received.message;
         match (message.method(), leg) {
-            (Method::Invite, None) => self.called(w, message, id),
+            (Method::Invite, None) => self.called(w, message, id, hold),
             (Method::Invite, Some(leg)) => self.reinvited(w, message, id, leg),
             (Method::Bye, Some(leg)) => {
                 let known = self.legs.get(leg).is_some_and(|leg| leg.usage.is_some());

@@ -235,6 +235,7 @@ mod tests {
                 tasks: &mut towel_core::contract::Tasks::new(),
                 body: &[],
                 delivery: &mut towel_core::contract::Delivery::Plain,
+                agent: &mut Slots::new(),
             };
             registry.uas_response(registry.woken(&message), env(), &mut at);
             assert_eq!(parameters, b";audio;actor=\"msg-taker\"");

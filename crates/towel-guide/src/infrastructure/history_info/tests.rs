@@ -239,6 +239,7 @@ fn entries_of_our_own_can_be_private() {
             tasks: &mut Tasks::new(),
             body: &[],
             delivery: &mut Delivery::Plain,
+            agent: &mut Slots::new(),
         };
         assert!(registry.uas_response(registry.woken(&request), env(), &mut at).is_pass());
     });

@@ -40,6 +40,7 @@ fn info(registry: &Registry, slots: &mut Slots, session: bool, more: &str) -> u1
             notes: &mut Vec::new(),
             dialog: Some(dialog(slots, session)),
             tasks: &mut Tasks::new(),
+            agent: &mut Slots::new(),
         };
         match registry.uas_request(registry.woken(&request), env(), &mut at) {
             Verdict::Refuse(reply) => {
@@ -66,6 +67,7 @@ fn respond(registry: &Registry, slots: &mut Slots, more: &str, status: u16) -> O
             tasks: &mut Tasks::new(),
             body: &[],
             delivery: &mut Delivery::Plain,
+            agent: &mut Slots::new(),
         };
         assert!(registry.uas_response(registry.woken(&request), env(), &mut at).is_pass());
     });

@@ -45,6 +45,7 @@ fn send(slots: &mut Slots, more: &str, status: u16, body: &[u8]) -> (Delivery, O
                 tasks: &mut Tasks::new(),
                 body,
                 delivery: &mut delivery,
+                agent: &mut Slots::new(),
             },
         )
     });
@@ -68,6 +69,7 @@ fn prack(slots: &mut Slots, rack: &str) -> u16 {
                 notes: &mut Vec::new(),
                 dialog: Some(dialog(slots)),
                 tasks: &mut Tasks::new(),
+                agent: &mut Slots::new(),
             },
         )
     });

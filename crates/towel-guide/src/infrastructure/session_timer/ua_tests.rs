@@ -56,6 +56,7 @@ fn accept(registry: &Registry, more: &str) -> (Option<String>, bool, Vec<(u32, u
             tasks: &mut tasks,
             body: &[],
             delivery: &mut Delivery::Plain,
+            agent: &mut Slots::new(),
         };
         assert!(registry.uas_response(registry.woken(&request), env(), &mut at).is_pass());
     });

@@ -37,6 +37,7 @@ fn comes(kept: &mut Slots, slots: &mut Slots, second: u64) -> (u16, Option<u32>)
                 notes: &mut Vec::new(),
                 dialog: Some(dialog(kept)),
                 tasks: &mut Tasks::new(),
+                agent: &mut Slots::new(),
             },
         )
     });
@@ -61,6 +62,7 @@ fn answered(kept: &mut Slots, slots: &mut Slots) {
             tasks: &mut Tasks::new(),
             body: &[],
             delivery: &mut Delivery::Plain,
+            agent: &mut Slots::new(),
         };
         assert!(Update.uas_response(&Env::new(Now::default(), &Here), &mut at).is_pass());
     });

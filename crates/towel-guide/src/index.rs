@@ -387,7 +387,7 @@ pub static GUIDE: &[Entry] = &[
         title: "Answer modes",
         documents: &["RFC 5373"],
         roles: Roles::from_letters("C S"),
-        extension: None,
+        extension: Some(&crate::minor::answer_mode::EXTENSION),
     },
     Entry {
         id: "anonymous-rejection",
@@ -395,7 +395,7 @@ pub static GUIDE: &[Entry] = &[
         title: "Rejecting anonymous requests",
         documents: &["RFC 5079"],
         roles: Roles::from_letters("C S P"),
-        extension: None,
+        extension: Some(&crate::minor::anonymous_rejection::EXTENSION),
     },
     Entry {
         id: "multiple-refer",
@@ -542,7 +542,7 @@ pub static GUIDE: &[Entry] = &[
         title: "P-Media-Authorization",
         documents: &["RFC 3313"],
         roles: Roles::from_letters("C P"),
-        extension: None,
+        extension: Some(&crate::quality::media_authorization::EXTENSION),
     },
     // 10
     Entry {

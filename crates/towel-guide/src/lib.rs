@@ -15,6 +15,7 @@ pub mod infrastructure;
 pub mod json;
 pub mod minor;
 pub mod operations;
+pub mod quality;
 pub mod render;
 pub mod status;
 #[cfg(test)]

@@ -205,7 +205,11 @@ impl Phone {
     /// Something happened.
     fn follow(&mut self, now: Now, out: &mut Outbox, event: Event) {
         match event {
-            Event::Incoming { call, request } => self.incoming(now, out, call, request),
+            // Nothing here can be reserved (RFC 3312 section 8).
+            Event::Prepare { call, .. } => {
+                let _ = self.ua.answer(now, out, call, Answer::new(580));
+            }
+            Event::Incoming { call, request, .. } => self.incoming(now, out, call, request),
             Event::Progress { call, dialog, reliable, response } => {
                 self.progress(now, out, call, (dialog, reliable), response);
             }

@@ -33,7 +33,7 @@
 
 use std::time::Duration;
 
-use towel_core::contract::Registry;
+use towel_core::contract::{Manner, Registry};
 use towel_core::io::{Input, Instant, Machine, Now, Outbox};
 use towel_core::settings::Settings;
 use towel_core::ua::Account;
@@ -414,7 +414,7 @@ impl Caller {
 
     fn happened(&mut self, now: Now, out: &mut Outbox, event: Event) {
         let note = match event {
-            Event::Incoming { call, .. } => {
+            Event::Incoming { call, manner, .. } => {
                 if self.agent.replaces(call).or(self.agent.joins(call)).is_some() {
                     self.take(Some(call));
                     return self.answer(now, out, call, self.script.replaced.unwrap_or(200));
@@ -423,6 +423,13 @@ impl Caller {
                     return self.answer(now, out, call, 486);
                 }
                 self.take(Some(call));
+                if manner == Manner::Auto {
+                    // Nothing of the room is sent before its user says so.
+                    let description = format!("{}a=recvonly\r\n", self.description());
+                    let answer = Answer::new(200).sdp(description);
+                    let _ = self.agent.answer(now, out, call, answer);
+                    return;
+                }
                 if let Some(rings) = self.script.rings {
                     self.due.push((now.at + rings, call, 180));
                 }

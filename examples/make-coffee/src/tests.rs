@@ -88,6 +88,7 @@ fn a_server_makes_what_it_has() {
                 dialog: None,
                 tasks: &mut Tasks::new(),
                 agent: &mut Slots::new(),
+                manner: &mut towel_core::contract::Manner::Unsaid,
             };
             let verdict = registry.uas_request(registry.woken(&request), env(), &mut at);
             (verdict, fields.get(FIELD).map(<[u8]>::to_vec))

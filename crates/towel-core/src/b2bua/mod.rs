@@ -217,7 +217,7 @@ impl B2bua {
 
     fn happened(&mut self, now: Now, out: &mut Outbox, event: Event) {
         match event {
-            Event::Incoming { call, request } => self.called(now, out, call, &request),
+            Event::Incoming { call, request, .. } => self.called(now, out, call, &request),
             Event::Progress { call, dialog, reliable, response } => {
                 self.progress(now, out, call, dialog, reliable, &response);
             }

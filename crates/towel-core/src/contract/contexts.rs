@@ -27,6 +27,21 @@ pub struct UasRequest<'a> {
     pub dialog: Option<InDialog<'a>>,
     /// What is to be done when the stage is over.
     pub tasks: &'a mut Tasks,
+    /// How a call is to be answered; of a first INVITE.
+    pub manner: &'a mut Manner,
+}
+
+/// How a call that comes is to be answered (RFC 5373).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Manner {
+    /// Nobody says.
+    #[default]
+    Unsaid,
+    /// By the user.
+    Manual,
+    /// At once, without the user. Nothing may be sent from here before the user says so: the answer
+    /// makes the media `recvonly` (RFC 5373 section 7.4).
+    Auto,
 }
 
 /// A UAS is about to send a response.

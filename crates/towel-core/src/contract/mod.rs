@@ -28,7 +28,7 @@ pub use behaviour::{
     Behaviour, Body, Element, Env, Fields, NOTHING, Nothing, Reply, Stage, Verdict,
 };
 pub use contexts::{
-    CancelCause, Candidate, Contacting, Directives, Given, ProxyCancel, ProxyForward,
+    CancelCause, Candidate, Contacting, Directives, Given, Manner, ProxyCancel, ProxyForward,
     ProxyPreprocess, ProxyReceived, ProxyReply, ProxyResponse, ProxyTargets, ProxyValidate,
     Redirection, Register, Registered, UacRequest, UacResponse, UasRequest, UasResponse,
 };

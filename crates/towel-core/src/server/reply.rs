@@ -53,6 +53,7 @@ impl Server {
                 dialog: None,
                 tasks: &mut Tasks::new(),
                 agent: &mut Slots::new(),
+                manner: &mut crate::contract::Manner::Unsaid,
             };
             if let Verdict::Refuse(reply) =
                 self.registry.uas_request(woken, self.env(now), &mut stage)

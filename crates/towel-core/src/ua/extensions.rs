@@ -139,6 +139,7 @@ impl Inner {
                 dialog: None,
                 tasks: &mut Tasks::new(),
                 agent: &mut self.kept,
+                manner: &mut crate::contract::Manner::Unsaid,
             },
         );
         self.note(None, notes);

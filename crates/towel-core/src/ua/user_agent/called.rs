@@ -10,7 +10,7 @@ use super::event::{Ending, Event};
 use super::offers::{Offers, has_description};
 use super::state::{Call, Due, Incoming, Leg};
 use super::{Answer, Core, World};
-use crate::contract::{Fields, Reply, Slots};
+use crate::contract::{Fields, Manner, Reply, Slots};
 use crate::dialog::Dialog;
 use crate::dialog::machines::usage::{self, Action};
 use crate::stack::Received;
@@ -27,7 +27,7 @@ impl Core {
         w: &mut World<'_>,
         message: &Message<'_>,
         id: Id<Incoming>,
-        hold: Option<Option<Reply>>,
+        (hold, manner): (Option<Option<Reply>>, Manner),
     ) {
         if self.calls.len() >= self.profile.max_calls {
             let _ = self.respond(w, id, Answer::new(486));
@@ -44,7 +44,7 @@ impl Core {
             return;
         }
         let ringing = self.profile.ringing;
-        let call = self.calls.insert(Call { incoming: Some(id), ..Call::new() });
+        let call = self.calls.insert(Call { incoming: Some(id), manner, ..Call::new() });
         let ringing = self.set(w, ringing, Due::Ringing(call));
         if let Some(found) = self.calls.get_mut(call) {
             found.ringing = Some(ringing);
@@ -54,7 +54,7 @@ impl Core {
         }
         let request = message.bytes().to_vec();
         match hold {
-            None => self.events.push_back(Event::Incoming { call, request }),
+            None => self.events.push_back(Event::Incoming { call, request, manner }),
             Some(None) => self.events.push_back(Event::Prepare { call, request }),
             Some(Some(reply)) => {
                 if let Some(found) = self.calls.get_mut(call) {
@@ -64,7 +64,7 @@ impl Core {
                     status: reply.status,
                     reason: reply.reason.into(),
                     fields: reply.fields,
-                    body: None,
+                    ..Answer::default()
                 };
                 let _ = self.respond(w, id, answer);
             }
@@ -78,7 +78,8 @@ impl Core {
         let incoming = found.incoming.and_then(|id| self.incoming.get(id));
         let Some(incoming) = incoming.filter(|incoming| incoming.status < 200) else { return };
         found.held = false;
-        self.events.push_back(Event::Incoming { call, request: incoming.request.clone() });
+        let (request, manner) = (incoming.request.clone(), found.manner);
+        self.events.push_back(Event::Incoming { call, request, manner });
     }
 
     /// A re-INVITE (section 14.2).

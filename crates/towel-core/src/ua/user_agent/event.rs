@@ -1,7 +1,7 @@
 //! What an application is told, and what it says.
 
 use super::state::{Call, Incoming, Leg, Outgoing, Reference, Subscribed};
-use crate::contract::Fields;
+use crate::contract::{Fields, Manner};
 use crate::stack::Failure;
 use crate::transaction::Id;
 
@@ -138,6 +138,8 @@ pub enum Event {
         call: CallHandle,
         /// The INVITE.
         request: Vec<u8>,
+        /// Whether the user is to answer it.
+        manner: Manner,
     },
     /// Somebody calls, and nobody is to be alerted yet: an extension has the session prepared first. The
     /// application answers with a 183 that has its description; it is told by [`Event::Incoming`] when the

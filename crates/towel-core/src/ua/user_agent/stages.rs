@@ -8,8 +8,9 @@ use super::state::{Due, Incoming, Leg, Outgoing, Owner};
 use super::template::{Template, line};
 use super::{Ask, Core, World};
 use crate::contract::{
-    Carry, Delivery, DialogEnded, DialogTimer, Element, Env, Fields, Given, InDialog, Outline, Reply,
-    Slots, Stage, Task, Tasks, UacRequest, UacResponse, UasRequest, UasResponse, Verdict, Woken,
+    Carry, Delivery, DialogEnded, DialogTimer, Element, Env, Fields, Given, InDialog, Manner,
+    Outline, Reply, Slots, Stage, Task, Tasks, UacRequest, UacResponse, UasRequest, UasResponse,
+    Verdict, Woken,
 };
 use crate::dialog::Subscription;
 use crate::dialog::machines::{dialog, usage};
@@ -41,6 +42,8 @@ pub(super) struct Asking {
     pub(super) refusal: Option<Reply>,
     /// Nobody is called yet; with the provisional response that says so.
     pub(super) hold: Option<Option<Reply>>,
+    /// How a call is to be answered.
+    pub(super) manner: Manner,
     pub(super) tasks: Wanted,
 }
 
@@ -270,6 +273,7 @@ impl Core {
         }
         let invite = self.invite_number(leg);
         let (mut notes, mut tasks) = (Vec::new(), Tasks::new());
+        let mut manner = Manner::Unsaid;
         let legs = &mut self.legs;
         let others;
         // Other dialogs are of no interest in one.
@@ -293,6 +297,7 @@ impl Core {
                 dialog,
                 tasks: &mut tasks,
                 agent: &mut self.kept,
+                manner: &mut manner,
             },
         );
         self.note(notes);
@@ -301,7 +306,7 @@ impl Core {
             Verdict::Hold(reply) => (None, Some(reply.map(|reply| *reply))),
             Verdict::Pass | Verdict::Discard => (None, None),
         };
-        Asking { refusal, hold, tasks: tasks.take() }
+        Asking { refusal, hold, manner, tasks: tasks.take() }
     }
 
     /// Lets extensions add to a response of ours, and say how it is sent.

@@ -38,6 +38,8 @@ pub struct Call {
     pub(super) waiting: Option<Id<Subscribed>>,
     /// Whether the application has not been told of it yet.
     pub(super) held: bool,
+    /// How it is to be answered.
+    pub(super) manner: crate::contract::Manner,
 }
 
 /// A dialog with what a user agent keeps with it; only its handle is seen outside.
@@ -98,6 +100,7 @@ impl Call {
             reference: None,
             waiting: None,
             held: false,
+            manner: crate::contract::Manner::Unsaid,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::event::Event;
 use super::offers::{carrier, has_description, unreadable};
 use super::state::{Incoming, Leg};
 use super::{Answer, Core, World};
-use crate::contract::{Fields, Reply, Slots, Task, Verdict};
+use crate::contract::{Fields, Manner, Reply, Slots, Task, Verdict};
 use crate::dialog::Order;
 use crate::dialog::machines::usage;
 use crate::stack::Received;
@@ -96,7 +96,7 @@ impl Core {
         }
         match refusal {
             Some(reply) => self.refuse(w, id, reply),
-            None => self.act_on(w, received, id, leg, outcome.hold),
+            None => self.act_on(w, received, id, leg, (outcome.hold, outcome.manner)),
         }
         let leg = self.incoming.get(id).and_then(|incoming| incoming.leg).or(leg);
         self.do_tasks(w, leg, outcome.tasks);
@@ -250,7 +250,7 @@ impl Core {
         received: &Received<'_>,
         id: Id<Incoming>,
         leg: Option<Id<Leg>>,
-        hold: Option<Option<Reply>>,
+        hold: (Option<Option<Reply>>, Manner),
     ) {
         let message = &received.message;
         match (message.method(), leg) {

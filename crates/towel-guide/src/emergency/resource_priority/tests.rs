@@ -95,6 +95,7 @@ fn ask(settings: &[(&str, &str)], more: &str) -> (u16, bool) {
             notes: &mut Vec::new(),
             dialog: None,
             tasks: &mut Tasks::new(),
+            manner: &mut towel_core::contract::Manner::Unsaid,
         };
         match registry.uas_request(registry.woken(&request), env(), &mut at) {
             Verdict::Refuse(reply) => {

@@ -41,6 +41,7 @@ fn info(registry: &Registry, slots: &mut Slots, session: bool, more: &str) -> u1
             dialog: Some(dialog(slots, session)),
             tasks: &mut Tasks::new(),
             agent: &mut Slots::new(),
+            manner: &mut towel_core::contract::Manner::Unsaid,
         };
         match registry.uas_request(registry.woken(&request), env(), &mut at) {
             Verdict::Refuse(reply) => {

@@ -70,6 +70,7 @@ fn prack(slots: &mut Slots, rack: &str) -> u16 {
                 dialog: Some(dialog(slots)),
                 tasks: &mut Tasks::new(),
                 agent: &mut Slots::new(),
+                manner: &mut towel_core::contract::Manner::Unsaid,
             },
         )
     });

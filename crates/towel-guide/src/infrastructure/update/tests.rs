@@ -38,6 +38,7 @@ fn comes(kept: &mut Slots, slots: &mut Slots, second: u64) -> (u16, Option<u32>)
                 dialog: Some(dialog(kept)),
                 tasks: &mut Tasks::new(),
                 agent: &mut Slots::new(),
+                manner: &mut towel_core::contract::Manner::Unsaid,
             },
         )
     });

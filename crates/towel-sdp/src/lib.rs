@@ -52,6 +52,7 @@ mod fields;
 mod limits;
 pub mod offer_answer;
 mod payload;
+pub mod preconditions;
 
 pub use attribute::{Attribute, Fmtp, RtpMap, Setup, Typed};
 pub use build::{BuildFault, Builder};

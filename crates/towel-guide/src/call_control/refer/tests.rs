@@ -24,6 +24,8 @@ fn asked(bytes: &[u8]) -> (u16, Vec<Task>) {
                 notes: &mut Vec::new(),
                 dialog: None,
                 tasks: &mut tasks,
+                agent: &mut Slots::new(),
+                manner: &mut towel_core::contract::Manner::Unsaid,
             },
         )
     });

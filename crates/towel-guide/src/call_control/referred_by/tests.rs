@@ -30,6 +30,8 @@ fn asked(entries: &[(&str, &str)], method: &str, fields: &str, body: &str) -> (u
                 notes: &mut notes,
                 dialog: None,
                 tasks: &mut Tasks::new(),
+                agent: &mut Slots::new(),
+                manner: &mut towel_core::contract::Manner::Unsaid,
             },
         )
     });

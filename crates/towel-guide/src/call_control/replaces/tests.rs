@@ -64,6 +64,8 @@ pub(crate) fn asked(
                 notes: &mut Vec::new(),
                 dialog: None,
                 tasks: &mut tasks,
+                agent: &mut Slots::new(),
+                manner: &mut towel_core::contract::Manner::Unsaid,
             },
         )
     });

@@ -22,6 +22,8 @@ fn asked(minimum: &str, method: &str, fields: &str) -> u16 {
                 notes: &mut Vec::new(),
                 dialog: None,
                 tasks: &mut Tasks::new(),
+                agent: &mut Slots::new(),
+                manner: &mut towel_core::contract::Manner::Unsaid,
             },
         )
     });

@@ -75,6 +75,8 @@ fn came(entries: &[(&str, &str)], fields: &str) -> (u16, bool) {
                 notes: &mut Vec::new(),
                 dialog: None,
                 tasks: &mut tasks,
+                agent: &mut Slots::new(),
+                manner: &mut towel_core::contract::Manner::Unsaid,
             },
         )
     });

@@ -23,6 +23,8 @@ fn told(refer_to: &str) -> Vec<String> {
                 notes: &mut notes,
                 dialog: None,
                 tasks: &mut Tasks::new(),
+                agent: &mut Slots::new(),
+                manner: &mut towel_core::contract::Manner::Unsaid,
             },
         );
     });

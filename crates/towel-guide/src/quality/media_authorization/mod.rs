@@ -60,7 +60,7 @@ fn configure(entries: &[(&str, &str)]) -> Result<Configured, SettingFault> {
 /// The bytes of a token: a Policy-Element (RFC 2750) without its length (section 5.2.1).
 pub fn decode(token: &[u8]) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    if token.is_empty() || token.len() % 2 != 0 {
+    if token.is_empty() || !token.len().is_multiple_of(2) {
         return None;
     }
     let pair = |pair: &[u8]| Some(digit(*pair.first()?)? << 4 | digit(*pair.get(1)?)?);

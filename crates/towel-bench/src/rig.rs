@@ -280,7 +280,7 @@ impl Rig {
 
     /// How many users have bindings.
     pub fn registered(&mut self) -> usize {
-        self.place.with(|server| server.server().registrar().location().len())
+        self.place.with(|server| server.server().registrar().records())
     }
 }
 

@@ -268,7 +268,7 @@ fn look_ups(stripes: usize, readers: usize, writer: bool) -> f64 {
         }
     }
     let look = |table: &Registrar, aor: &[u8]| {
-        table.location().lookup(aor, now.unix).map(|binding| binding.uri.len()).sum::<usize>()
+        table.location(aor).lookup(aor, now.unix).map(|binding| binding.uri.len()).sum::<usize>()
     };
     let aor = |n: u64| {
         let at = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;

@@ -13,6 +13,7 @@ pub use crate::locating::QueryId;
 use crate::locating::{Answer, Question};
 use crate::overload::Shed;
 use crate::settings::Settings;
+use crate::shards::{Errand, Journal};
 
 /// A moment on the driver's monotonic clock, in microseconds since an origin of its choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -149,13 +150,27 @@ pub struct Listener {
 }
 
 /// A connection. Never reused. The driver numbers the accepted ones from 0; the core numbers
-/// those that it asks for, with the top bit set.
+/// those that it asks for, with the top bit set. Where a server has several shards, the number says
+/// whose it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
 impl ConnectionId {
     /// The bit that the ids have that the core makes.
     pub const OPENED_BY_CORE: u64 = 1 << 63;
+    /// Where the shard's number begins: below it there is room for as many connections as one shard
+    /// will ever have, and six bits are enough for [`crate::shards::MOST`].
+    pub const SHARD: u32 = 42;
+
+    /// The shard that accepted or opened it.
+    pub fn shard(self) -> u8 {
+        (self.0 >> Self::SHARD) as u8 & 63
+    }
+
+    /// The first number of a shard.
+    pub fn first_of(shard: u8) -> ConnectionId {
+        ConnectionId(u64::from(shard) << Self::SHARD)
+    }
 
     /// Whether the core asked for this connection (as opposed to a peer having made it).
     pub fn is_ours(self) -> bool {
@@ -179,9 +194,22 @@ pub struct Flow {
     pub connection: Option<ConnectionId>,
 }
 
-/// Something given to the store whose safety is waited for.
+/// Something given to the store whose safety is waited for. The uppermost octet is the number of the
+/// shard that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
+
+impl Ticket {
+    /// The one with that number of a shard.
+    pub fn of(shard: u8, number: u64) -> Ticket {
+        Ticket(u64::from(shard) << 56 | number)
+    }
+
+    /// The shard that waits.
+    pub fn shard(self) -> u8 {
+        (self.0 >> 56) as u8
+    }
+}
 
 /// A durable key and value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -287,6 +315,13 @@ pub enum Input<'a> {
         /// How it went.
         result: Result<(), StoreFault>,
     },
+    /// Another shard of this server has something for this one to do.
+    FromShard {
+        /// What.
+        errand: Errand,
+        /// The message that it is about, if any.
+        bytes: &'a [u8],
+    },
     /// How long what is read now has waited with the driver. Told while messages come faster than
     /// they are taken in, and once when that is over.
     Backlog {
@@ -370,6 +405,18 @@ pub enum Output {
         /// Which bytes of [`Outbox::arena`].
         bytes: Range<usize>,
     },
+    /// Something for another shard of this server to do: [`Input::FromShard`] there, if it has room.
+    ToShard {
+        /// Which.
+        shard: u8,
+        /// What.
+        errand: Errand,
+        /// Which bytes of [`Outbox::arena`] it is about.
+        bytes: Range<usize>,
+    },
+    /// Make safe what is in there, in its order. It stands for [`Output::Store`] where a server has
+    /// several shards.
+    Journal(Journal),
     /// Something that an onlooker may care for.
     Event(Event),
 }
@@ -403,7 +450,7 @@ pub struct Event {
 pub struct Outbox {
     /// In the order in which they are to be done.
     pub outputs: Vec<Output>,
-    /// The bytes that [`Output::Transmit`] and [`Output::PassOn`] point into.
+    /// The bytes that [`Output::Transmit`], [`Output::PassOn`] and [`Output::ToShard`] point into.
     pub arena: Vec<u8>,
 }
 
@@ -425,6 +472,13 @@ impl Outbox {
         let start = self.arena.len();
         self.arena.extend_from_slice(bytes);
         self.outputs.push(Output::PassOn { flow, bytes: start..self.arena.len() });
+    }
+
+    /// Gives another shard something to do, with a message that is copied.
+    pub fn to_shard(&mut self, shard: u8, errand: Errand, bytes: &[u8]) {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        self.outputs.push(Output::ToShard { shard, errand, bytes: start..self.arena.len() });
     }
 
     /// Tells an onlooker.

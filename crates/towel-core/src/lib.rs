@@ -30,6 +30,7 @@ pub mod registrar;
 pub mod rng;
 pub mod server;
 pub mod settings;
+pub mod shards;
 pub mod stack;
 pub mod third_party;
 pub mod time;

@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use towel_core::io::{Listener, ListenerId, Transport};
 
 use crate::config::{Bind, Limits};
+use crate::steer;
 use crate::succession::Given;
 use crate::sys;
 
@@ -66,10 +67,55 @@ impl Opened {
         bind_all(binds, limits, usize::from(first), &mut Vec::new()).map(Self)
     }
 
+    /// The same for each of so many shards.
+    ///
+    /// # Errors
+    /// Which could not be had, and why.
+    pub fn shards(
+        binds: &[Bind],
+        limits: &Limits,
+        first: u16,
+        count: usize,
+    ) -> Result<Vec<Self>, BindFault> {
+        let one = bind_all(binds, limits, usize::from(first), &mut Vec::new())?;
+        let others = (1..count).map(|_| beside(&one, limits)).collect::<Result<Vec<_>, _>>()?;
+        lead(&one, count)?;
+        Ok(std::iter::once(one).chain(others).map(Self).collect())
+    }
+
     /// What the core will know of them.
     pub fn listeners(&self) -> impl Iterator<Item = &Listener> {
         self.0.iter().map(|bound| &bound.listener)
     }
+}
+
+/// Binds the same once more, for another shard. The first ones are bound without leave for others,
+/// so that nobody else's are joined; these then join them.
+pub(crate) fn beside(first: &[Bound], limits: &Limits) -> Result<Vec<Bound>, BindFault> {
+    let another = |bound: &Bound| {
+        let Listener { transport, local, .. } = bound.listener;
+        let fault = |why| BindFault { transport, addr: local, why };
+        match &bound.socket {
+            Listening::Datagrams(socket) => SockRef::from(socket).set_reuse_port(true),
+            Listening::Streams(socket) => SockRef::from(socket).set_reuse_port(true),
+            Listening::Gone => Ok(()),
+        }
+        .map_err(fault)?;
+        let (socket, _) = one(transport, local, limits, true).map_err(fault)?;
+        Ok(Bound { listener: bound.listener.clone(), socket, given: None })
+    };
+    first.iter().map(another).collect()
+}
+
+/// Has responses led to their shards, where there are several.
+pub(crate) fn lead(first: &[Bound], count: usize) -> Result<(), BindFault> {
+    for bound in first.iter().filter(|_| count > 1) {
+        if let Listening::Datagrams(socket) = &bound.socket {
+            let Listener { transport, local: addr, .. } = bound.listener;
+            steer::lead_responses(socket).map_err(|why| BindFault { transport, addr, why })?;
+        }
+    }
+    Ok(())
 }
 
 /// Binds everything or nothing, numbering from `first`; what was `given` is taken and not bound anew.
@@ -96,7 +142,7 @@ pub(crate) fn bind_all(
                     };
                     (Some(id), (socket, local))
                 }
-                None => (None, one(bind.transport, addr, limits).map_err(fault)?),
+                None => (None, one(bind.transport, addr, limits, false).map_err(fault)?),
             };
             bound.push(Bound {
                 listener: Listener {
@@ -173,6 +219,7 @@ fn one(
     transport: Transport,
     addr: SocketAddr,
     limits: &Limits,
+    join: bool,
 ) -> io::Result<(Listening, SocketAddr)> {
     let domain = Domain::for_address(addr);
     match transport {
@@ -186,6 +233,7 @@ fn one(
             let _ = socket.set_send_buffer_size(limits.udp_buffer);
             socket.set_nonblocking(true)?;
             sys::want_errors(socket.as_fd(), addr.is_ipv6())?;
+            socket.set_reuse_port(join)?;
             socket.bind(&addr.into())?;
             let socket = UdpSocket::from(socket);
             let local = socket.local_addr()?;
@@ -198,6 +246,7 @@ fn one(
             }
             // A restart must not wait for the old connections' TIME_WAIT.
             socket.set_reuse_address(true)?;
+            socket.set_reuse_port(join)?;
             socket.set_nonblocking(true)?;
             socket.bind(&addr.into())?;
             socket.listen(limits.backlog)?;

@@ -14,8 +14,9 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn new() -> Self {
-        Self { origin: std::time::Instant::now(), unix: 0, stale: Instant(0) }
+    /// One that counts from there.
+    pub(crate) fn since(origin: std::time::Instant) -> Self {
+        Self { origin, unix: 0, stale: Instant(0) }
     }
 
     pub(crate) fn now(&mut self) -> Now {

@@ -9,6 +9,11 @@ macro_rules! counters {
         pub struct Counts { $($(#[$doc])* pub $name: u64,)* }
 
         impl Counts {
+            /// Both together: of two shards, say.
+            pub fn plus(self, other: Counts) -> Counts {
+                Counts { $($name: self.$name + other.$name,)* }
+            }
+
             /// The counts with their names, for a metrics page.
             pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name)),*].into_iter()
@@ -82,6 +87,12 @@ counters! {
     questions,
     /// Records that went to the store.
     records,
+    /// Messages and other errands given to other shards.
+    errands_out,
+    /// Errands that other shards gave to this one.
+    errands_in,
+    /// Errands for which another shard had no room.
+    errands_lost,
     /// Turns of the loop.
     turns,
 }

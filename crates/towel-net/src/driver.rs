@@ -27,6 +27,7 @@ use crate::counters::{Counters, Counts};
 use crate::notice::{Handle, Inbox, Notice};
 use crate::persist::Persist;
 use crate::resolver::Resolver;
+use crate::shards::{Among, Errands};
 use crate::shed;
 use crate::streams::{Happened, Streams};
 use crate::succession::Given;
@@ -118,6 +119,7 @@ pub struct Driver {
     inbox: Inbox,
     counters: Arc<Counters>,
     follows: Option<UnixStream>,
+    among: Among,
 }
 
 /// How many datagram batches one turn takes from a socket before others have theirs.
@@ -156,10 +158,51 @@ impl Driver {
             groups.push((bind.clone(), more.iter().map(|b: &Bound| b.listener.clone()).collect()));
             bound.extend(more);
         }
-        let listeners = bound.iter().map(|b| b.listener.clone()).collect();
-        let (handle, inbox) = Inbox::pair()?;
-        let counters = Arc::default();
-        Ok(Self { config, bound, listeners, groups, handle, inbox, counters, follows: None })
+        let mut all = Self::of(config, groups, vec![bound])?;
+        all.pop().ok_or_else(|| io::Error::other("no shard").into())
+    }
+
+    /// The drivers of a server in so many shards, one for each, for a thread of its own each. They
+    /// have sockets of their own at the same addresses; what comes to the wrong one they give each
+    /// other, and they end together.
+    ///
+    /// # Errors
+    /// As [`Driver::new`].
+    pub fn several(config: Config, count: usize) -> Result<Vec<Self>, DriverFault> {
+        let one = Self::new(config)?;
+        if count <= 1 {
+            return Ok(vec![one]);
+        }
+        let Self { config, bound, groups, .. } = one;
+        let others = (1..count).map(|_| bind::beside(&bound, &config.limits));
+        let others = others.collect::<Result<Vec<_>, _>>()?;
+        bind::lead(&bound, count)?;
+        Self::of(config, groups, std::iter::once(bound).chain(others).collect())
+    }
+
+    fn of(
+        config: Config,
+        groups: Vec<(Bind, Vec<Listener>)>,
+        all: Vec<Vec<Bound>>,
+    ) -> Result<Vec<Self>, DriverFault> {
+        let mut pairs = Vec::new();
+        for _ in &all {
+            pairs.push(Inbox::pair()?);
+        }
+        let handles: Vec<Handle> = pairs.iter().map(|(handle, _)| handle.clone()).collect();
+        let each = all.into_iter().zip(pairs).zip(Among::each(&handles));
+        let made = each.map(|((bound, (handle, inbox)), among)| Self {
+            config: config.clone(),
+            listeners: bound.iter().map(|b| b.listener.clone()).collect(),
+            groups: groups.clone(),
+            bound,
+            handle,
+            inbox,
+            counters: Arc::default(),
+            follows: None,
+            among,
+        });
+        Ok(made.collect())
     }
 
     /// The process that gave the sockets speaks there until it ends. Until then it reads the
@@ -231,11 +274,13 @@ impl Driver {
                 Some(hand_over::Before::new(stream, numbers))
             }
         };
-        let mut clock = Clock::new();
+        let mut clock = Clock::since(self.among.origin);
         let streams = Streams::new(
             self.config.limits.clone(),
             self.config.tls.clone(),
             self.listeners.clone(),
+            self.among.place.shard,
+            self.among.tally.clone(),
         );
         let mut shard = Shard {
             now: clock.now(),
@@ -262,6 +307,8 @@ impl Driver {
             before,
             after: None,
             held_back,
+            among: self.among,
+            errands: Errands::default(),
         };
         for listener in self.listeners {
             shard.tell(machine, Input::Listening(listener));
@@ -312,6 +359,9 @@ struct Shard<'a> {
     after: Option<hand_over::After>,
     /// Listeners whose datagrams the process before us reads.
     held_back: Vec<usize>,
+    among: Among,
+    /// Empty: room for what other shards give.
+    errands: Errands,
 }
 
 impl Shard<'_> {
@@ -369,6 +419,7 @@ impl Shard<'_> {
                 // Not at every datagram: it takes a look at everything that there is.
                 self.stop_look = self.now.at + STOP_LOOK;
                 let quiet = machine.is_quiet() && !self.streams.has_queued();
+                let quiet = self.among.are_quiet(quiet);
                 if self.may_end(quiet) || self.now.at >= at {
                     self.counts.connections = 0;
                     counters.publish(&self.counts);
@@ -412,6 +463,7 @@ impl Shard<'_> {
 
     fn notices<M: Machine + ?Sized>(&mut self, machine: &mut M, inbox: &Inbox) {
         inbox.hush();
+        self.run_errands(machine, inbox);
         for _ in 0..NOTICES {
             match inbox.next() {
                 None => return,
@@ -445,6 +497,22 @@ impl Shard<'_> {
             }
         }
         inbox.ring();
+    }
+
+    /// Does what other shards have given this one.
+    fn run_errands<M: Machine + ?Sized>(&mut self, machine: &mut M, inbox: &Inbox) {
+        if !self.among.place.has_others() {
+            return;
+        }
+        let mut errands = std::mem::take(&mut self.errands);
+        inbox.errands(&mut errands);
+        self.counts.errands_in += errands.all.len() as u64;
+        for (errand, bytes) in &errands.all {
+            let bytes = errands.arena.get(bytes.clone()).unwrap_or_default();
+            self.tell(machine, Input::FromShard { errand: *errand, bytes });
+        }
+        errands.clear();
+        self.errands = errands;
     }
 
     fn listener<M: Machine + ?Sized>(
@@ -748,6 +816,17 @@ impl Shard<'_> {
                 }
                 Output::PassOn { flow, bytes } => self.pass_on(&flow, bytes),
                 Output::Shed(share) => shed = Some(share),
+                Output::ToShard { shard, errand, bytes } => {
+                    let bytes = self.out.arena.get(bytes).unwrap_or_default();
+                    let other = self.among.all.get(usize::from(shard));
+                    let given = other.is_some_and(|other| other.give(errand, bytes));
+                    self.counts.errands_out += u64::from(given);
+                    self.counts.errands_lost += u64::from(!given);
+                }
+                Output::Journal(journal) => journal.submit(|ticket, record| {
+                    self.counts.records += 1;
+                    self.persist.submit(ticket, record);
+                }),
                 Output::Event(event) => (self.onlooker)(event),
             }
         }

@@ -1,6 +1,6 @@
 //! The driver: sockets, TLS, DNS and real time around the SIP core.
 //!
-//! A [`Driver`] owns the sockets of one shard and runs one [`Machine`](towel_core::io::Machine) on
+//! A [`Driver`] owns the sockets of one shard (a server may have several: [`Driver::several`]) and runs one [`Machine`](towel_core::io::Machine) on
 //! one thread: what the network, the clock, the resolver and the store have to say becomes an
 //! [`Input`](towel_core::io::Input), and what the machine wants is carried out before the next
 //! one. Nothing on that thread waits for anything but the next event: the DNS and the store live
@@ -23,7 +23,9 @@ mod driver;
 mod notice;
 mod persist;
 mod resolver;
+mod shards;
 mod shed;
+mod steer;
 mod streams;
 mod succession;
 mod sys;

@@ -11,8 +11,10 @@ use std::time::Duration;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use towel_core::io::{Command, Listener, ListenerId, StoreFault, Ticket};
 use towel_core::locating::{Answer, QueryId};
+use towel_core::shards::Errand;
 
 use crate::bind::Opened;
+use crate::shards::{Errands, Post};
 use crate::succession::Given;
 use crate::tls::Tls;
 
@@ -48,6 +50,16 @@ struct Bell {
 pub struct Handle {
     sender: Sender<Notice>,
     bell: Arc<Bell>,
+    post: Arc<Post>,
+}
+
+impl Bell {
+    fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            // Fails only if the counter is full, and then the shard is awake anyway.
+            let _ = self.fd.write(1);
+        }
+    }
 }
 
 impl Handle {
@@ -114,10 +126,16 @@ impl Handle {
 
     fn tell(&self, notice: Notice) {
         // A shard that has ended hears nothing more, and needs nothing more.
-        if self.sender.send(notice).is_ok() && !self.bell.rung.swap(true, Ordering::AcqRel) {
-            // Fails only if the counter is full, and then the shard is awake anyway.
-            let _ = self.bell.fd.write(1);
+        if self.sender.send(notice).is_ok() {
+            self.bell.ring();
         }
+    }
+
+    /// Gives the shard something to do for another; says whether there was room.
+    pub(crate) fn give(&self, errand: Errand, bytes: &[u8]) -> bool {
+        let given = self.post.give(errand, bytes);
+        self.bell.ring();
+        given
     }
 }
 
@@ -126,6 +144,7 @@ impl Handle {
 pub(crate) struct Inbox {
     receiver: Receiver<Notice>,
     bell: Arc<Bell>,
+    post: Arc<Post>,
 }
 
 impl Inbox {
@@ -134,7 +153,9 @@ impl Inbox {
         let fd = EventFd::from_value_and_flags(0, flags)?;
         let bell = Arc::new(Bell { fd, rung: AtomicBool::new(false) });
         let (sender, receiver) = channel();
-        Ok((Handle { sender, bell: bell.clone() }, Self { receiver, bell }))
+        let post = Arc::<Post>::default();
+        let handle = Handle { sender, bell: bell.clone(), post: post.clone() };
+        Ok((handle, Self { receiver, bell, post }))
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -151,6 +172,11 @@ impl Inbox {
     /// Rings for itself: not everything was taken.
     pub(crate) fn ring(&self) {
         let _ = self.bell.fd.write(1);
+    }
+
+    /// Takes what other shards have given this one, for an empty one.
+    pub(crate) fn errands(&self, empty: &mut Errands) {
+        self.post.take(empty);
     }
 
     pub(crate) fn next(&self) -> Option<Notice> {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::config::Limits;
 use crate::connection::{CIPHERTEXT, Connection, PLAINTEXT, State, Taken, Waits, reason};
 use crate::counters::Counts;
 use crate::driver::token;
+use crate::shards::Tally;
 use crate::tls::{Session, Tls};
 
 /// What the machine has to be told.
@@ -46,7 +47,8 @@ pub(crate) struct Streams {
     slots: Vec<Slot>,
     free: Vec<u32>,
     by_id: HashMap<ConnectionId, u32>,
-    by_address: HashMap<IpAddr, usize>,
+    /// Of all shards.
+    tally: Arc<Tally>,
     last_id: u64,
     /// Deadlines of connects, handshakes and lingering, and of the first word.
     deadlines: [VecDeque<(Instant, u32, u32)>; 4],
@@ -73,7 +75,14 @@ const FAREWELL: usize = 2;
 const FIRST_WORD: usize = 3;
 
 impl Streams {
-    pub(crate) fn new(limits: Limits, tls: Option<Arc<Tls>>, listeners: Vec<Listener>) -> Self {
+    /// Those of a shard.
+    pub(crate) fn new(
+        limits: Limits,
+        tls: Option<Arc<Tls>>,
+        listeners: Vec<Listener>,
+        shard: u8,
+        tally: Arc<Tally>,
+    ) -> Self {
         Self {
             limits,
             tls,
@@ -81,8 +90,8 @@ impl Streams {
             slots: Vec::new(),
             free: Vec::new(),
             by_id: HashMap::new(),
-            by_address: HashMap::new(),
-            last_id: 0,
+            tally,
+            last_id: ConnectionId::first_of(shard).0,
             deadlines: Default::default(),
             next_sweep: Instant(0),
             spare: File::open("/dev/null").ok(),
@@ -179,9 +188,8 @@ impl Streams {
         counts: &mut Counts,
     ) -> io::Result<()> {
         let ip = remote.ip();
-        let from_there = self.by_address.get(&ip).copied().unwrap_or(0);
-        if self.len() >= self.limits.max_connections
-            || from_there >= self.limits.max_connections_per_address
+        if self.tally.count() >= self.limits.max_connections
+            || self.tally.from(ip) >= self.limits.max_connections_per_address
         {
             return Err(ErrorKind::QuotaExceeded.into());
         }
@@ -208,7 +216,7 @@ impl Streams {
         let connection = Connection::new(id, flow, state, stream, session, now);
         let slot = self.insert(epoll, connection)?;
         counts.accepted += 1;
-        *self.by_address.entry(ip).or_default() += 1;
+        self.tally.add_from(ip);
         if secure {
             self.until(HANDSHAKE, now + self.limits.handshake_time, slot);
         } else {
@@ -235,6 +243,7 @@ impl Streams {
         }
         connection.watches_writes = connection.state == State::Connecting;
         self.by_id.insert(connection.id, slot);
+        self.tally.add();
         if let Some(place) = self.slots.get_mut(slot as usize) {
             place.connection = Some(Box::new(connection));
         }
@@ -291,7 +300,7 @@ impl Streams {
         server_name: Option<&str>,
         now: Instant,
     ) -> Result<u32, CloseReason> {
-        if self.len() >= self.limits.max_connections || self.by_id.contains_key(&id) {
+        if self.tally.count() >= self.limits.max_connections || self.by_id.contains_key(&id) {
             return Err(CloseReason::Failed);
         }
         let session = match transport {
@@ -549,15 +558,10 @@ impl Streams {
         place.generation = place.generation.wrapping_add(1);
         self.free.push(slot);
         self.by_id.remove(&connection.id);
+        self.tally.remove();
         let _ = epoll.delete(connection.fd());
         if !connection.id.is_ours() {
-            let ip = connection.flow.remote.ip();
-            if let Some(count) = self.by_address.get_mut(&ip) {
-                *count -= 1;
-                if *count == 0 {
-                    self.by_address.remove(&ip);
-                }
-            }
+            self.tally.remove_from(connection.flow.remote.ip());
         }
         counts.closed += 1;
         // A peer that never got through the handshake was never told of.

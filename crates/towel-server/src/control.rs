@@ -3,25 +3,25 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use towel_core::auth::User;
-use towel_core::io::{Command, Input, Listener, ListenerId, Machine as _};
+use towel_core::io::{Command, Input, Listener, ListenerId, Machine as _, Now, Outbox};
 use towel_core::overload::{Class, Neighbour};
 use towel_core::registrar::Binding as CoreBinding;
 use towel_core::server::Endpoint;
-use towel_net::{Bind, Counters, Handle, Opened};
+use towel_net::{Bind, Counters, Counts, Handle, Opened};
 use towel_store::Store;
 
 use crate::config::{Config, Problem};
-use crate::element::Jobs;
+use crate::element::{Element, Jobs};
 use crate::http::{
     About, Ask, BanRow, Binding, BindingPage, ClassRow, Gone, Metrics, NeighbourRow, OverloadRow,
     Refusal, UserPage, UserRow,
 };
 use crate::log::Log;
 use crate::persist::to_store;
-use crate::trace::{Call, Passed, Ring, Wanted};
+use crate::trace::{Call, Passed, Wanted};
 use crate::users::{self, Source, Users};
 
 /// Everything that is shared with the threads that do not carry calls.
@@ -33,9 +33,10 @@ pub struct Control {
     /// Users of the store, and all users.
     pub(crate) users: Mutex<(Users, Users)>,
     pub(crate) store: Arc<Store>,
-    pub(crate) jobs: Jobs<Endpoint>,
-    pub(crate) handle: Handle,
-    pub(crate) counters: Arc<Counters>,
+    /// Of each shard, as the two after it.
+    pub(crate) jobs: Vec<Jobs<Endpoint>>,
+    pub(crate) handles: Vec<Handle>,
+    pub(crate) counters: Vec<Arc<Counters>>,
     pub(crate) events: Events,
     pub(crate) log: Log,
     pub(crate) began: Instant,
@@ -85,6 +86,27 @@ impl Control {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Ends the server, within so long.
+    pub(crate) fn stop(&self, within: Duration) {
+        self.handles.iter().for_each(|handle| handle.stop(within));
+    }
+
+    /// Has the first shard asked: of what all share, or decide alike.
+    pub(crate) fn first<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Element<Endpoint>, Now, &mut Outbox) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        self.jobs.first().ok_or(Gone)?.ask(work)
+    }
+
+    /// Has every shard asked.
+    fn each<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Element<Endpoint>, Now, &mut Outbox) -> T + Clone + Send + 'static,
+    ) -> Result<Vec<T>, Gone> {
+        self.jobs.iter().map(|jobs| jobs.ask(work.clone())).collect()
+    }
+
     /// Name and realm of a user of the command line or the API.
     fn named(&self, user: &str) -> Result<(String, String), Refusal> {
         let config = self.config();
@@ -131,15 +153,13 @@ fn belongs(aor: &[u8], user: &str) -> bool {
 impl Ask for Control {
     fn metrics(&self) -> Result<Metrics, Gone> {
         let mut metrics = Metrics::default();
-        let (bindings, records, waiting, forgotten) = self.jobs.ask(|element, _, _| {
+        let (bindings, records, forgotten) = self.first(|element, _, _| {
             let registrar = element.machine().server().registrar();
-            (
-                registrar.location().bindings(),
-                registrar.location().len(),
-                registrar.waiting(),
-                registrar.forgotten_removals(),
-            )
+            (registrar.bindings(), registrar.records(), registrar.forgotten_removals())
         })?;
+        let waiting =
+            self.each(|element, _, _| element.machine().server().registrar().waiting())?;
+        let waiting: usize = waiting.into_iter().sum();
         metrics
             .gauge("towel_bindings", "Bindings held.", bindings as u64)
             .gauge(
@@ -168,7 +188,8 @@ impl Ask for Control {
                 "Log lines that were not written.",
                 self.log.lost(),
             );
-        for (name, value) in self.counters.read().all() {
+        let counts = self.counters.iter().map(|counters| counters.read());
+        for (name, value) in counts.fold(Counts::default(), Counts::plus).all() {
             if name == "connections" {
                 metrics.gauge("towel_connections", "Connections open.", value);
                 continue;
@@ -219,12 +240,19 @@ impl Ask for Control {
                 "Downstream neighbours that asked for less (RFC 7339).",
                 overload.neighbours.len() as u64,
             );
-        let (transactions, contexts, pressure, bans) = self.jobs.ask(|element, now, _| {
+        let bans = self.bans()?.len() as u64;
+        let shards = self.each(|element, _, _| {
             let machine = element.machine();
-            let bans = machine.stack().abuse().bans(now.at).count() as u64;
+            let (servers, clients, _) = machine.stack().sizes();
             let pressure = (machine.stack().overload().pressure() * 1000.0) as u64;
-            (machine.stack().sizes(), machine.server().contexts(), pressure, bans)
+            (servers, clients, machine.server().contexts(), pressure)
         })?;
+        let (mut transactions, mut contexts, mut pressure) = ((0, 0), 0, 0);
+        for (servers, clients, under_way, pressed) in &shards {
+            transactions = (transactions.0 + servers, transactions.1 + clients);
+            contexts += under_way;
+            pressure = (*pressed).max(pressure);
+        }
         metrics
             .gauge("towel_server_transactions", "Server transactions.", transactions.0 as u64)
             .gauge("towel_client_transactions", "Client transactions.", transactions.1 as u64)
@@ -233,12 +261,20 @@ impl Ask for Control {
                 "How much is refused for overload: 1000, all new requests.",
                 pressure,
             )
+            .gauge("towel_shards", "Shards, each on a thread of its own.", shards.len() as u64)
             .gauge("towel_bans", "Sources that are banned.", bans)
             .gauge("towel_proxied_requests", "Requests under way in the proxy.", contexts as u64);
-        for (name, value) in self
-            .jobs
-            .ask(|element, _, _| element.machine().stack().counters().each().collect::<Vec<_>>())?
-        {
+        let counts = |element: &mut Element<Endpoint>, _: Now, _: &mut Outbox| {
+            element.machine().stack().counters().each().collect::<Vec<_>>()
+        };
+        let mut sums: Vec<(&'static str, u64)> = Vec::new();
+        for (name, value) in self.each(counts)?.into_iter().flatten() {
+            match sums.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, sum)) => *sum += value,
+                None => sums.push((name, value)),
+            }
+        }
+        for (name, value) in sums {
             let labels = vec![("kind", name.to_owned())];
             metrics.labelled("towel_sip_total", "What the core did, by kind.", true, labels, value);
         }
@@ -255,26 +291,28 @@ impl Ask for Control {
         offset: usize,
         limit: usize,
     ) -> Result<BindingPage, Gone> {
-        self.jobs.ask(move |element, now, _| {
-            let location = element.machine().server().registrar().location();
+        self.first(move |element, now, _| {
+            let registrar = element.machine().server().registrar();
             let mut page = BindingPage { total: 0, offset, bindings: Vec::new() };
-            let full = page_total(user.as_deref(), location.bindings());
-            for (aor, bindings) in location.iter() {
-                if user.as_deref().is_some_and(|user| !belongs(aor, user)) {
-                    continue;
-                }
-                for binding in bindings.live(now.unix) {
-                    if page.total >= offset && page.bindings.len() < limit {
-                        page.bindings.push(shown(aor, &binding, now.unix));
+            let full = page_total(user.as_deref(), registrar.bindings());
+            for location in registrar.locations() {
+                for (aor, bindings) in location.iter() {
+                    if user.as_deref().is_some_and(|user| !belongs(aor, user)) {
+                        continue;
                     }
-                    page.total += 1;
-                }
-                // The rest need not be walked only to be counted: calls are waiting.
-                if let Some(full) = full
-                    && page.bindings.len() == limit
-                {
-                    page.total = full;
-                    break;
+                    for binding in bindings.live(now.unix) {
+                        if page.total >= offset && page.bindings.len() < limit {
+                            page.bindings.push(shown(aor, &binding, now.unix));
+                        }
+                        page.total += 1;
+                    }
+                    // The rest need not be walked only to be counted: calls are waiting.
+                    if let Some(full) = full
+                        && page.bindings.len() == limit
+                    {
+                        page.total = full;
+                        return page;
+                    }
                 }
             }
             page
@@ -336,8 +374,7 @@ impl Ask for Control {
             users.0.set(Source::Store, user.clone());
             users.1.set(Source::Store, user.clone());
         }
-        self.jobs
-            .ask(move |element, _, _| element.machine().server_mut().users_mut().insert(user))?;
+        self.each(move |element, _, _| element.machine().server_mut().users_mut().insert(user))?;
         self.log.event(
             crate::config::LogLevel::Info,
             "user-changed",
@@ -366,7 +403,7 @@ impl Ask for Control {
             users.1.remove(&name, &realm);
         }
         let text = format!("{name} in realm {realm}");
-        self.jobs.ask(move |element, _, _| {
+        self.each(move |element, _, _| {
             element.machine().server_mut().users_mut().remove(&name, &realm)
         })?;
         self.log.event(crate::config::LogLevel::Info, "user-removed", text);
@@ -390,18 +427,21 @@ impl Ask for Control {
         let tls = tls.map_err(told)?;
         let old = self.config();
         let settings = crate::settings::core(&fresh, self.secret);
-        let registry = crate::run::registry(&fresh).map_err(told)?;
+        let registries = self.jobs.iter().map(|_| crate::run::registry(&fresh));
+        let registries = registries.collect::<Result<Vec<_>, _>>().map_err(told)?;
         let net = crate::settings::driver(&fresh);
         let mut listening = locked(&self.listeners);
         let is_new =
             |bind: &&Bind| !listening.groups.iter().any(|(known, _)| same_place(known, bind));
-        let mut opened: Vec<(Bind, Opened)> = Vec::new();
+        let mut opened: Vec<(Bind, Vec<Opened>)> = Vec::new();
         let mut next = listening.next;
         for bind in net.binds.iter().filter(is_new) {
-            let one = Opened::bind(std::slice::from_ref(bind), &net.limits, next)
-                .map_err(|e| told(e.to_string()))?;
-            next += u16::try_from(one.listeners().count()).unwrap_or(u16::MAX);
-            opened.push((bind.clone(), one));
+            let each =
+                Opened::shards(std::slice::from_ref(bind), &net.limits, next, self.handles.len())
+                    .map_err(|e| told(e.to_string()))?;
+            let count = each.first().map_or(0, |one| one.listeners().count());
+            next += u16::try_from(count).unwrap_or(u16::MAX);
+            opened.push((bind.clone(), each));
         }
         let gone: Vec<(String, String)> = locked(&self.users)
             .1
@@ -410,20 +450,26 @@ impl Ask for Control {
             .filter(|(name, realm)| all.get(name, realm).is_none())
             .collect();
         let list: Vec<User> = all.iter().map(|entry| entry.user.clone()).collect();
-        self.jobs.ask(move |element, now, out| {
-            let server = element.machine().server_mut();
-            server.set_registry(registry);
-            let credentials = server.users_mut();
-            for (name, realm) in gone {
-                credentials.remove(&name, &realm);
-            }
-            for user in list {
-                credentials.insert(user);
-            }
-            let reload = Input::Command(Command::Reload(Box::new(settings)));
-            element.machine().handle(now, reload, out);
-        })?;
-        self.handle.set_tls(Arc::new(tls));
+        for (jobs, registry) in self.jobs.iter().zip(registries) {
+            let (gone, list, settings) = (gone.clone(), list.clone(), settings.clone());
+            jobs.ask(move |element, now, out| {
+                let server = element.machine().server_mut();
+                server.set_registry(registry);
+                let credentials = server.users_mut();
+                for (name, realm) in gone {
+                    credentials.remove(&name, &realm);
+                }
+                for user in list {
+                    credentials.insert(user);
+                }
+                let reload = Input::Command(Command::Reload(Box::new(settings)));
+                element.machine().handle(now, reload, out);
+            })?;
+        }
+        let tls = Arc::new(tls);
+        for handle in &self.handles {
+            handle.set_tls(Arc::clone(&tls));
+        }
         listening.next = next;
         let mut closed: Vec<ListenerId> = Vec::new();
         listening.groups.retain(|(known, listeners)| {
@@ -447,14 +493,17 @@ impl Ask for Control {
             }
         }
         if !renamed.is_empty() {
-            self.handle.rename(renamed);
+            self.handles.iter().for_each(|handle| handle.rename(renamed.clone()));
         }
-        for (bind, one) in opened {
-            listening.groups.push((bind, one.listeners().cloned().collect()));
-            self.handle.listen(one);
+        for (bind, each) in opened {
+            let listeners = each.first().map(|one| one.listeners().cloned().collect());
+            listening.groups.push((bind, listeners.unwrap_or_default()));
+            for (handle, one) in self.handles.iter().zip(each) {
+                handle.listen(one);
+            }
         }
         if !closed.is_empty() {
-            self.handle.unlisten(closed);
+            self.handles.iter().for_each(|handle| handle.unlisten(closed.clone()));
         }
         drop(listening);
         self.log.set_level(fresh.log.level);
@@ -467,6 +516,7 @@ impl Ask for Control {
             ("http", old.http != fresh.http),
             ("dns", (&old.dns.servers, old.dns.timeout) != (&fresh.dns.servers, fresh.dns.timeout)),
             ("log.format", old.log.format != fresh.log.format),
+            ("transport.threads", old.transport.threads != fresh.transport.threads),
         ];
         restart.extend(changed.iter().filter(|(_, is)| *is).map(|(key, _)| *key));
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = fresh;
@@ -479,42 +529,45 @@ impl Ask for Control {
     }
 
     fn trace(&self, wanted: Wanted) -> Result<Vec<Passed>, Gone> {
-        self.jobs.ask(move |element, _, _| {
-            element.ring().map(|ring| ring.select(&wanted)).unwrap_or_default()
+        self.first(move |element, _, _| {
+            element.ring().map(|ring| locked(ring).select(&wanted)).unwrap_or_default()
         })
     }
 
     fn calls(&self, most: usize) -> Result<Vec<Call>, Gone> {
-        self.jobs
-            .ask(move |element, _, _| element.ring().map(|r| r.calls(most)).unwrap_or_default())
+        self.first(move |element, _, _| {
+            element.ring().map(|ring| locked(ring).calls(most)).unwrap_or_default()
+        })
     }
 
     fn set_trace(&self, on: bool) -> Result<bool, Gone> {
         let config = self.config();
-        let ring = on.then(|| Ring::new(config.trace.messages, config.trace.bytes));
-        self.jobs.ask(move |element, _, _| element.set_trace(ring))
+        let ring = on.then(|| crate::run::ring(&config));
+        let was = self.each(move |element, _, _| element.set_trace(ring))?;
+        Ok(was.contains(&true))
     }
 
     fn bans(&self) -> Result<Vec<BanRow>, Gone> {
-        self.jobs.ask(|element, now, _| {
+        self.first(|element, now, _| {
             let bans = element.machine().stack().abuse().bans(now.at);
-            bans.map(|ban| BanRow {
-                address: ban.address,
-                port: ban.port,
-                transport: match ban.port {
-                    None => "",
-                    Some(_) if ban.stream => "TCP",
-                    Some(_) => "UDP",
-                },
-                seconds: ban.until.since(now.at).as_secs(),
-                why: ban.why,
-            })
-            .collect()
+            bans.into_iter()
+                .map(|ban| BanRow {
+                    address: ban.address,
+                    port: ban.port,
+                    transport: match ban.port {
+                        None => "",
+                        Some(_) if ban.stream => "TCP",
+                        Some(_) => "UDP",
+                    },
+                    seconds: ban.until.since(now.at).as_secs(),
+                    why: ban.why,
+                })
+                .collect()
         })
     }
 
     fn overload(&self) -> Result<OverloadRow, Gone> {
-        self.jobs.ask(|element, now, _| {
+        let shards = self.each(|element, now, _| {
             let stack = element.machine().stack();
             let controller = stack.overload();
             let classes = [
@@ -550,12 +603,13 @@ impl Ask for Control {
                 unread_permille: u64::from(controller.shed().new),
                 neighbours: stack.neighbours().all(now.at).map(neighbour).collect(),
             }
-        })
+        })?;
+        Ok(OverloadRow::sum(shards))
     }
 
     fn lift(&self, address: IpAddr) -> Result<usize, Gone> {
         let lifted =
-            self.jobs.ask(move |element, _, _| element.machine().stack_mut().lift_bans(address))?;
+            self.first(move |element, _, _| element.machine().stack_mut().lift_bans(address))?;
         if lifted > 0 {
             let text = address.to_string();
             self.log.event(crate::config::LogLevel::Info, "ban-lifted", text);
@@ -581,7 +635,7 @@ impl Ask for Control {
                 .collect(),
             domains,
             data: self.data.display().to_string(),
-            tracing: self.jobs.ask(|element, _, _| element.ring().is_some()).unwrap_or(false),
+            tracing: self.first(|element, _, _| element.ring().is_some()).unwrap_or(false),
         }
     }
 }

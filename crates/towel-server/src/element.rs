@@ -5,9 +5,9 @@
 //! two inputs. The queue is bounded; a message never waits for more than what is in it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use towel_core::io::{
@@ -15,6 +15,7 @@ use towel_core::io::{
 };
 use towel_sim::text::Text;
 
+use crate::control::locked;
 use crate::http::Gone;
 use crate::trace::{Passed, Ring};
 
@@ -91,7 +92,8 @@ impl<M> std::fmt::Debug for Element<M> {
 /// What is kept while messages are kept.
 #[derive(Debug)]
 struct Tracer {
-    ring: Ring,
+    /// Of all shards.
+    ring: Arc<Mutex<Ring>>,
     partial: HashMap<ConnectionId, Vec<u8>>,
 }
 
@@ -116,7 +118,7 @@ impl<M: Machine + 'static> Element<M> {
     }
 
     /// Begins or ends to keep messages; says whether they were kept.
-    pub fn set_trace(&mut self, ring: Option<Ring>) -> bool {
+    pub fn set_trace(&mut self, ring: Option<Arc<Mutex<Ring>>>) -> bool {
         let was = self.trace.is_some();
         match ring {
             None => self.trace = None,
@@ -127,7 +129,7 @@ impl<M: Machine + 'static> Element<M> {
     }
 
     /// The messages that are kept.
-    pub fn ring(&self) -> Option<&Ring> {
+    pub fn ring(&self) -> Option<&Arc<Mutex<Ring>>> {
         self.trace.as_ref().map(|t| &t.ring)
     }
 
@@ -145,7 +147,7 @@ impl<M: Machine + 'static> Element<M> {
             Input::Datagram { listener, remote, bytes } => {
                 let known = self.listeners.iter().find(|(id, _)| *id == listener);
                 let transport = known.map_or(Transport::Udp, |(_, transport)| *transport);
-                tracer.ring.push(passed(true, transport, remote, bytes));
+                locked(&tracer.ring).push(passed(true, transport, remote, bytes));
             }
             Input::Stream { connection, bytes } => {
                 let Some(flow) = self.machine.flow_of(connection) else { return };
@@ -156,7 +158,8 @@ impl<M: Machine + 'static> Element<M> {
                     buffer.drain(..blank);
                     let Some((_, size)) = Text::read(buffer, true) else { break };
                     let message: Vec<u8> = buffer.drain(..size).collect();
-                    tracer.ring.push(passed(true, flow.transport, flow.remote, &message));
+                    let message = passed(true, flow.transport, flow.remote, &message);
+                    locked(&tracer.ring).push(message);
                 }
                 if buffer.is_empty() || buffer.len() > PARTIAL {
                     tracer.partial.remove(&connection);
@@ -170,7 +173,8 @@ impl<M: Machine + 'static> Element<M> {
         let Some(tracer) = &mut self.trace else { return };
         for output in out.outputs.iter().skip(from) {
             if let Output::Transmit { flow, bytes } = output {
-                tracer.ring.push(passed(false, flow.transport, flow.remote, out.bytes(bytes)));
+                let message = passed(false, flow.transport, flow.remote, out.bytes(bytes));
+                locked(&tracer.ring).push(message);
             }
         }
     }
@@ -297,7 +301,8 @@ mod tests {
     #[test]
     fn streams_are_traced_by_message() {
         let (mut element, _jobs) = Element::new(Echo(0, None), || {});
-        assert!(!element.set_trace(Some(Ring::new(10, 1 << 20))));
+        let ring = Arc::new(Mutex::new(Ring::new(10, 1 << 20)));
+        assert!(!element.set_trace(Some(ring)));
         let mut out = Outbox::new();
         let remote = "192.0.2.9:4000".parse().unwrap();
         let connection = ConnectionId(3);
@@ -315,7 +320,7 @@ mod tests {
         {
             element.handle(Now::default(), Input::Stream { connection, bytes }, &mut out);
         }
-        let kept = element.ring().unwrap().select(&Wanted::All);
+        let kept = locked(element.ring().unwrap()).select(&Wanted::All);
         let inward: Vec<_> = kept.iter().filter(|m| m.inward).collect();
         assert_eq!(inward.len(), 1);
         assert_eq!((inward[0].transport, inward[0].peer), ("TCP", remote));

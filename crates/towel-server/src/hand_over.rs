@@ -47,6 +47,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long records that wait for the disk may take.
 const STORING: Duration = Duration::from_secs(10);
 
+/// Why a server on several threads does not hand over.
+const SEVERAL: &str = "it runs on several threads (transport.threads), and only a server on one can be \
+                       taken over from: stop it and start the new one";
+
 /// Where they meet.
 fn meeting(data: &Path) -> PathBuf {
     data.join("hand-over")
@@ -236,7 +240,11 @@ fn serve(control: &Control, stream: &UnixStream) -> std::io::Result<bool> {
         refuse(stream, "its bindings are in its memory alone (durability = \"memory\")")?;
         return Ok(false);
     }
-    let Some(mut given) = control.handle.offer(PATIENCE) else {
+    let [handle] = &control.handles[..] else {
+        refuse(stream, SEVERAL)?;
+        return Ok(false);
+    };
+    let Some(mut given) = handle.offer(PATIENCE) else {
         refuse(stream, "it is stopping, or has itself not taken over yet: try again in a while")?;
         return Ok(false);
     };
@@ -250,12 +258,12 @@ fn serve(control: &Control, stream: &UnixStream) -> std::io::Result<bool> {
     }
     control.leaving.gone.store(true, Ordering::Release);
     let began = Instant::now();
-    control.handle.hand_over(control.config().transport.hand_over);
+    handle.hand_over(control.config().transport.hand_over);
     if let Some(end) = locked(&control.leaving.http).take() {
         let _ = end.send(());
     }
     while began.elapsed() < STORING {
-        let settled = control.jobs.ask(|element, _, _| {
+        let settled = control.first(|element, _, _| {
             let endpoint = element.machine();
             endpoint.stack().is_handed_over() && endpoint.server().registrar().waiting() == 0
         });
@@ -264,13 +272,13 @@ fn serve(control: &Control, stream: &UnixStream) -> std::io::Result<bool> {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let bans = control.jobs.ask(|element, now, _| bans(element, now)).unwrap_or_default();
+    let bans = control.first(|element, now, _| bans(element, now)).unwrap_or_default();
     control.store.close();
     let mut out = stream;
     let lines: String = bans.iter().map(|ban| ban.line() + "\n").collect();
     out.write_all(lines.as_bytes())?;
     writeln!(out, "{YOURS}")?;
-    control.handle.followed_by(stream.try_clone()?);
+    handle.followed_by(stream.try_clone()?);
     let text = format!("the store was free after {:.1?}", began.elapsed());
     control.log.event(LogLevel::Info, "handed-over", text);
     Ok(true)
@@ -278,7 +286,7 @@ fn serve(control: &Control, stream: &UnixStream) -> std::io::Result<bool> {
 
 /// The bans that are in force, as many as go over.
 fn bans(element: &mut Element<Endpoint>, now: Now) -> Vec<Carried> {
-    let all = element.machine().stack().abuse().bans(now.at).take(BANS);
+    let all = element.machine().stack().abuse().bans(now.at).into_iter().take(BANS);
     all.map(|ban| Carried {
         address: ban.address,
         port: ban.port.map(|port| (port, ban.stream)),

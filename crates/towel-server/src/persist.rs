@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use towel_core::auth::credentials;
 use towel_core::io::{Outbox, Output, Record, StoreFault, Ticket};
-use towel_core::registrar::{self, Location};
+use towel_core::registrar::{self, Registrar};
 use towel_store::{Loaded, Options, Store, StoreError, Sync};
 
 use crate::config::{Config, Durability};
@@ -119,20 +119,25 @@ impl Ended {
     /// Takes what the core wants removed of the records that it was just given.
     pub fn note(&mut self, out: &mut Outbox) {
         for output in out.outputs.drain(..) {
-            if let Output::Store {
-                record: Record { table: registrar::TABLE, key, value: None },
-                ..
-            } = output
-            {
-                self.0.insert(key);
+            match output {
+                Output::Store { record, .. } => self.take(record),
+                Output::Journal(journal) => journal.submit(|_, record| self.take(record)),
+                _ => {}
             }
         }
         out.clear();
     }
 
+    fn take(&mut self, record: Record) {
+        if let Record { table: registrar::TABLE, key, value: None } = record {
+            self.0.insert(key);
+        }
+    }
+
     /// What takes them out of the store, but for those that a later record brought back.
-    pub fn records(self, location: &Location) -> Vec<towel_store::Record> {
-        let gone = self.0.into_iter().filter(|key| location.get(key).next().is_none());
+    pub fn records(self, registrar: &Registrar) -> Vec<towel_store::Record> {
+        let is_gone = |key: &Vec<u8>| registrar.location(key).get(key).next().is_none();
+        let gone = self.0.into_iter().filter(is_gone);
         gone.map(|key| towel_store::Record { table: registrar::TABLE, key, value: None }).collect()
     }
 }
@@ -157,7 +162,7 @@ mod tests {
     use std::time::Duration;
 
     use towel_core::io::{ConnectionId, Flow, Instant, ListenerId, Now, Transport};
-    use towel_core::registrar::{Registrar, Request, Served, Settings};
+    use towel_core::registrar::{Request, Served, Settings};
     use towel_message::{Host, Index, Limits, Message};
 
     use super::*;
@@ -218,7 +223,7 @@ mod tests {
             assert!(registrar.load(&record, now, &mut out));
             ended.note(&mut out);
         }
-        let records = ended.records(registrar.location());
+        let records = ended.records(&registrar);
         let key = b"sip:gone@example.org".to_vec();
         assert_eq!(records, [towel_store::Record { table: registrar::TABLE, key, value: None }]);
     }

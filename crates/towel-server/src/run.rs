@@ -9,7 +9,7 @@ use nix::sys::signal::{SigSet, Signal};
 use towel_core::auth::User;
 use towel_core::contract::Registry;
 use towel_core::io::{
-    Command, Event, Input, Level, Listener, Machine as _, Now, Outbox, Record, Ticket,
+    Command, Event, Input, Level, Listener, Machine as _, Now, Outbox, Record, StoreFault, Ticket,
 };
 use towel_core::server::Endpoint;
 use towel_net::{Driver, Forget, Handle, Persist};
@@ -62,16 +62,24 @@ pub fn registry(config: &Config) -> Result<Registry, String> {
     Ok(registry)
 }
 
-/// The driver's way to the store.
+/// The drivers' way to the store.
+#[derive(Clone)]
 struct ToStore {
     store: Arc<towel_store::Store>,
-    handle: Handle,
+    handles: Vec<Handle>,
+}
+
+/// Tells the shard that waits how it went.
+fn tell_stored(handles: &[Handle], ticket: Ticket, result: Result<(), StoreFault>) {
+    if let Some(handle) = handles.get(usize::from(ticket.shard())) {
+        handle.stored(ticket, result);
+    }
 }
 
 impl Persist for ToStore {
     fn submit(&mut self, ticket: Option<Ticket>, record: Record) {
         if let Err((Some(ticket), fault)) = persist::submit(&self.store, ticket, record) {
-            self.handle.stored(ticket, Err(fault));
+            tell_stored(&self.handles, ticket, Err(fault));
         }
     }
 }
@@ -147,7 +155,9 @@ pub fn run(
     let tls = settings::tls(&config)?.build().map_err(|e| e.to_string())?;
     net.tls = Some(Arc::new(tls));
     let random = secret::random::<32>().map_err(|e| format!("no random bytes: {e}"))?;
-    let mut server = Endpoint::new(settings::core(&config, kept), registry(&config)?, random);
+    let threads = usize::from(config.transport.threads.max(1));
+    let registries = (0..threads).map(|_| registry(&config)).collect::<Result<Vec<_>, _>>()?;
+    let mut servers = Endpoint::shards(&settings::core(&config, kept), registries, random);
     let follows = if take_over { follow(&config, &net)? } else { None };
     let (follows, bans) = match follows {
         Some((driver, bans)) => (Some(driver), bans),
@@ -157,8 +167,11 @@ pub fn run(
     let mut ended = persist::Ended::default();
     let mut out = Outbox::new();
     let now = Now { unix: unix_now(), ..Now::default() };
+    // One loads for all: they share what is loaded.
     let mut load = |records| {
-        server.handle(now, Input::Command(Command::Load(records)), &mut out);
+        if let Some(first) = servers.first_mut() {
+            first.handle(now, Input::Command(Command::Load(records)), &mut out);
+        }
         ended.note(&mut out);
     };
     let opened = persist::open(&config, &mut load, &mut |done, total| {
@@ -183,14 +196,19 @@ pub fn run(
     for Carried { address, port, time, why } in bans {
         // The driver's clock begins at this one's first second.
         let begins = Now { at: towel_core::io::Instant(1_000_000), ..now };
-        server.stack_mut().ban(begins, address, port, time, why);
+        // One has them for all.
+        if let Some(first) = servers.first_mut() {
+            first.stack_mut().ban(begins, address, port, time, why);
+        }
     }
     let follows_another = follows.is_some();
-    let driver = match follows {
-        Some(driver) => driver,
-        None => Driver::new(net).map_err(|e| format!("{e}{}", what_to_do(&config, &e)))?,
+    let drivers = match follows {
+        Some(driver) => vec![driver],
+        None => {
+            Driver::several(net, threads).map_err(|e| format!("{e}{}", what_to_do(&config, &e)))?
+        }
     };
-    let handle = driver.handle();
+    let handles: Vec<Handle> = drivers.iter().map(Driver::handle).collect();
 
     // Not before everything is bound: a start that fails would take the passwords with it.
     let mut made = Vec::new();
@@ -198,42 +216,54 @@ pub fn run(
         made = first_users(&config, &mut stored, &opened.store)?;
         users = stored.clone();
     }
-    for entry in users.iter() {
-        server.server_mut().users_mut().insert(entry.user.clone());
+    for server in &mut servers {
+        for entry in users.iter() {
+            server.server_mut().users_mut().insert(entry.user.clone());
+        }
     }
 
-    let waker = handle.clone();
-    let (mut element, jobs) =
-        Element::new(server, move || waker.command(Command::Load(Vec::new())));
-    if config.trace.enabled {
-        element.set_trace(Some(Ring::new(config.trace.messages, config.trace.bytes)));
+    let ring = config.trace.enabled.then(|| ring(&config));
+    let (mut elements, mut jobs) = (Vec::new(), Vec::new());
+    for (server, handle) in servers.into_iter().zip(&handles) {
+        let waker = handle.clone();
+        let (mut element, ear) =
+            Element::new(server, move || waker.command(Command::Load(Vec::new())));
+        if let Some(ring) = &ring {
+            element.set_trace(Some(Arc::clone(ring)));
+        }
+        elements.push(element);
+        jobs.push(ear);
     }
-    let teller = handle.clone();
+    let tellers = handles.clone();
     // Before anybody can register: what is removed afterwards might have come again.
-    if config.durability != Durability::Memory {
-        let gone = ended.records(element.machine().server().registrar().location());
+    if config.durability != Durability::Memory
+        && let Some(first) = elements.first_mut()
+    {
+        let gone = ended.records(first.machine().server().registrar());
         if let Err(fault) = opened.store.put(gone) {
             log.event(LogLevel::Warn, "store", format!("{fault}. What has ended stays in it"));
         }
     }
-    let _ = opened.tell.set(Box::new(move |ticket, result| teller.stored(ticket, result)));
+    let tell = move |ticket, result| tell_stored(&tellers, ticket, result);
+    let _ = opened.tell.set(Box::new(tell));
     let reporter = crate::store_report::reporter(log.clone(), config.durability);
     let _ = opened.report.set(Box::new(reporter));
     let store = Arc::new(opened.store);
 
-    let listeners = driver.listeners().to_vec();
+    let first = drivers.first().ok_or("there is no driver")?;
+    let listeners = first.listeners().to_vec();
     let control = Arc::new(Control {
         users: Mutex::new((stored, users)),
         again,
         store: Arc::clone(&store),
         jobs,
-        handle: handle.clone(),
-        counters: driver.counters(),
+        handles: handles.clone(),
+        counters: drivers.iter().map(Driver::counters).collect(),
         events: Events::default(),
         log: log.clone(),
         began,
         listeners: Mutex::new(crate::control::Listeners {
-            groups: driver.groups().to_vec(),
+            groups: first.groups().to_vec(),
             next: u16::try_from(listeners.len()).unwrap_or(u16::MAX),
         }),
         secret: kept,
@@ -260,21 +290,17 @@ pub fn run(
         torn: opened.loaded.torn,
     });
 
-    let mut to_store = ToStore { store: Arc::clone(&store), handle: handle.clone() };
-    let mut forget = Forget(handle);
-    let persist: &mut dyn Persist = match config.durability {
-        Durability::Memory => &mut forget,
-        _ => &mut to_store,
-    };
-    let events = control.events.clone();
-    let mut onlooker = |event: Event| {
-        events.count(event.kind);
-        if event.kind == towel_net::FORSAKEN {
-            control.leaving.forsaken();
-        }
-        log.event(level(event.level), event.kind, event.text);
-    };
-    let done = driver.run(&mut element, persist, &mut onlooker).map_err(|e| e.to_string());
+    let to_store = ToStore { store: Arc::clone(&store), handles: handles.clone() };
+    let to_store = (config.durability != Durability::Memory).then_some(to_store);
+    let shards = drivers.into_iter().zip(elements).map(|(driver, element)| Shard {
+        driver,
+        element,
+        to_store: to_store.clone(),
+        control: Arc::clone(&control),
+        log: log.clone(),
+    });
+    let done = run_all(shards.collect(), &handles);
+    drop(to_store);
     log.event(LogLevel::Info, "stopped", "");
     if control.leaving.is_gone() {
         // The folder and the store are somebody else's.
@@ -291,6 +317,91 @@ pub fn run(
     done
 }
 
+/// A shard with all that it needs on its thread.
+struct Shard {
+    driver: Driver,
+    element: Element<Endpoint>,
+    to_store: Option<ToStore>,
+    control: Arc<Control>,
+    log: Log,
+}
+
+impl Shard {
+    fn run(self) -> Result<(), String> {
+        let Shard { driver, mut element, mut to_store, control, log } = self;
+        let events = control.events.clone();
+        let mut forget = Forget(driver.handle());
+        let persist: &mut dyn Persist = match &mut to_store {
+            None => &mut forget,
+            Some(to_store) => to_store,
+        };
+        let mut onlooker = |event: Event| {
+            events.count(event.kind);
+            if event.kind == towel_net::FORSAKEN {
+                control.leaving.forsaken();
+            }
+            log.event(level(event.level), event.kind, event.text);
+        };
+        driver.run(&mut element, persist, &mut onlooker).map_err(|e| e.to_string())
+    }
+}
+
+/// Ends all shards when one has failed: what is theirs together would not be whole.
+struct Together<'a>(&'a [Handle]);
+
+impl Together<'_> {
+    fn run(&self, shard: Shard) -> Result<(), String> {
+        let done = shard.run();
+        if done.is_err() {
+            self.end();
+        }
+        done
+    }
+
+    fn end(&self) {
+        self.0.iter().for_each(|handle| handle.stop(Duration::ZERO));
+    }
+}
+
+impl Drop for Together<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.end();
+        }
+    }
+}
+
+/// Runs shards until they end: the first on this thread, the others on threads of their own.
+fn run_all(shards: Vec<Shard>, handles: &[Handle]) -> Result<(), String> {
+    let mut shards = shards.into_iter();
+    let Some(first) = shards.next() else { return Ok(()) };
+    std::thread::scope(|scope| {
+        let mut others = Vec::new();
+        for (number, shard) in shards.enumerate() {
+            let builder = std::thread::Builder::new().name(format!("shard-{}", number + 1));
+            let other = builder.spawn_scoped(scope, move || Together(handles).run(shard));
+            match other {
+                Ok(other) => others.push(other),
+                Err(e) => {
+                    Together(handles).end();
+                    return Err(format!("a thread for a shard: {e}"));
+                }
+            }
+        }
+        let mut done = Together(handles).run(first);
+        for other in others {
+            let theirs = other.join().unwrap_or_else(|_| Err("a shard has failed".into()));
+            done = done.and(theirs);
+        }
+        done
+    })
+}
+
+/// The trace that a configuration asks for.
+pub(crate) fn ring(config: &Config) -> Arc<Mutex<Ring>> {
+    Arc::new(Mutex::new(Ring::new(config.trace.messages, config.trace.bytes)))
+}
+
 /// Takes over from the server that runs on the same data folder: the store is free when this returns.
 fn follow(
     config: &Config,
@@ -299,6 +410,11 @@ fn follow(
     let Some(Predecessor { stream, given }) = Predecessor::ask(&config.data)? else {
         return Ok(None);
     };
+    if config.transport.threads > 1 {
+        return Err("only a server on one thread can take over, and transport.threads is more: start \
+                    this one with --threads 1, or stop the other first\nThe server that runs goes on"
+            .into());
+    }
     let mut driver = Driver::with(net.clone(), given)
         .map_err(|e| format!("{e}{}\nThe server that runs goes on", what_to_do(config, &e)))?;
     // What could keep us from starting is found while the other still goes on.
@@ -458,13 +574,13 @@ fn wait_for_signals(signals: SigSet, control: Arc<Control>) -> std::io::Result<(
                 }
                 // Once: what is under way has its time. Twice: now.
                 Ok(_) if stopping => {
-                    control.handle.stop(Duration::ZERO);
+                    control.stop(Duration::ZERO);
                     return;
                 }
                 Ok(_) => {
                     stopping = true;
                     let within = control.config().transport.drain;
-                    control.handle.stop(within);
+                    control.stop(within);
                 }
                 Err(nix::errno::Errno::EINTR) => {}
                 Err(_) => return,

@@ -12,6 +12,7 @@ use towel_core::proxy::Forking;
 use towel_core::registrar::Durability;
 use towel_core::server::{Endpoint, Mode, Network, Relay};
 use towel_core::settings::Settings;
+use towel_core::shards::Several;
 use towel_message::{Fault, Index, Limits, Message, Name};
 
 use crate::caller::{Caller, Script};
@@ -30,6 +31,8 @@ pub struct Elements {
     phone: Extensions,
     caller: Extensions,
     b2bua: Extensions,
+    /// How many shards a server has whose flow does not say.
+    shards: u8,
 }
 
 impl Default for Elements {
@@ -39,6 +42,7 @@ impl Default for Elements {
             phone: towel_guide::user_agent_without_dialogs,
             caller: towel_guide::user_agent,
             b2bua: towel_guide::b2bua,
+            shards: 1,
         }
     }
 }
@@ -46,13 +50,18 @@ impl Default for Elements {
 impl Elements {
     /// Servers with these extensions.
     pub fn with(extensions: Extensions) -> Self {
-        Elements { extensions, phone: extensions, caller: extensions, b2bua: extensions }
+        Elements { extensions, phone: extensions, caller: extensions, b2bua: extensions, shards: 1 }
+    }
+
+    /// The same with servers of so many shards ([`Several`]).
+    pub fn in_shards(self, shards: u8) -> Self {
+        Elements { shards, ..self }
     }
 }
 
 impl Factory for Elements {
     fn server(&self, spec: &ServerSpec) -> Result<Built, FlowError> {
-        let mut wanted = Wanted::default();
+        let mut wanted = Wanted { shards: self.shards, ..Wanted::default() };
         for (line, key, value) in &spec.settings {
             let outcome = wanted.set(key, value);
             outcome.map_err(|what| FlowError { line: *line, what })?;
@@ -85,29 +94,36 @@ impl Factory for Elements {
         let spec = spec.clone();
         let settings = wanted.settings.clone();
         let maker = Box::new(move |seed: u64| {
-            let mut registry = extensions();
-            // It was tried above, so it cannot fail here.
-            let _ = wanted.configure(&spec, &mut registry);
+            let registry = || {
+                let mut registry = extensions();
+                // It was tried above, so it cannot fail here.
+                let _ = wanted.configure(&spec, &mut registry);
+                registry
+            };
             let mut long = [0; 32];
             for (at, byte) in long.iter_mut().enumerate() {
                 *byte = (seed.rotate_left(at as u32 * 7) ^ at as u64) as u8;
             }
             if let Some(script) = &wanted.caller {
-                let caller = Caller::new(&settings, registry, long, script.clone());
+                let caller = Caller::new(&settings, registry(), long, script.clone());
                 return Box::new(caller) as Box<dyn towel_core::io::Machine>;
             }
             if let Some(script) = &wanted.controller {
-                let controller = Controller::new(&settings, registry, long, script.clone());
+                let controller = Controller::new(&settings, registry(), long, script.clone());
                 return Box::new(controller) as Box<dyn towel_core::io::Machine>;
             }
             if let Some(across) = &wanted.b2bua {
-                let across = B2bua::new(&settings, across.clone(), registry, long);
+                let across = B2bua::new(&settings, across.clone(), registry(), long);
                 return Box::new(across) as Box<dyn towel_core::io::Machine>;
             }
             match &wanted.phone {
-                Some(plan) => Box::new(Phone::new(&settings, registry, long, plan.clone()))
+                Some(plan) => Box::new(Phone::new(&settings, registry(), long, plan.clone()))
                     as Box<dyn towel_core::io::Machine>,
-                None => Box::new(Endpoint::new(settings.clone(), registry, long)),
+                None if wanted.shards > 1 => {
+                    let registries = (0..wanted.shards).map(|_| registry());
+                    Box::new(Several::new(&settings, registries, long))
+                }
+                None => Box::new(Endpoint::new(settings.clone(), registry(), long)),
             }
         });
         Ok(Built { listeners, names, maker, records })
@@ -167,6 +183,8 @@ struct Wanted {
     b2bua: Option<b2bua::Settings>,
     /// Or our controller of third party call control.
     controller: Option<controller::Script>,
+    /// How many shards the server has.
+    shards: u8,
 }
 
 impl Default for Wanted {
@@ -180,6 +198,7 @@ impl Default for Wanted {
             caller: None,
             b2bua: None,
             controller: None,
+            shards: 1,
         }
     }
 }
@@ -325,6 +344,7 @@ impl Wanted {
             "min_expires" => registrar.min_expires = number(value)?,
             "default_expires" => registrar.default_expires = number(value)?,
             "max_expires" => registrar.max_expires = number(value)?,
+            "shards" => self.shards = number(value)?,
             "max_contacts" => registrar.max_contacts = number(value)?,
             "third_party" => registrar.third_party = list(value).map(Into::into).collect(),
             "durability" => {

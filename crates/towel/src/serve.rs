@@ -14,6 +14,9 @@ use towel_server::run::{Signals, Started, Watch, run};
 use crate::options::{FAILED, Place};
 use crate::progress::Progress;
 
+/// As many threads as there may be.
+const MOST: i64 = towel_core::shards::MOST as i64;
+
 /// Run the server.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -22,6 +25,9 @@ pub(crate) struct Serve {
     /// Listen here in place of what is configured, e.g. udp:0.0.0.0:5060; may be repeated
     #[arg(long, value_name = "TRANSPORT:ADDRESS:PORT")]
     listen: Vec<String>,
+    /// Run on so many threads, each with sockets of its own [default: 1, or what the configuration says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MOST))]
+    threads: Option<u8>,
     /// Take the place of the server that runs on the same data folder, without losing a call; if none
     /// does, start as ever
     #[arg(long)]
@@ -56,6 +62,7 @@ enum Level {
 struct Reader {
     place: Place,
     listen: Vec<String>,
+    threads: Option<u8>,
     log_format: Option<Format>,
     log_level: Option<Level>,
 }
@@ -78,6 +85,9 @@ impl Reader {
             if !problems.is_empty() {
                 return Err(problems);
             }
+        }
+        if let Some(threads) = self.threads {
+            config.transport.threads = threads;
         }
         if let Some(format) = self.log_format {
             config.log.format = match format {
@@ -102,6 +112,7 @@ impl Serve {
         let reader = Reader {
             place: self.place.clone(),
             listen: self.listen.clone(),
+            threads: self.threads,
             log_format: self.log_format,
             log_level: self.log_level,
         };
@@ -230,6 +241,9 @@ fn text(out: &mut String, config: &Config, started: &Started) -> std::fmt::Resul
         Some(Ok(address)) => writeln!(out, "  {:9} http://{address}/", "console")?,
         Some(Err(why)) => writeln!(out, "  {:9} none: {why}", "console")?,
         None => {}
+    }
+    if config.transport.threads > 1 {
+        writeln!(out, "  {:9} {}", "threads", config.transport.threads)?;
     }
     writeln!(out, "  {:9} {}", "users", started.users)?;
     if started.torn > 0 {

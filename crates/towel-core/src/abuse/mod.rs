@@ -30,6 +30,8 @@ mod table;
 mod tests;
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hashbrown::HashTable;
@@ -38,6 +40,7 @@ use towel_message::Method;
 use crate::hash::{Hasher, Key};
 use crate::io::{Flow, Instant};
 use crate::server::Network;
+use crate::shards::{Current, Place as ShardPlace};
 use passwords::Passwords;
 pub use passwords::Place;
 use table::Table;
@@ -194,11 +197,19 @@ struct Strikes {
     last: u64,
 }
 
-/// What is remembered of abuse.
+/// What is remembered of abuse. Shards of one server remember it together.
 #[derive(Debug)]
 pub struct Guard {
     settings: Settings,
     key: Key,
+    shard: ShardPlace,
+    tables: Current<Tables>,
+    bans: Arc<Bans>,
+}
+
+/// What is remembered of sources and users.
+#[derive(Debug)]
+struct Tables {
     /// Theoretical arrival times (the generic cell rate algorithm of ITU-T I.371): one number is a
     /// whole token bucket.
     rates: Table<u64>,
@@ -206,37 +217,79 @@ pub struct Guard {
     passwords: Passwords,
     /// When any user last came from an address.
     known: Table<u64>,
-    bans: HashTable<Ban>,
-    swept: Instant,
+}
+
+impl Tables {
+    fn new(entries: usize, shard: ShardPlace) -> Tables {
+        Tables {
+            rates: Table::new(entries, shard),
+            strikes: Table::new(entries, shard),
+            passwords: Passwords::new(entries, shard),
+            known: Table::new(entries, shard),
+        }
+    }
+}
+
+/// Who is banned. In good times nobody is, and then no lock is taken.
+#[derive(Debug, Default)]
+struct Bans {
+    count: AtomicUsize,
+    /// When those that have ended were last swept out.
+    swept: AtomicU64,
+    table: Mutex<HashTable<Ban>>,
+}
+
+impl Bans {
+    fn all(&self) -> MutexGuard<'_, HashTable<Ban>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut HashTable<Ban>) -> T) -> T {
+        let mut all = self.all();
+        let done = change(&mut all);
+        self.count.store(all.len(), Ordering::Relaxed);
+        done
+    }
 }
 
 impl Guard {
     /// One that remembers nothing yet.
     pub fn new(settings: &Settings, key: Key) -> Guard {
+        Guard::one_of(settings, key, ShardPlace::ONE)
+    }
+
+    /// The first of some that remember together.
+    pub(crate) fn one_of(settings: &Settings, key: Key, shard: ShardPlace) -> Guard {
         Guard {
-            rates: Table::new(settings.entries),
-            strikes: Table::new(settings.entries),
-            passwords: Passwords::new(settings),
-            known: Table::new(settings.entries),
-            bans: HashTable::new(),
-            swept: Instant(0),
+            tables: Current::new(Tables::new(settings.entries, shard)),
+            bans: Arc::default(),
             settings: settings.clone(),
             key,
+            shard,
+        }
+    }
+
+    /// Another of them.
+    pub(crate) fn beside(&self) -> Guard {
+        Guard {
+            tables: self.tables.beside(),
+            bans: Arc::clone(&self.bans),
+            settings: self.settings.clone(),
+            ..*self
         }
     }
 
     /// New settings. What is remembered stays, but for where the memory has another size.
     pub fn reload(&mut self, settings: &Settings) {
         if settings.entries != self.settings.entries {
-            let bans = std::mem::take(&mut self.bans);
-            *self = Guard { bans, ..Guard::new(settings, self.key) };
+            self.tables.renew(|| Tables::new(settings.entries, self.shard));
         }
         self.settings = settings.clone();
     }
 
     /// Whether anybody is banned: all that is asked of each message in good times.
     pub fn has_bans(&self) -> bool {
-        !self.bans.is_empty()
+        self.bans.count.load(Ordering::Relaxed) > 0
     }
 
     /// Whether any limit is set that holds for requests as they come.
@@ -247,7 +300,7 @@ impl Guard {
 
     /// Whether any source has given cause for suspicion.
     pub fn has_strikes(&self) -> bool {
-        !self.strikes.is_empty()
+        !self.tables.strikes.is_empty()
     }
 
     /// Whether what is too much is dropped without an answer.
@@ -267,10 +320,10 @@ impl Guard {
     }
 
     /// Whether everything from there is dropped.
-    pub fn is_banned(&mut self, now: Instant, flow: &Flow) -> bool {
-        if now.since(self.swept) >= SWEEP {
-            self.swept = now;
-            self.bans.retain(|ban| ban.until > now);
+    pub fn is_banned(&self, now: Instant, flow: &Flow) -> bool {
+        if now.since(Instant(self.bans.swept.load(Ordering::Relaxed))) >= SWEEP {
+            self.bans.swept.store(now.0, Ordering::Relaxed);
+            self.bans.change(|all| all.retain(|ban| ban.until > now));
         }
         let address = flow.remote.ip().to_canonical();
         let hash = self.hash(b'b', host(address), b"");
@@ -280,11 +333,11 @@ impl Guard {
                 && ban.port.is_none_or(|banned| banned == port && ban.stream == stream)
                 && ban.until > now
         };
-        self.bans.iter_hash(hash).any(holds)
+        self.bans.all().iter_hash(hash).any(holds)
     }
 
     /// Whether a request is one too many from where it came.
-    pub fn is_too_much(&mut self, now: Instant, flow: &Flow, method: Method<'_>) -> bool {
+    pub fn is_too_much(&self, now: Instant, flow: &Flow, method: Method<'_>) -> bool {
         let address = flow.remote.ip().to_canonical();
         if self.is_exempt(address) {
             return false;
@@ -308,22 +361,24 @@ impl Guard {
     }
 
     /// Whether a request is one too many of a user.
-    pub fn is_too_much_of(&mut self, now: Instant, user: &[u8]) -> bool {
+    pub fn is_too_much_of(&self, now: Instant, user: &[u8]) -> bool {
         let rate = self.settings.rate_user;
         rate > 0 && !self.take(now, self.hash(b'u', 0, user), rate)
     }
 
     /// Takes one from a bucket; says whether there was one.
-    fn take(&mut self, now: Instant, key: u64, rate: u32) -> bool {
+    fn take(&self, now: Instant, key: u64, rate: u32) -> bool {
         let interval = 1_000_000 / u64::from(rate.clamp(1, 1_000_000));
         let burst = u64::from(self.settings.burst.max(1)) * 1_000_000;
-        let due = self.rates.at(key, |due| *due);
-        let next = (*due).max(now.0) + interval;
-        let fits = next - now.0 <= burst.max(interval);
-        if fits {
-            *due = next;
-        }
-        fits
+        let take = |due: &mut u64| {
+            let next = (*due).max(now.0) + interval;
+            let fits = next - now.0 <= burst.max(interval);
+            if fits {
+                *due = next;
+            }
+            fits
+        };
+        self.tables.rates.at(key, |due| *due, take)
     }
 
     /// Whether a User-Agent is that of a scanner.
@@ -335,12 +390,12 @@ impl Guard {
 
     /// Whether some user of ours has come from there lately.
     fn is_known(&self, now: Instant, address: IpAddr) -> bool {
-        let known = self.known.get(self.host_key(address));
-        known.is_some_and(|at| now.since(Instant(*at)) < KNOWN)
+        let known = self.tables.known.get(self.host_key(address));
+        known.is_some_and(|at| now.since(Instant(at)) < KNOWN)
     }
 
     /// Notes what a source did. Gives the ban that it brought about.
-    pub fn offended(&mut self, now: Instant, flow: &Flow, what: Offence) -> Option<Ban> {
+    pub fn offended(&self, now: Instant, flow: &Flow, what: Offence) -> Option<Ban> {
         let address = flow.remote.ip().to_canonical();
         if self.settings.strikes == 0 || self.is_exempt(address) {
             return None;
@@ -354,29 +409,32 @@ impl Guard {
         let port = (known || !proven).then_some(flow.remote.port());
         let key = self.hash(b's', host(address), &port.unwrap_or(0).to_le_bytes());
         let most = self.settings.strikes.saturating_mul(STRIKE);
-        let strikes = self.strikes.at(key, |strikes| strikes.last);
-        let since = now.since(Instant(strikes.last));
-        let forgotten = since.as_micros() * u128::from(most) / WINDOW.as_micros();
-        let forgotten = u32::try_from(forgotten).unwrap_or(u32::MAX);
-        strikes.weight = strikes.weight.saturating_sub(forgotten);
-        if since > self.settings.longest_ban * 4 {
-            strikes.bans = 0;
-        }
-        strikes.last = now.0;
-        strikes.weight = strikes.weight.saturating_add(what.weight());
-        if strikes.weight < most {
-            return None;
-        }
-        strikes.weight = 0;
-        let times = if port.is_some() { 0 } else { u32::from(strikes.bans).min(20) };
-        strikes.bans = strikes.bans.saturating_add(1);
+        let count = |strikes: &mut Strikes| {
+            let since = now.since(Instant(strikes.last));
+            let forgotten = since.as_micros() * u128::from(most) / WINDOW.as_micros();
+            let forgotten = u32::try_from(forgotten).unwrap_or(u32::MAX);
+            strikes.weight = strikes.weight.saturating_sub(forgotten);
+            if since > self.settings.longest_ban * 4 {
+                strikes.bans = 0;
+            }
+            strikes.last = now.0;
+            strikes.weight = strikes.weight.saturating_add(what.weight());
+            if strikes.weight < most {
+                return None;
+            }
+            strikes.weight = 0;
+            let times = if port.is_some() { 0 } else { u32::from(strikes.bans).min(20) };
+            strikes.bans = strikes.bans.saturating_add(1);
+            Some(times)
+        };
+        let times = self.tables.strikes.at(key, |strikes| strikes.last, count)?;
         let time = (self.settings.ban * 2u32.pow(times)).min(self.settings.longest_ban);
         self.ban(now, address, port.map(|port| (port, stream)), time, what.word())
     }
 
     /// Bans an address, or one port of it; beside the port stands whether it is one of TCP.
     pub fn ban(
-        &mut self,
+        &self,
         now: Instant,
         address: IpAddr,
         port: Option<(u16, bool)>,
@@ -387,52 +445,57 @@ impl Guard {
         let hash = self.hash(b'b', host(address), b"");
         let (port, stream) = (port.map(|port| port.0), port.is_some_and(|port| port.1));
         let ban = Ban { address, port, stream, until: now + time, why, hash };
-        if let Some(old) = self
-            .bans
-            .find_mut(hash, |ban| (ban.address, ban.port, ban.stream) == (address, port, stream))
-        {
-            old.until = old.until.max(ban.until);
-            return Some(ban);
-        }
-        if self.bans.len() >= self.settings.bans {
-            self.bans.retain(|ban| ban.until > now);
-            if self.bans.len() >= self.settings.bans {
-                return None;
+        let same = |ban: &Ban| (ban.address, ban.port, ban.stream) == (address, port, stream);
+        self.bans.change(|all| {
+            if let Some(old) = all.find_mut(hash, same) {
+                old.until = old.until.max(ban.until);
+                return Some(ban);
             }
-        }
-        self.bans.insert_unique(hash, ban.clone(), |ban| ban.hash);
-        Some(ban)
+            if all.len() >= self.settings.bans {
+                all.retain(|ban| ban.until > now);
+                if all.len() >= self.settings.bans {
+                    return None;
+                }
+            }
+            all.insert_unique(hash, ban.clone(), |ban| ban.hash);
+            Some(ban)
+        })
     }
 
     /// Who is banned.
-    pub fn bans(&self, now: Instant) -> impl Iterator<Item = &Ban> {
-        self.bans.iter().filter(move |ban| ban.until > now)
+    pub fn bans(&self, now: Instant) -> Vec<Ban> {
+        self.bans.all().iter().filter(|ban| ban.until > now).cloned().collect()
     }
 
     /// Lifts the bans of an address; gives how many there were.
-    pub fn lift(&mut self, address: IpAddr) -> usize {
-        let before = self.bans.len();
+    pub fn lift(&self, address: IpAddr) -> usize {
         let of = host(address.to_canonical());
-        self.bans.retain(|ban| host(ban.address) != of);
-        before - self.bans.len()
+        self.bans.change(|all| {
+            let before = all.len();
+            all.retain(|ban| host(ban.address) != of);
+            before - all.len()
+        })
     }
 
     /// A request from there went through: that outweighs one that did not. `proven`: it was within a
     /// dialog that was set up through us, so that what we send there arrives.
-    pub fn behaved(&mut self, now: Instant, flow: &Flow, proven: bool) {
-        if self.strikes.is_empty() {
+    pub fn behaved(&self, now: Instant, flow: &Flow, proven: bool) {
+        let strikes = &self.tables.strikes;
+        if strikes.is_empty() {
             return;
         }
         let address = flow.remote.ip().to_canonical();
         if proven {
             let key = self.host_key(address);
-            *self.known.at(key, |at| *at) = now.0;
+            self.tables.known.at(key, |at| *at, |at| *at = now.0);
         }
         for port in [0, flow.remote.port()] {
             let key = self.hash(b's', host(address), &port.to_le_bytes());
-            if self.strikes.get(key).is_some_and(|strikes| strikes.weight > 0) {
-                let strikes = self.strikes.at(key, |strikes| strikes.last);
-                strikes.weight = strikes.weight.saturating_sub(STRIKE);
+            if strikes.get(key).is_some_and(|strikes| strikes.weight > 0) {
+                let forgive = |known: &mut Strikes| {
+                    known.weight = known.weight.saturating_sub(STRIKE);
+                };
+                strikes.at(key, |strikes| strikes.last, forgive);
             }
         }
     }

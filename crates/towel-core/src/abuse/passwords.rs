@@ -22,7 +22,7 @@
 
 use std::time::Duration;
 
-use super::{Guard, KNOWN, Settings, host, table::Table};
+use super::{Guard, KNOWN, ShardPlace, host, table::Table};
 use crate::io::{Flow, Instant};
 
 /// How much more patience there is with a host than with one of its ports, where the user is not known.
@@ -82,11 +82,11 @@ pub(super) struct Passwords {
 }
 
 impl Passwords {
-    pub(super) fn new(settings: &Settings) -> Passwords {
+    pub(super) fn new(entries: usize, shard: ShardPlace) -> Passwords {
         Passwords {
-            places: Table::new(settings.entries),
-            debts: Table::new(settings.entries),
-            known: Table::new(settings.entries),
+            places: Table::new(entries, shard),
+            debts: Table::new(entries, shard),
+            known: Table::new(entries, shard),
         }
     }
 }
@@ -120,11 +120,11 @@ impl Guard {
 
     /// Whether any password was wrong.
     pub fn has_failures(&self) -> bool {
-        !self.passwords.places.is_empty()
+        !self.tables.passwords.places.is_empty()
     }
 
     fn standing(&self, now: Instant, place: Place, user: &[u8]) -> Standing {
-        let known = self.passwords.known.get(self.hash(b'k', place.host.into(), user));
+        let known = self.tables.passwords.known.get(self.hash(b'k', place.host.into(), user));
         match known.filter(|known| now.since(Instant(known.at)) < KNOWN) {
             Some(known) if known.ports.contains(&place.port) => Standing::Place,
             Some(_) => Standing::Host,
@@ -155,62 +155,67 @@ impl Guard {
         if self.settings.failures == 0 || place == Place::EXEMPT || !self.has_failures() {
             return true;
         }
-        let failures = self.passwords.places.get(self.place_key(place, user));
+        let failures = self.tables.passwords.places.get(self.place_key(place, user));
         if failures.is_some_and(|failures| failures.until > now.0) {
             return false;
         }
         let allowances = self.allowances(self.standing(now, place, user), place, user);
         allowances.into_iter().flatten().all(|(key, most)| {
-            let due = self.passwords.debts.get(key).copied().unwrap_or_default();
+            let due = self.tables.passwords.debts.get(key).unwrap_or_default();
             due.saturating_sub(now.0) + interval(most) <= FORGOTTEN.as_micros() as u64
         })
     }
 
     /// The password for a user was wrong, with a nonce that was sent to a place.
-    pub fn failed(&mut self, now: Instant, place: Place, user: &[u8]) {
+    pub fn failed(&self, now: Instant, place: Place, user: &[u8]) {
         if self.settings.failures == 0 || place == Place::EXEMPT {
             return;
         }
         let most = self.settings.failures;
         let key = self.place_key(place, user);
-        let here = self.passwords.places.at(key, |failures| failures.last);
-        if now.since(Instant(here.last)) > FORGOTTEN {
-            here.count = 0;
-        }
-        here.last = now.0;
-        here.count = here.count.saturating_add(1);
-        if here.count >= most {
-            let wait = Duration::from_secs(1 << (here.count - most).min(6)).min(LONGEST_WAIT);
-            here.until = (now + wait).0;
-        }
+        let count = |here: &mut Failures| {
+            if now.since(Instant(here.last)) > FORGOTTEN {
+                here.count = 0;
+            }
+            here.last = now.0;
+            here.count = here.count.saturating_add(1);
+            if here.count >= most {
+                let wait = Duration::from_secs(1 << (here.count - most).min(6)).min(LONGEST_WAIT);
+                here.until = (now + wait).0;
+            }
+        };
+        self.tables.passwords.places.at(key, |failures| failures.last, count);
         for (key, most) in
             self.allowances(self.standing(now, place, user), place, user).into_iter().flatten()
         {
-            let due = self.passwords.debts.at(key, |due| *due);
-            *due = (*due).max(now.0) + interval(most);
+            let owe = |due: &mut u64| *due = (*due).max(now.0) + interval(most);
+            self.tables.passwords.debts.at(key, |due| *due, owe);
         }
     }
 
     /// A user has proved the password, by a message that came by this flow, with a nonce that was sent
     /// to this place.
-    pub fn succeeded(&mut self, now: Instant, flow: &Flow, place: Place, user: &[u8]) {
+    pub fn succeeded(&self, now: Instant, flow: &Flow, place: Place, user: &[u8]) {
         let address = self.host_key(flow.remote.ip().to_canonical());
         // What is exempt needs not to be known, and an address that may be forged must not become so.
         if flow.transport.reliable() || host_of(address) == place.host {
-            *self.known.at(address, |at| *at) = now.0;
+            self.tables.known.at(address, |at| *at, |at| *at = now.0);
         }
         if place != Place::EXEMPT {
             let key = self.hash(b'k', place.host.into(), user);
-            let known = self.passwords.known.at(key, |known| known.at);
-            known.at = now.0;
-            if !known.ports.contains(&place.port) {
-                known.ports.rotate_right(1);
-                known.ports[0] = place.port;
-            }
+            let note = |known: &mut Known| {
+                known.at = now.0;
+                if !known.ports.contains(&place.port) {
+                    known.ports.rotate_right(1);
+                    known.ports[0] = place.port;
+                }
+            };
+            self.tables.passwords.known.at(key, |known| known.at, note);
             if self.has_failures() {
-                let key = self.place_key(place, user);
-                if self.passwords.places.get(key).is_some() {
-                    *self.passwords.places.at(key, |failures| failures.last) = Failures::default();
+                let (key, places) = (self.place_key(place, user), &self.tables.passwords.places);
+                if places.get(key).is_some() {
+                    let forget = |known: &mut Failures| *known = Failures::default();
+                    places.at(key, |failures| failures.last, forget);
                 }
             }
         }

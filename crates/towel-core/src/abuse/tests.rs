@@ -30,17 +30,17 @@ pub(super) fn at(seconds: u64) -> Instant {
 }
 
 /// Offends until it is banned.
-fn offend(guard: &mut Guard, now: Instant, flow: &Flow) -> Option<Ban> {
+fn offend(guard: &Guard, now: Instant, flow: &Flow) -> Option<Ban> {
     (0..100).find_map(|_| guard.offended(now, flow, Offence::Refused))
 }
 
 #[test]
 fn rates_by_address_network_and_method() {
-    let mut guard = guard(|s| {
+    let guard = guard(|s| {
         (s.rate_address, s.rate_network, s.rate_invite, s.burst) = (10, 20, 2, 1);
     });
     assert!(guard.has_rates());
-    let mut passed = |from: &str, method, now, count: usize| {
+    let passed = |from: &str, method, now, count: usize| {
         (0..count).filter(|_| !guard.is_too_much(now, &udp(from), method)).count()
     };
     let (a, b, c) = ("198.51.100.1:5060", "198.51.100.2:5060", "198.51.100.3:5060");
@@ -59,7 +59,7 @@ fn rates_by_address_network_and_method() {
 
 #[test]
 fn half_the_rate_is_never_refused() {
-    let mut guard = guard(|s| (s.rate_address, s.burst) = (100, 1));
+    let guard = guard(|s| (s.rate_address, s.burst) = (100, 1));
     for n in 0..1000 {
         let now = Instant(5_000_000 + n * 20_000);
         assert!(!guard.is_too_much(now, &udp("198.51.100.1:5060"), Method::Options), "{n}");
@@ -68,7 +68,7 @@ fn half_the_rate_is_never_refused() {
 
 #[test]
 fn a_user_has_a_rate_of_its_own() {
-    let mut guard = guard(|s| (s.rate_user, s.burst) = (3, 1));
+    let guard = guard(|s| (s.rate_user, s.burst) = (3, 1));
     assert!(!guard.has_rates());
     let refused = (0..10).filter(|_| guard.is_too_much_of(at(0), b"alice")).count();
     assert_eq!(refused, 7);
@@ -77,7 +77,7 @@ fn a_user_has_a_rate_of_its_own() {
 
 #[test]
 fn who_is_exempt_may_do_everything() {
-    let mut guard = guard(|s| {
+    let guard = guard(|s| {
         s.rate_address = 1;
         s.exempt = vec![Network { address: "198.51.100.0".parse().unwrap(), prefix: 24 }];
     });
@@ -88,15 +88,15 @@ fn who_is_exempt_may_do_everything() {
         guard.failed(at(0), place, b"alice");
         assert!(guard.may_try(at(0), place, b"alice"));
     }
-    assert_eq!(offend(&mut guard, at(0), &from), None);
+    assert_eq!(offend(&guard, at(0), &from), None);
 }
 
 #[test]
 fn a_datagram_bans_no_more_than_its_port_and_for_the_shortest_time() {
-    let mut guard = guard(|_| {});
+    let guard = guard(|_| {});
     let from = udp("198.51.100.7:5060");
     for _ in 0..3 {
-        let ban = offend(&mut guard, at(0), &from).unwrap();
+        let ban = offend(&guard, at(0), &from).unwrap();
         assert_eq!((ban.port, ban.until), (Some(5060), at(60)));
     }
     assert!(guard.is_banned(at(59), &from));
@@ -111,10 +111,10 @@ fn a_datagram_bans_no_more_than_its_port_and_for_the_shortest_time() {
 
 #[test]
 fn a_connection_bans_its_address_longer_each_time() {
-    let mut guard = guard(|_| {});
+    let guard = guard(|_| {});
     let mut now = 0;
     for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
-        let ban = offend(&mut guard, at(now), &tcp("198.51.100.7:40000")).unwrap();
+        let ban = offend(&guard, at(now), &tcp("198.51.100.7:40000")).unwrap();
         assert_eq!((ban.port, ban.until), (None, at(now + 60 * minutes)));
         assert!(guard.is_banned(at(now), &tcp("198.51.100.7:40001")));
         assert!(guard.is_banned(at(now), &udp("198.51.100.7:5060")));
@@ -123,40 +123,40 @@ fn a_connection_bans_its_address_longer_each_time() {
     }
     // After four hours without a word it is as if nothing had been.
     now += 5 * 3600;
-    let ban = offend(&mut guard, at(now), &tcp("198.51.100.7:40000")).unwrap();
+    let ban = offend(&guard, at(now), &tcp("198.51.100.7:40000")).unwrap();
     assert_eq!(ban.until, at(now + 60));
 }
 
 #[test]
 fn the_address_of_a_registered_phone_is_not_banned_by_what_anybody_can_send() {
-    let mut guard = guard(|_| {});
+    let guard = guard(|_| {});
     let phone = udp("198.51.100.7:5060");
     guard.succeeded(at(0), &phone, guard.place(&phone), b"alice");
-    assert_eq!(offend(&mut guard, at(1), &udp("198.51.100.7:5060")), None);
+    assert_eq!(offend(&guard, at(1), &udp("198.51.100.7:5060")), None);
     assert_eq!(guard.offended(at(1), &udp("198.51.100.7:5060"), Offence::Scanner), None);
     // One phone behind a shared address takes none of the others with it.
-    let ban = offend(&mut guard, at(1), &tcp("198.51.100.7:40000")).unwrap();
+    let ban = offend(&guard, at(1), &tcp("198.51.100.7:40000")).unwrap();
     assert_eq!((ban.port, ban.stream), (Some(40000), true));
     assert!(guard.is_banned(at(1), &tcp("198.51.100.7:40000")));
     assert!(!guard.is_banned(at(1), &tcp("198.51.100.7:40001")));
     assert!(!guard.is_banned(at(1), &udp("198.51.100.7:40000")));
     // For a day.
-    assert!(offend(&mut guard, at(90_000), &udp("198.51.100.7:5060")).is_some());
+    assert!(offend(&guard, at(90_000), &udp("198.51.100.7:5060")).is_some());
 }
 
 /// Somebody who knows a password writes an address upon it where the nonce was never sent.
 #[test]
 fn an_address_is_known_only_where_a_nonce_has_arrived() {
-    let mut guard = guard(|_| {});
+    let guard = guard(|_| {});
     let (own, forged) = (udp("203.0.113.5:5060"), udp("198.51.100.7:5060"));
     guard.succeeded(at(0), &forged, guard.place(&own), b"mallory");
-    assert!(offend(&mut guard, at(1), &forged).is_some());
+    assert!(offend(&guard, at(1), &forged).is_some());
 }
 
 /// A wrong password by UDP with a nonce that was sent there comes from there, whatever the port.
 #[test]
 fn wrong_passwords_from_changing_ports_ban_the_address() {
-    let mut guard = guard(|_| {});
+    let guard = guard(|_| {});
     let mut ban = None;
     for port in 5000..5030 {
         let from = udp(&format!("198.51.100.7:{port}"));
@@ -174,16 +174,16 @@ fn wrong_passwords_from_changing_ports_ban_the_address() {
 
 #[test]
 fn a_dialog_that_goes_on_makes_an_address_known() {
-    let mut guard = guard(|_| {});
+    let guard = guard(|_| {});
     let from = udp("198.51.100.7:5060");
     guard.offended(at(0), &from, Offence::Refused);
     guard.behaved(at(0), &from, true);
-    assert_eq!(offend(&mut guard, at(1), &from), None);
+    assert_eq!(offend(&guard, at(1), &from), None);
 }
 
 #[test]
 fn a_scanner_is_banned_at_once() {
-    let mut guard = guard(|_| {});
+    let guard = guard(|_| {});
     assert!(guard.is_scanner(b"friendly-scanner"));
     assert!(guard.is_scanner(b"SIPVicious 0.3"));
     assert!(!guard.is_scanner(b"friend"));
@@ -193,7 +193,7 @@ fn a_scanner_is_banned_at_once() {
 
 #[test]
 fn few_refusals_among_many_that_pass_are_no_reason() {
-    let mut guard = guard(|_| {});
+    let guard = guard(|_| {});
     let from = tcp("198.51.100.7:5060");
     for n in 0..1000 {
         assert_eq!(guard.offended(at(n / 100), &from, Offence::Refused), None, "{n}");
@@ -207,18 +207,18 @@ fn few_refusals_among_many_that_pass_are_no_reason() {
 
 #[test]
 fn bans_are_listed_lifted_and_bounded() {
-    let mut guard = guard(|s| s.bans = 3);
+    let guard = guard(|s| s.bans = 3);
     for n in 1..10 {
-        offend(&mut guard, at(0), &tcp(&format!("198.51.100.{n}:1")));
+        offend(&guard, at(0), &tcp(&format!("198.51.100.{n}:1")));
     }
-    assert_eq!(guard.bans(at(0)).count(), 3);
+    assert_eq!(guard.bans(at(0)).len(), 3);
     assert_eq!(guard.lift("198.51.100.2".parse().unwrap()), 1);
     assert_eq!(guard.lift("198.51.100.2".parse().unwrap()), 0);
     assert!(!guard.is_banned(at(0), &tcp("198.51.100.2:1")));
-    assert_eq!(guard.bans(at(0)).count(), 2);
-    assert_eq!(guard.bans(at(60)).count(), 0);
-    assert!(offend(&mut guard, at(60), &tcp("198.51.100.77:1")).is_some());
-    offend(&mut guard, at(60), &tcp("[2001:db8:0:1::5]:1"));
+    assert_eq!(guard.bans(at(0)).len(), 2);
+    assert_eq!(guard.bans(at(60)).len(), 0);
+    assert!(offend(&guard, at(60), &tcp("198.51.100.77:1")).is_some());
+    offend(&guard, at(60), &tcp("[2001:db8:0:1::5]:1"));
     assert!(guard.is_banned(at(60), &tcp("[2001:db8:0:1::6]:1")));
     assert!(!guard.is_banned(at(60), &tcp("[2001:db8:0:2::6]:1")));
     assert_eq!(guard.lift("2001:db8:0:1::77".parse().unwrap()), 1);
@@ -226,7 +226,7 @@ fn bans_are_listed_lifted_and_bounded() {
 
 #[test]
 fn a_flood_of_sources_takes_no_more_memory() {
-    let mut guard = guard(|s| (s.rate_address, s.bans) = (1, 50));
+    let guard = guard(|s| (s.rate_address, s.bans) = (1, 50));
     for n in 0..100_000u32 {
         let from =
             udp(&format!("{}:5060", std::net::Ipv4Addr::from_bits(n.wrapping_mul(2_654_435_761))));
@@ -234,5 +234,5 @@ fn a_flood_of_sources_takes_no_more_memory() {
         guard.failed(at(0), guard.place(&from), b"alice");
         guard.offended(at(0), &from, Offence::Scanner);
     }
-    assert_eq!(guard.bans(at(0)).count(), 50);
+    assert_eq!(guard.bans(at(0)).len(), 50);
 }

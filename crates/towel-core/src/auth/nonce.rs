@@ -3,6 +3,7 @@
 
 use super::digest::digits_of;
 use crate::hash::{Hasher, Key};
+use crate::shards::{Place, Stripes};
 use sha2::{Digest as _, Sha256};
 
 /// Octets of the hash that a nonce carries.
@@ -27,6 +28,8 @@ impl NonceId {
 pub struct Mint {
     key: [u8; 32],
     last: u64,
+    /// Mints of one key that count in steps over each other give no nonce twice.
+    shard: Place,
 }
 
 impl core::fmt::Debug for Mint {
@@ -40,21 +43,27 @@ impl Mint {
     /// A mint whose nonces only a holder of the same key can make.
     #[must_use]
     pub fn new(key: [u8; 32]) -> Self {
-        Self { key, last: 0 }
+        Self::one_of(key, Place::ONE)
+    }
+
+    /// One of some with the same key, whose nonces all of them know.
+    pub(crate) fn one_of(key: [u8; 32], shard: Place) -> Self {
+        Self { key, last: 0, shard }
     }
 
     /// A mint that knows none of the nonces made before.
     #[must_use]
     pub fn renewed(&self) -> Self {
-        Self { key: Sha256::digest(self.key).into(), last: self.last }
+        Self { key: Sha256::digest(self.key).into(), ..*self }
     }
 
     /// A nonce never given before, for one realm; `second` is now, on the clock by which its age
     /// will be told, `place` where it is sent, which only its holder and we can know.
     pub fn make(&mut self, realm: &[u8], place: u64, second: u64) -> [u8; NONCE_LENGTH] {
         // A clock that stands still or goes back must not repeat a nonce.
-        self.last = ((second & 0xffff_ffff) << 32).max(self.last.saturating_add(1));
-        self.written(realm, self.last, place)
+        let next = self.last.saturating_add(u64::from(self.shard.of));
+        self.last = ((second & 0xffff_ffff) << 32).max(next);
+        self.written(realm, self.last.saturating_add(u64::from(self.shard.shard)), place)
     }
 
     /// The identity of `nonce` and the place that it was sent to, where this mint made it for this
@@ -131,27 +140,36 @@ struct Set {
 }
 
 /// The nonce counts already used, in memory of a fixed size. Only counts that came with the right
-/// digest get in, so a stranger cannot push anything out.
+/// digest get in, so a stranger cannot push anything out. Shards share it.
 #[derive(Debug)]
 pub struct Window {
-    sets: Box<[Set]>,
+    stripes: Stripes<Box<[Set]>>,
+    /// How many sets there are in all, less one: a mask.
+    mask: usize,
 }
 
 impl Window {
     /// A window for about `nonces` nonces in use at a time.
     #[must_use]
     pub fn new(nonces: usize) -> Self {
+        Self::shared(nonces, Place::ONE)
+    }
+
+    /// The same for shards that share it.
+    pub(crate) fn shared(nonces: usize, place: Place) -> Self {
         let sets = (nonces / WAYS).clamp(1, 1 << 24).next_power_of_two();
-        Self { sets: vec![Set::default(); sets].into_boxed_slice() }
+        let stripes = Stripes::<()>::wanted(place).min(sets);
+        let make = || vec![Set::default(); sets / stripes].into_boxed_slice();
+        Self { stripes: Stripes::new(stripes, make), mask: sets - 1 }
     }
 
     /// Uses `count` of a nonce, once.
-    pub fn spend(&mut self, id: NonceId, count: u32) -> Count {
+    pub fn spend(&self, id: NonceId, count: u32) -> Count {
         self.at(id, |seen| seen.spend(count))
     }
 
     /// Uses up a nonce as a whole: for the form without counts, which could be replayed for ever.
-    pub fn exhaust(&mut self, id: NonceId) -> Count {
+    pub fn exhaust(&self, id: NonceId) -> Count {
         self.at(id, |seen| {
             let fresh = seen.used == 0;
             (seen.highest, seen.used) = (u32::MAX, u64::MAX);
@@ -159,11 +177,12 @@ impl Window {
         })
     }
 
-    fn at(&mut self, id: NonceId, spend: impl FnOnce(&mut Seen) -> Count) -> Count {
+    fn at(&self, id: NonceId, spend: impl FnOnce(&mut Seen) -> Count) -> Count {
         // Identities count upwards, so their low bits spread by themselves; the seconds are mixed in.
         let place = (id.0 ^ (id.0 >> 32).wrapping_mul(0x9e37_79b9)) as usize;
-        let mask = self.sets.len() - 1;
-        let Some(set) = self.sets.get_mut(place & mask) else { return Count::Replayed };
+        let place = place & self.mask;
+        let mut sets = self.stripes.at(|| place as u64);
+        let Some(set) = sets.get_mut(place / self.stripes.len()) else { return Count::Replayed };
         if let Some(seen) = set.seen.iter_mut().find(|seen| seen.id == id.0) {
             return spend(seen);
         }
@@ -236,8 +255,35 @@ mod tests {
     }
 
     #[test]
+    fn mints_of_one_key_know_each_others_nonces_and_repeat_none() {
+        let place = |shard| Place { shard, of: 3 };
+        let mut mints = [0, 1, 2].map(|shard| Mint::one_of([1; 32], place(shard)));
+        let mut made = HashSet::new();
+        for second in [5, 5, 4, 6] {
+            for mint in &mut mints {
+                assert!(made.insert(mint.make(b"r", 1, second)));
+            }
+        }
+        let known = |nonce| mints.iter().all(|mint| mint.recognise(b"r", nonce).is_some());
+        assert!(made.iter().all(|nonce| known(nonce)));
+    }
+
+    #[test]
+    fn a_shared_window_uses_all_its_room() {
+        let window = Window::shared(1024, Place { shard: 0, of: 4 });
+        let ids = || (0..512_u64).map(|n| NonceId((9 << 32) + n));
+        for id in ids() {
+            assert_eq!(window.spend(id, 1), Count::Fresh);
+        }
+        for id in ids() {
+            assert_eq!(window.spend(id, 1), Count::Replayed);
+            assert_eq!(window.spend(id, 2), Count::Fresh);
+        }
+    }
+
+    #[test]
     fn a_count_is_good_once_in_any_order_within_the_window() {
-        let mut window = Window::new(64);
+        let window = Window::new(64);
         let id = NonceId(1 << 32);
         for count in [1, 2, 5, 4, 3, 70] {
             assert_eq!(window.spend(id, count), Count::Fresh, "{count}");
@@ -252,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_nonce_without_counts_is_good_once() {
-        let mut window = Window::new(64);
+        let window = Window::new(64);
         assert_eq!(window.exhaust(NonceId(9)), Count::Fresh);
         assert_eq!(window.exhaust(NonceId(9)), Count::Replayed);
         assert_eq!(window.spend(NonceId(9), 7), Count::Replayed);
@@ -263,7 +309,7 @@ mod tests {
     /// However many nonces come and go, no pair of nonce and count passes twice.
     #[test]
     fn what_was_pushed_out_never_passes_again() {
-        let mut window = Window::new(16);
+        let window = Window::new(16);
         let mut passed = HashSet::new();
         for round in 0..50_u64 {
             for n in 0..200_u64 {

@@ -8,6 +8,7 @@ use super::digest::{Algorithm, Exchange, Qop};
 use super::field::{DigestParams, Malformed, extended, quote, realm_of};
 use super::nonce::{Count, Mint, Window};
 use crate::io::Now;
+use crate::shards::{Current, Place};
 use towel_message::{Message, Method, Name, uri};
 
 /// How many values for our realm are looked at in one request: each costs three hashes.
@@ -148,7 +149,8 @@ struct Request<'a> {
 pub struct Authenticator {
     settings: Settings,
     mint: Mint,
-    window: Window,
+    window: Current<Window>,
+    place: Place,
     /// Whether it is remembered which nonce counts were used.
     counting: bool,
     /// The value of a challenge being written.
@@ -159,8 +161,21 @@ impl Authenticator {
     /// An authenticator whose nonces are made with `key`, which must be random.
     #[must_use]
     pub fn new(settings: Settings, key: [u8; 32]) -> Self {
-        let window = Window::new(settings.nonces_remembered);
-        Self { settings, mint: Mint::new(key), window, counting: true, scratch: Vec::new() }
+        Self::one_of(settings, key, Place::ONE)
+    }
+
+    /// The first of some that know each other's nonces.
+    pub(crate) fn one_of(settings: Settings, key: [u8; 32], place: Place) -> Self {
+        let window = Current::new(Window::shared(settings.nonces_remembered, place));
+        let mint = Mint::one_of(key, place);
+        Self { settings, mint, window, place, counting: true, scratch: Vec::new() }
+    }
+
+    /// Another of them, with the same key.
+    pub(crate) fn beside(&self, key: [u8; 32], place: Place) -> Self {
+        let (settings, window) = (self.settings.clone(), self.window.beside());
+        let mint = Mint::one_of(key, place);
+        Self { settings, mint, window, place, counting: true, scratch: Vec::new() }
     }
 
     /// New settings. The nonces given out stay good, unless the new lifetime ends them.
@@ -168,7 +183,7 @@ impl Authenticator {
         if settings.nonces_remembered != self.settings.nonces_remembered {
             // What was used under the old key must not be good again under an empty window.
             self.mint = self.mint.renewed();
-            self.window = Window::new(settings.nonces_remembered);
+            self.window.renew(|| Window::shared(settings.nonces_remembered, self.place));
         }
         self.settings = settings;
     }

@@ -51,7 +51,8 @@ impl Way {
         if self.direct {
             return true;
         }
-        if self.flow.connection.is_none_or(|id| stack.flow_of(id).is_none()) {
+        let leads_there = |flow: Flow| flow.remote == self.flow.remote;
+        if !self.flow.connection.and_then(|id| stack.flow_of(id)).is_some_and(leads_there) {
             return false;
         }
         let Ok(Uri::Sip(sip)) = Uri::parse(uri) else { return false };

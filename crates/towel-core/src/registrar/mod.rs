@@ -10,12 +10,14 @@ mod location;
 mod pending;
 mod register;
 mod removed;
+mod tables;
 
 pub use aor::{Served, address_of_record, write_address_of_record};
 pub use binding::{Binding, Bindings};
 pub(crate) use contact::hops;
 pub use location::Location;
 pub use register::{Outcome, Refusal, Registered, Registrar, Request, Stored, TABLE};
+pub use tables::Looked;
 
 /// When the 200 leaves, as against when its bindings are safe on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,16 +16,13 @@ struct Chain {
 /// All changes that wait.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    // Ordered maps, whose cost no peer can drive up by its choice of keys.
+    // An ordered map, whose cost no peer can drive up by its choice of keys.
     chains: BTreeMap<Box<[u8]>, Chain>,
-    tickets: BTreeMap<Ticket, Box<[u8]>>,
 }
 
 /// What is to be done for a change whose store has answered.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    /// The address of record.
-    pub(super) aor: Box<[u8]>,
     /// What to make visible.
     pub(super) commit: Option<Vec<u8>>,
     /// Whether the change stands.
@@ -35,10 +32,6 @@ pub(super) struct Verdict {
 }
 
 impl Pending {
-    pub(super) fn len(&self) -> usize {
-        self.tickets.len()
-    }
-
     /// The bindings as they will be after all that waits; an error where that has failed.
     pub(super) fn latest(&self, aor: &[u8]) -> Result<Option<&[u8]>, ()> {
         match self.chains.get(aor) {
@@ -53,14 +46,12 @@ impl Pending {
     }
 
     pub(super) fn push(&mut self, ticket: Ticket, aor: &[u8], value: Vec<u8>) {
-        self.tickets.insert(ticket, aor.into());
         self.chains.entry(aor.into()).or_default().waiting.push_back((ticket, Some(value)));
     }
 
     /// The store has answered.
-    pub(super) fn answered(&mut self, ticket: Ticket, good: bool) -> Option<Verdict> {
-        let aor = self.tickets.remove(&ticket)?;
-        let chain = self.chains.get_mut(&aor)?;
+    pub(super) fn answered(&mut self, aor: &[u8], ticket: Ticket, good: bool) -> Option<Verdict> {
+        let chain = self.chains.get_mut(aor)?;
         let at = chain.waiting.iter().position(|(waiting, _)| *waiting == ticket)?;
         let (_, value) = chain.waiting.remove(at)?;
         chain.broken |= !good;
@@ -71,9 +62,9 @@ impl Pending {
         }
         let restore = chain.broken && chain.waiting.is_empty();
         if chain.waiting.is_empty() {
-            self.chains.remove(&aor);
+            self.chains.remove(aor);
         }
-        Some(Verdict { aor, commit: value.filter(|_| good), good, restore })
+        Some(Verdict { commit: value.filter(|_| good), good, restore })
     }
 }
 
@@ -82,7 +73,7 @@ mod tests {
     use super::*;
 
     fn verdict(commit: Option<&[u8]>, good: bool, restore: bool) -> Option<Verdict> {
-        Some(Verdict { aor: b"a"[..].into(), commit: commit.map(<[u8]>::to_vec), good, restore })
+        Some(Verdict { commit: commit.map(<[u8]>::to_vec), good, restore })
     }
 
     fn three() -> Pending {
@@ -97,30 +88,30 @@ mod tests {
     #[test]
     fn in_order() {
         let mut pending = three();
-        assert_eq!(pending.answered(Ticket(1), true), verdict(Some(&[1]), true, false));
-        assert_eq!(pending.answered(Ticket(2), true), verdict(Some(&[2]), true, false));
+        assert_eq!(pending.answered(b"a", Ticket(1), true), verdict(Some(&[1]), true, false));
+        assert_eq!(pending.answered(b"a", Ticket(2), true), verdict(Some(&[2]), true, false));
         assert!(pending.is_waiting(b"a"));
-        assert_eq!(pending.answered(Ticket(3), true), verdict(Some(&[3]), true, false));
-        assert_eq!((pending.len(), pending.is_waiting(b"a")), (0, false));
-        assert_eq!(pending.answered(Ticket(3), true), None);
+        assert_eq!(pending.answered(b"a", Ticket(3), true), verdict(Some(&[3]), true, false));
+        assert!(!pending.is_waiting(b"a"));
+        assert_eq!(pending.answered(b"a", Ticket(3), true), None);
         assert_eq!(pending.latest(b"a"), Ok(None));
     }
 
     #[test]
     fn out_of_order() {
         let mut pending = three();
-        assert_eq!(pending.answered(Ticket(2), true), verdict(Some(&[2]), true, false));
-        assert_eq!(pending.answered(Ticket(1), true), verdict(None, true, false));
-        assert_eq!(pending.answered(Ticket(3), true), verdict(Some(&[3]), true, false));
+        assert_eq!(pending.answered(b"a", Ticket(2), true), verdict(Some(&[2]), true, false));
+        assert_eq!(pending.answered(b"a", Ticket(1), true), verdict(None, true, false));
+        assert_eq!(pending.answered(b"a", Ticket(3), true), verdict(Some(&[3]), true, false));
     }
 
     #[test]
     fn what_was_built_on_a_failure_fails() {
         let mut pending = three();
-        assert_eq!(pending.answered(Ticket(1), true), verdict(Some(&[1]), true, false));
-        assert_eq!(pending.answered(Ticket(2), false), verdict(None, false, false));
+        assert_eq!(pending.answered(b"a", Ticket(1), true), verdict(Some(&[1]), true, false));
+        assert_eq!(pending.answered(b"a", Ticket(2), false), verdict(None, false, false));
         assert_eq!(pending.latest(b"a"), Err(()));
-        assert_eq!(pending.answered(Ticket(3), true), verdict(None, false, true));
+        assert_eq!(pending.answered(b"a", Ticket(3), true), verdict(None, false, true));
         assert_eq!(pending.latest(b"a"), Ok(None));
     }
 }

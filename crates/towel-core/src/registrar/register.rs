@@ -4,15 +4,18 @@ use super::aor::{Served, address_of_record, write_address_of_record};
 use super::binding::{Binding, Bindings, assemble};
 use super::contact::{Asked, Wish, hops};
 use super::location::Location;
-use super::pending::Pending;
-use super::removed::{Last, Removed};
+use super::removed::Last;
+use super::tables::{Looked, Table, Tables};
 use super::{Durability, Settings};
 use crate::contract::Durable;
 use crate::hash::{Hasher, Key};
 use crate::io::{Flow, Instant, Level, Now, Outbox, Output, Record, StoreFault, Ticket};
+use crate::shards::Place as ShardPlace;
 use core::cmp::Ordering;
 use core::time::Duration;
 use smallvec::SmallVec;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use towel_message::{Fault, Message, Name, NameAddr, Params, SipUri, Uri, date, uri};
 
 /// The store's table of bindings.
@@ -146,13 +149,20 @@ pub enum Stored {
     Failed,
 }
 
-/// The registrar of an element.
+/// The registrar of an element; of an element in several shards each has one, over the same tables.
 #[derive(Debug)]
 pub struct Registrar {
     settings: Settings,
-    location: Location,
-    pending: Pending,
-    removed: Removed,
+    tables: Arc<Tables>,
+    /// How many registrars share the tables.
+    of: usize,
+    /// The addresses of record whose changes wait for the store, of this registrar.
+    tickets: BTreeMap<Ticket, Box<[u8]>>,
+    /// The first second in which something may end, as far as this registrar has to see to it: of
+    /// what it has bound itself, and of all since it last looked.
+    next: u64,
+    /// Whether more has ended than one sweep could drop.
+    behind: bool,
     /// When it was last called.
     now: Now,
     /// The address of record and the bindings that the last answer tells.
@@ -180,11 +190,29 @@ impl Registrar {
     /// A registrar without bindings; the key keeps strangers from aiming at one bucket of a table.
     #[must_use]
     pub fn new(settings: Settings, key: Key) -> Self {
+        Self::one_of(settings, key, ShardPlace::ONE)
+    }
+
+    /// The first of some that share their tables.
+    #[must_use]
+    pub(crate) fn one_of(settings: Settings, key: Key, place: ShardPlace) -> Self {
+        Self::over(settings, Tables::new(key, place), usize::from(place.of))
+    }
+
+    /// Another one over the same tables.
+    #[must_use]
+    pub(crate) fn beside(&self) -> Self {
+        Self::over(self.settings.clone(), Arc::clone(&self.tables), self.of)
+    }
+
+    fn over(settings: Settings, tables: Arc<Tables>, of: usize) -> Self {
         Self {
             settings,
-            location: Location::new(key),
-            pending: Pending::default(),
-            removed: Removed::new(key),
+            tables,
+            of: of.max(1),
+            tickets: BTreeMap::new(),
+            next: u64::MAX,
+            behind: false,
             now: Now::default(),
             aor: Vec::new(),
             answer: Vec::new(),
@@ -198,22 +226,46 @@ impl Registrar {
         self.settings = settings;
     }
 
-    /// The location service, as a proxy reads it.
+    /// The location service, as a proxy reads it: that part of it where an address of record is.
+    /// Nobody else can change it while it is held.
     #[must_use]
-    pub fn location(&self) -> &Location {
-        &self.location
+    pub fn location(&self, aor: &[u8]) -> Looked<'_> {
+        self.tables.looked(aor)
     }
 
-    /// How many requests wait for the store.
+    /// All of it, a part at a time.
+    pub fn locations(&self) -> impl Iterator<Item = Looked<'_>> {
+        self.tables.all_looked()
+    }
+
+    /// How many addresses of record have bindings.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.tables.records()
+    }
+
+    /// How many bindings there are in all.
+    #[must_use]
+    pub fn bindings(&self) -> usize {
+        self.locations().map(|location| location.bindings()).sum()
+    }
+
+    /// Whether more has ended than one sweep could drop.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// How many requests wait for the store, of those that came to this registrar.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.pending.len()
+        self.tickets.len()
     }
 
     /// How many removals could not be remembered for as long as copies of older requests may come.
     #[must_use]
     pub fn forgotten_removals(&self) -> u64 {
-        self.removed.crowded_out()
+        self.tables.each().map(|table| table.removed.crowded_out()).sum()
     }
 
     /// Carries out a REGISTER. The Require header field has been seen to (step 2). `ticket` must be
@@ -266,8 +318,12 @@ impl Registrar {
         let longest = self.settings.max_contact_length;
         let wish = Wish::read(message, longest, &mut scratch.contacts)?;
 
-        let current = self.pending.latest(&self.aor).map_err(|()| FAILED)?;
-        let current = current.or_else(|| self.location.value(&self.aor)).unwrap_or_default();
+        let tables = Arc::clone(&self.tables);
+        // Until the change is made, so that what is built on is what is there.
+        let mut table = tables.at(&self.aor);
+        let Table { location, pending, removed, .. } = &*table;
+        let current = pending.latest(&self.aor).map_err(|()| FAILED)?;
+        let current = current.or_else(|| location.value(&self.aor)).unwrap_or_default();
         let current = Bindings::trusted(current);
         let unix = self.now.unix;
         let mut list: SmallVec<[Kept<'_>; 4]> = current
@@ -280,14 +336,14 @@ impl Registrar {
         // What a removal took along with the binding: whether this came before it.
         let last = match &wish {
             Wish::Fetch => None,
-            _ => self.removed.last(self.now.at, &self.aor, call_id),
+            _ => removed.last(self.now.at, &self.aor, call_id),
         };
         let again = match last {
             Some(Last { cseq, mark }) => Order { call_id, cseq, mark }.standing(&order)?,
             None => Standing::Later,
         };
         let mut gone = Gone::new();
-        let place = |call_id: &[u8]| self.removed.place(&self.aor, call_id);
+        let place = |call_id: &[u8]| removed.place(&self.aor, call_id);
         let changed = match &wish {
             Wish::Fetch => false,
             // The removal itself once more. Others may have come since, whom it does not concern.
@@ -337,9 +393,9 @@ impl Registrar {
         assemble(&mut bytes, &mut self.answer);
         drop(bytes);
         drop(list);
-        let held = if changed { self.commit(ticket, out)? } else { false };
+        let held = if changed { self.commit(&tables, &mut table, ticket, out)? } else { false };
         for (place, last) in gone {
-            self.removed.note(self.now.at, place, last);
+            table.removed.note(self.now.at, place, last);
         }
         Ok(Some(held))
     }
@@ -394,11 +450,17 @@ impl Registrar {
     }
 
     /// Makes `answer` the bindings of `aor`; whether that waits for the store.
-    fn commit(&mut self, ticket: Ticket, out: &mut Outbox) -> Result<bool, Refusal> {
+    fn commit(
+        &mut self,
+        tables: &Tables,
+        table: &mut Table,
+        ticket: Ticket,
+        out: &mut Outbox,
+    ) -> Result<bool, Refusal> {
         let emptied = self.answer.len() == 1;
         if !emptied
-            && self.location.len() >= self.settings.max_records
-            && self.location.value(&self.aor).is_none()
+            && tables.records() >= self.settings.max_records
+            && table.location.value(&self.aor).is_none()
         {
             return Err(Refusal::new(503, "Too Many Registrations"));
         }
@@ -408,19 +470,19 @@ impl Registrar {
         };
         match self.settings.durability {
             Durability::BeforeAnswer => {
-                if self.pending.len() >= self.settings.max_pending {
+                if self.tickets.len() >= self.settings.max_pending.div_ceil(self.of) {
                     return Err(Refusal::new(503, "Too Many Registrations"));
                 }
-                out.outputs.push(Output::Store { ticket: Some(ticket), record: record() });
-                self.pending.push(ticket, &self.aor, self.answer.clone());
+                store(tables, Some(ticket), record(), out);
+                self.tickets.insert(ticket, self.aor.as_slice().into());
+                table.pending.push(ticket, &self.aor, self.answer.clone());
                 return Ok(true);
             }
-            Durability::Soon => {
-                out.outputs.push(Output::Store { ticket: None, record: record() });
-            }
+            Durability::Soon => store(tables, None, record(), out),
             Durability::Memory => {}
         }
-        let good = put(&mut self.location, &self.aor, &self.answer, out);
+        let good = put(&mut table.location, &self.aor, &self.answer, out);
+        self.next = settle(tables, table, self.next);
         if good { Ok(false) } else { Err(FAILED) }
     }
 
@@ -431,15 +493,18 @@ impl Registrar {
         result: Result<(), StoreFault>,
         out: &mut Outbox,
     ) -> Option<Stored> {
-        let verdict = self.pending.answered(ticket, result.is_ok())?;
+        let aor = self.tickets.remove(&ticket)?;
+        let tables = Arc::clone(&self.tables);
+        let mut table = tables.at(&aor);
+        let verdict = table.pending.answered(&aor, ticket, result.is_ok())?;
         let mut good = verdict.good;
         if let Some(value) = verdict.commit {
-            good = put(&mut self.location, &verdict.aor, &value, out);
+            good = put(&mut table.location, &aor, &value, out);
+            self.next = settle(&tables, &mut table, self.next);
         }
         if verdict.restore || good != verdict.good {
-            let value = self.location.value(&verdict.aor).map(<[u8]>::to_vec);
-            let record = Record { table: TABLE, key: verdict.aor.into(), value };
-            out.outputs.push(Output::Store { ticket: None, record });
+            let value = table.location.value(&aor).map(<[u8]>::to_vec);
+            store(&tables, None, Record { table: TABLE, key: aor.into(), value }, out);
         }
         Some(if good { Stored::Good } else { Stored::Failed })
     }
@@ -450,62 +515,101 @@ impl Registrar {
         if record.table != TABLE {
             return false;
         }
+        let tables = Arc::clone(&self.tables);
+        let mut table = tables.at(&record.key);
         let Some(value) = record.value.as_deref() else {
-            self.location.remove(&record.key);
+            table.location.remove(&record.key);
+            tables.count(&mut table);
             return true;
         };
         let Some(bindings) = Bindings::checked(value) else { return false };
         let live = bindings.raw().filter(|(binding, _)| binding.is_live(now.unix));
         assemble(&mut live.map(|(b, bytes)| (b.q, bytes)).collect::<Vec<_>>(), &mut self.answer);
         if self.answer.len() == 1 {
-            self.location.remove(&record.key);
+            table.location.remove(&record.key);
+            tables.count(&mut table);
             let record = Record { table: TABLE, key: record.key.clone(), value: None };
-            out.outputs.push(Output::Store { ticket: None, record });
+            store(&tables, None, record, out);
             return true;
         }
         self.now = now;
-        self.location.put(&record.key, &self.answer)
+        let good = table.location.put(&record.key, &self.answer);
+        self.next = settle(&tables, &mut table, self.next);
+        good
     }
 
     /// Drops the bindings that have ended, or some of them where they are very many.
     pub fn expire(&mut self, now: Now, out: &mut Outbox) {
         self.now = now;
-        let (pending, memory) = (&self.pending, self.settings.durability == Durability::Memory);
-        self.location.expire(now.unix, |aor| {
-            out.event(Level::Info, "expired", String::from_utf8_lossy(aor).into_owned());
-            // A change that waits has been written already and must not be undone.
-            if !memory && !pending.is_waiting(aor) {
-                let record = Record { table: TABLE, key: aor.to_vec(), value: None };
-                out.outputs.push(Output::Store { ticket: None, record });
+        let memory = self.settings.durability == Durability::Memory;
+        (self.next, self.behind) = (u64::MAX, false);
+        for mut table in self.tables.each() {
+            // One part that has much to drop is enough for one turn.
+            if !self.behind {
+                let Table { location, pending, .. } = &mut *table;
+                location.expire(now.unix, |aor| {
+                    out.event(Level::Info, "expired", String::from_utf8_lossy(aor).into_owned());
+                    // A change that waits has been written already and must not be undone.
+                    if !memory && !pending.is_waiting(aor) {
+                        let record = Record { table: TABLE, key: aor.to_vec(), value: None };
+                        store(&self.tables, None, record, out);
+                    }
+                });
+                self.behind = location.is_behind();
             }
-        });
+            self.next = settle(&self.tables, &mut table, self.next);
+        }
     }
 
     /// When [`Registrar::expire`] has to be called next. Where more has ended than is dropped at a
     /// time, that is a moment later.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        if self.location.is_behind() {
+        if self.behind {
             return Some(self.now.at + SLICE);
         }
-        let seconds = self.location.next_expiry()?.saturating_sub(self.now.unix);
+        if self.next == u64::MAX {
+            return None;
+        }
+        let seconds = self.next.saturating_sub(self.now.unix);
         Some(self.now.at + Duration::from_secs(seconds))
     }
 
     /// Removes all bindings of an address of record at the word of somebody in charge; whether
     /// there were any.
     pub fn forget(&mut self, aor: &[u8], out: &mut Outbox) -> bool {
+        let mut table = self.tables.at(aor);
         if self.settings.durability != Durability::Memory {
             let record = Record { table: TABLE, key: aor.to_vec(), value: None };
-            out.outputs.push(Output::Store { ticket: None, record });
+            store(&self.tables, None, record, out);
         }
-        for binding in self.location.get(aor).live(self.now.unix) {
+        let Table { location, removed, .. } = &mut *table;
+        for binding in location.get(aor).live(self.now.unix) {
             let last = Last { cseq: binding.cseq, mark: binding.mark };
-            let place = self.removed.place(aor, binding.call_id);
-            self.removed.note(self.now.at, place, last);
+            let place = removed.place(aor, binding.call_id);
+            removed.note(self.now.at, place, last);
         }
-        self.location.remove(aor)
+        let known = location.remove(aor);
+        self.tables.count(&mut table);
+        known
     }
+}
+
+/// Has a record made safe. Whoever calls holds the stripe of its address of record.
+fn store(tables: &Tables, ticket: Option<Ticket>, record: Record, out: &mut Outbox) {
+    match &tables.journal {
+        None => out.outputs.push(Output::Store { ticket, record }),
+        Some(journal) => {
+            journal.push(ticket, record);
+            out.outputs.push(Output::Journal(journal.clone()));
+        }
+    }
+}
+
+/// Takes in that bindings of a stripe have changed; gives the first second in which something may end.
+fn settle(tables: &Tables, table: &mut Table, next: u64) -> u64 {
+    tables.count(table);
+    next.min(table.location.next_expiry().unwrap_or(u64::MAX))
 }
 
 /// Makes bindings visible, and tells when somebody comes or goes.

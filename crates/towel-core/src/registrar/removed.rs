@@ -39,8 +39,9 @@ pub(super) struct Removed {
 }
 
 impl Removed {
-    pub(super) fn new(key: Key) -> Self {
-        Self::of_size(key, MOST)
+    /// One of so many tables.
+    pub(super) fn one_of(key: Key, count: usize) -> Self {
+        Self::of_size(key, MOST / count.max(1))
     }
 
     fn of_size(key: Key, most: usize) -> Self {
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn it_lasts_as_long_as_copies_may_come() {
-        let mut removed = Removed::new(Key(1, 2));
+        let mut removed = Removed::one_of(Key(1, 2), 1);
         noted(&mut removed, 10, b"a", 5);
         assert_eq!(cseq(&removed, 41, b"a"), Some(5));
         assert_eq!((cseq(&removed, 42, b"a"), cseq(&removed, 41, b"b")), (None, None));
@@ -128,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_greatest_cseq_stands_for_its_time() {
-        let mut removed = Removed::new(Key(1, 2));
+        let mut removed = Removed::one_of(Key(1, 2), 1);
         noted(&mut removed, 0, b"a", 5);
         noted(&mut removed, 20, b"a", 4);
         assert_eq!(cseq(&removed, 20, b"a"), Some(5));

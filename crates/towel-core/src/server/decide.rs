@@ -344,8 +344,10 @@ impl Server {
         if !served {
             return not_found();
         }
+        // Before it is looked who is there, so that whoever comes afterwards is told of.
+        self.tell_search(true);
         let found = targets::add_bindings(
-            self.registrar.location(),
+            &self.registrar.location(&self.address),
             &self.address,
             &self.prepared.uri,
             now.unix,

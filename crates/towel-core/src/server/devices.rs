@@ -31,10 +31,12 @@ impl Server {
         }
         // Whoever was given the pass of the device itself was told by it where it may go.
         let told = pass.is_told();
-        let found = self.registrar.location().lookup(&self.address, now.unix).any(|binding| {
+        let location = self.registrar.location(&self.address);
+        let found = location.lookup(&self.address, now.unix).any(|binding| {
             matches!(Uri::parse(binding.uri), Ok(Uri::Sip(bound))
                 if same_place(&bound, &uri) && (told || same_user(&bound, &uri)))
         });
+        drop(location);
         self.prepared.registered = found;
         self.prepared.passes = found && told;
         found

@@ -1,5 +1,8 @@
 //! The element: what it is made of, and who may change it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use towel_message::Host;
 
 use super::{Domains, Settings};
@@ -10,6 +13,7 @@ use crate::io::{Listener, Now, Outbox, Record};
 use crate::proxy::core::{Around, Proxy};
 use crate::proxy::{Marks, Prepared, Way, route};
 use crate::registrar::{Registrar, Served};
+use crate::shards::{Errand, Place};
 use crate::stack::Received;
 
 /// The transaction user that is proxy, registrar and redirect server.
@@ -27,6 +31,9 @@ pub struct Server {
     pub(super) proxy: Proxy,
     pub(super) draining: bool,
     pub(super) merged: super::merged::Merged,
+    pub(super) place: Place,
+    /// Which shards look for a user of ours.
+    searching: Arc<[AtomicBool]>,
     // Reused.
     pub(super) prepared: Prepared,
     pub(super) targets: Vec<Candidate>,
@@ -89,6 +96,18 @@ impl Server {
         nonce_key: [u8; 32],
         key: Key,
     ) -> Self {
+        Self::one_of(settings, registry, nonce_key, key, Place::ONE, None)
+    }
+
+    /// One of the elements of a server, beside the first of them, with the same keys.
+    pub(super) fn one_of(
+        settings: crate::settings::Settings,
+        registry: Registry,
+        nonce_key: [u8; 32],
+        key: Key,
+        place: Place,
+        first: Option<&Server>,
+    ) -> Self {
         let mark = match settings.server.secret {
             Some(secret) => mark_key(secret),
             None => Key(key.0.rotate_left(17) ^ 0x746f_7765_6c00, key.1),
@@ -101,12 +120,26 @@ impl Server {
             marks,
             registry,
             users: Credentials::new(key),
-            authenticator: Authenticator::new(settings.auth.clone(), nonce_key),
-            registrar: Registrar::new(settings.registrar.clone(), key),
+            authenticator: match first {
+                Some(first) => first.authenticator.beside(nonce_key, place),
+                None => Authenticator::one_of(settings.auth.clone(), nonce_key, place),
+            },
+            registrar: match first {
+                Some(first) => first.registrar.beside(),
+                None => Registrar::one_of(settings.registrar.clone(), key, place),
+            },
             registering: super::register::Registering::default(),
             proxy: Proxy::default(),
             draining: false,
-            merged: super::merged::Merged::new(key),
+            merged: match first {
+                Some(first) => first.merged.beside(),
+                None => super::merged::Merged::one_of(key, place),
+            },
+            searching: match first {
+                Some(first) => Arc::clone(&first.searching),
+                None => (0..place.of).map(|_| AtomicBool::new(false)).collect(),
+            },
+            place,
             prepared: Prepared::default(),
             targets: Vec::new(),
             ways: Vec::new(),
@@ -165,6 +198,25 @@ impl Server {
                 std::str::from_utf8(&record.key).ok().and_then(|key| key.split_once('\0'))
             {
                 self.users.remove(name, realm);
+            }
+        }
+    }
+
+    /// Has other shards told whether this one looks for a user of ours.
+    pub(super) fn tell_search(&self, searching: bool) {
+        if self.place.has_others()
+            && let Some(place) = self.searching.get(usize::from(self.place.shard))
+        {
+            place.store(searching, Ordering::SeqCst);
+        }
+    }
+
+    /// Tells those shards that look for users of ours that an address of record has other bindings.
+    pub(super) fn tell_searching_shards(&self, out: &mut Outbox, address: u64) {
+        for shard in self.place.others() {
+            let place = self.searching.get(usize::from(shard));
+            if place.is_some_and(|place| place.load(Ordering::SeqCst)) {
+                out.to_shard(shard, Errand::Registered { address }, b"");
             }
         }
     }

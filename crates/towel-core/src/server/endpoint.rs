@@ -5,6 +5,7 @@ use crate::contract::Registry;
 use crate::io::{Command, ConnectionId, Flow, Input, Instant, Machine, Now, Outbox};
 use crate::rng::Rng;
 use crate::settings::Settings;
+use crate::shards::{Errand, Place};
 use crate::stack::Stack;
 
 /// A whole SIP server without I/O: what a driver or the simulator runs.
@@ -17,6 +18,34 @@ pub struct Endpoint {
 impl Endpoint {
     /// A server with these extensions; all that is random in it follows from the seed.
     pub fn new(settings: Settings, registry: Registry, seed: [u8; 32]) -> Self {
+        Self::one_of(settings, registry, seed, Place::ONE, None)
+    }
+
+    /// The shards of a server, one for each registry, of which all have the same extensions: machines
+    /// for threads of their own, that give each other errands ([`crate::io::Output::ToShard`]).
+    /// No more than [`crate::shards::MOST`] are made.
+    pub fn shards(
+        settings: &Settings,
+        registries: impl IntoIterator<Item = Registry>,
+        seed: [u8; 32],
+    ) -> Vec<Self> {
+        let registries: Vec<_> = registries.into_iter().take(crate::shards::MOST).collect();
+        let of = registries.len() as u8;
+        let mut all: Vec<Self> = Vec::new();
+        for (shard, registry) in (0..of).zip(registries) {
+            let place = Place { shard, of };
+            all.push(Self::one_of(settings.clone(), registry, seed, place, all.first()));
+        }
+        all
+    }
+
+    fn one_of(
+        settings: Settings,
+        registry: Registry,
+        seed: [u8; 32],
+        place: Place,
+        first: Option<&Endpoint>,
+    ) -> Self {
         let mut rng = Rng::new(seed);
         let mut random = || {
             let mut bytes = [0; 32];
@@ -28,8 +57,15 @@ impl Endpoint {
         let (stack_seed, nonce_key) = (random(), random());
         let key = rng.key();
         Self {
-            stack: Stack::new(&settings, stack_seed),
-            server: Server::new(settings, registry, nonce_key, key),
+            stack: Stack::one_of(&settings, stack_seed, place, first.map(|first| &first.stack)),
+            server: Server::one_of(
+                settings,
+                registry,
+                nonce_key,
+                key,
+                place,
+                first.map(|first| &first.server),
+            ),
         }
     }
 
@@ -56,6 +92,7 @@ impl Endpoint {
 
 impl Machine for Endpoint {
     fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
+        let from = out.outputs.len();
         match &input {
             Input::Listening(listener) => self.server.listening(listener.clone()),
             Input::ListenerGone(id) => self.server.listener_gone(*id),
@@ -72,11 +109,18 @@ impl Machine for Endpoint {
             }
             Input::Command(Command::Drain) => self.server.drain(),
             Input::Command(Command::HandOver) => self.stack.hand_over(),
+            Input::FromShard { errand: Errand::Registered { address }, .. } => {
+                self.server.tell_searches(&mut self.stack, now, out, *address);
+            }
             _ => {}
         }
         self.stack.handle(now, input, out, &mut self.server);
         if self.stack.take_former_changed() {
             self.server.set_former(self.stack.former_listeners().cloned().collect());
+        }
+        if self.stack.place().has_others() {
+            self.stack.give_to_owners(out, from);
+            self.server.tell_search(!self.server.is_searching_nobody());
         }
     }
 

@@ -58,7 +58,7 @@ impl Server {
             let before = work.targets.len();
             let work = &mut *work;
             targets::add_bindings(
-                registrar.location(),
+                &registrar.location(&address),
                 &address,
                 &work.prepared.uri,
                 now.unix,

@@ -1,12 +1,14 @@
 //! Merged requests (RFC 3261 section 8.2.2.2): one request that reaches the server itself by several
-//! ways, since somebody on its way forked it.
+//! ways, since somebody on its way forked it. Each way may end at another shard.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use towel_message::{Message, Via};
 
 use crate::hash::{Hasher, Key};
 use crate::io::Instant;
+use crate::shards::{Place as ShardPlace, Stripes};
 
 /// How many requests are remembered; a newer one may take the place of an older one.
 const PLACES: usize = 1024;
@@ -25,16 +27,26 @@ struct Place {
 #[derive(Debug)]
 pub(crate) struct Merged {
     key: Key,
-    places: Vec<Place>,
+    places: Arc<Stripes<Vec<Place>>>,
 }
 
 impl Merged {
     pub(crate) fn new(key: Key) -> Self {
-        Self { key, places: Vec::new() }
+        Self::one_of(key, ShardPlace::ONE)
+    }
+
+    /// For shards that share it.
+    pub(crate) fn one_of(key: Key, place: ShardPlace) -> Self {
+        Self { key, places: Arc::new(Stripes::new(Stripes::<()>::wanted(place), Vec::new)) }
+    }
+
+    /// The same for another shard.
+    pub(crate) fn beside(&self) -> Self {
+        Self { key: self.key, places: Arc::clone(&self.places) }
     }
 
     /// Whether this request came before by another way. Notes that it came.
-    pub(crate) fn is_merged(&mut self, now: Instant, message: &Message<'_>, via: &Via<'_>) -> bool {
+    pub(crate) fn is_merged(&self, now: Instant, message: &Message<'_>, via: &Via<'_>) -> bool {
         if message.to_tag().is_some() {
             return false;
         }
@@ -49,11 +61,13 @@ impl Merged {
             .folded(via.branch().unwrap_or_default())
             .folded(via.sent_by)
             .finish();
-        if self.places.is_empty() {
-            self.places.resize(PLACES, Place { request: 0, way: 0, until: Instant(0) });
+        let mut places = self.places.at(|| request >> 32);
+        if places.is_empty() {
+            let count = PLACES / self.places.len();
+            places.resize(count, Place { request: 0, way: 0, until: Instant(0) });
         }
-        let at = usize::try_from(request % PLACES as u64).unwrap_or_default();
-        let Some(place) = self.places.get_mut(at) else { return false };
+        let at = request as usize % places.len().max(1);
+        let Some(place) = places.get_mut(at) else { return false };
         if place.request == request && place.until > now {
             return place.way != way;
         }

@@ -133,8 +133,8 @@ impl Server {
             None
         };
         self.registering.last += 1;
-        let ticket = Ticket(self.registering.last);
-        let Self { registrar, registry, domains, users, settings, marks, proxy, .. } = self;
+        let ticket = Ticket::of(self.place.shard, self.registering.last);
+        let Self { registrar, registry, domains, users, settings, marks, proxy, place, .. } = self;
         let inhabited = Inhabited { domains, users, settings: &settings.server };
         let (flow, user) = (received.flow, user.as_deref());
         let request = Request { message, flow, user, kept: &kept, route: &route };
@@ -169,7 +169,7 @@ impl Server {
         }
         let held = registered.held;
         // Only for those who seek somebody, now or when the store has answered.
-        let sought = held || !proxy.seeks_nobody();
+        let sought = held || place.has_others() || !proxy.seeks_nobody();
         let address = if sought { marks.address(registered.aor) } else { 0 };
         let edit = |mut writer: ResponseWriter<'_>| {
             registered.fields(
@@ -195,6 +195,7 @@ impl Server {
             }
             _ => {
                 answer(stack, now, out, received, id, 200, "OK", edit);
+                self.tell_searching_shards(out, address);
                 self.tell_searches(stack, now, out, address);
             }
         }
@@ -255,6 +256,7 @@ impl Server {
         match verdict {
             Some(Stored::Good) => {
                 let _ = stack.respond(now, out, id, |to| to.extend_from_slice(&bytes));
+                self.tell_searching_shards(out, address);
                 self.tell_searches(stack, now, out, address);
             }
             Some(Stored::Failed) | None => {
@@ -282,7 +284,7 @@ impl Server {
         let Some(at) = self.registrar.deadline() else { return };
         // Sweeping more often than once a second finds nothing, as expiry is told in seconds, but
         // what one sweep had to leave.
-        let behind = self.registrar.location().is_behind();
+        let behind = self.registrar.is_behind();
         let at = if behind { at } else { at + Duration::from_secs(1) };
         if let Some((set, timer)) = self.registering.timer {
             if set <= at {

@@ -169,7 +169,8 @@ impl Stack {
     }
 
     pub(super) fn token(&self, id: ClientId, attempt: u8) -> [u8; LENGTH] {
-        Token { slot: id.slot, generation: id.generation, attempt }.write(self.branch_key)
+        let shard = self.place.shard;
+        Token { shard, slot: id.slot, generation: id.generation, attempt }.write(self.branch_key)
     }
 
     fn way(
@@ -307,8 +308,9 @@ impl Stack {
                     client.flow.and_then(|flow| flow.connection()) == Some(connection)
                 })
             };
-            if let Some(connection) = self.connections.get_mut(connection) {
-                connection.wait(id, live);
+            match self.connections.get_mut(connection) {
+                Some(connection) => connection.wait(id, live),
+                None => self.lent.entry(connection).or_default().wait(id, live),
             }
         }
         self.await_answer(id);
@@ -395,6 +397,9 @@ impl Stack {
     /// tells that the branch is ours but the transaction has gone.
     pub(super) fn client_of(&self, branch: &[u8], method: &[u8]) -> Result<Option<ClientId>, ()> {
         let Some(token) = Token::read(branch, self.branch_key) else { return Ok(None) };
+        if token.shard != self.place.shard {
+            return Err(());
+        }
         let mut id = ClientId::new(token.slot, token.generation);
         let client = loop {
             let client = self.clients.get(id).ok_or(())?;

@@ -56,6 +56,9 @@ impl Stack {
         {
             return self.connections.get(id).map(|connection| connection.flow);
         }
+        if let Some(flow) = self.lent_to(transport, addr, name) {
+            return Some(flow);
+        }
         let listener = self.station_for(transport, Some(addr))?;
         let local = self.station(listener)?.listener.local;
         let mut flow = Flow { transport, listener, local, remote: addr, connection: None };
@@ -73,7 +76,7 @@ impl Stack {
         let id = self.connections.next_id();
         flow.connection = Some(id);
         let mut connection = Connection::new(flow, false, now.at);
-        connection.server_name = name.map(Arc::from);
+        connection.peer.server_name = name.map(Arc::from);
         self.connections.insert(id, connection);
         out.outputs.push(Output::Open {
             connection: id,
@@ -107,6 +110,13 @@ impl Stack {
             if let Some(connection) = found.and_then(|id| self.connections.get(id)) {
                 return Some(connection.flow);
             }
+            let lent = ports
+                .into_iter()
+                .flatten()
+                .find_map(|port| self.lent_to(transport, SocketAddr::new(ip, port), None));
+            if lent.is_some() {
+                return lent;
+            }
         }
         let remote = SocketAddr::new(ip, ports.into_iter().flatten().next()?);
         let listener = self.station_for(transport, Some(remote))?;
@@ -119,13 +129,20 @@ impl Stack {
     /// How the peer of a connection that is open is reached by it.
     pub fn flow_of(&self, id: ConnectionId) -> Option<Flow> {
         let usable = |connection: &&Connection| connection.opened && !connection.broken;
-        self.connections.get(id).filter(usable).map(|found| found.flow)
+        match self.connections.get(id) {
+            Some(connection) => Some(connection).filter(usable).map(|found| found.flow),
+            None => self.flow_elsewhere(id),
+        }
     }
 
     /// Whether what is sent on a flow has a way to go.
     pub(super) fn is_usable(&self, flow: &Flow) -> bool {
         match flow.connection {
-            Some(id) => self.connections.get(id).is_some(),
+            // A number that a binding has of a time before this run leads to somebody else.
+            Some(id) => match self.connections.get(id) {
+                Some(connection) => connection.flow.remote == flow.remote,
+                None => self.is_lent(id, flow.remote),
+            },
             None => !flow.transport.reliable() && self.station(flow.listener).is_some(),
         }
     }
@@ -148,7 +165,7 @@ impl Stack {
         let identities = (!identities.is_empty()).then(|| Arc::from(identities));
         if let Some(connection) = self.connections.get_mut(id) {
             connection.opened = true;
-            connection.identities = identities;
+            connection.peer.identities = identities;
             connection.used = now.at;
             connection.flow.local = flow.local;
             self.answering.remove(&id);
@@ -171,9 +188,10 @@ impl Stack {
             }
             let flow = Flow { connection: Some(id), ..flow };
             let mut connection = Connection::new(flow, true, now.at);
-            connection.identities = identities;
+            connection.peer.identities = identities;
             self.connections.insert(id, connection);
         }
+        self.lend(id);
         self.connection_timers += 1;
         self.wheel.set(now.at + self.transport.idle, Due::Idle(id));
     }
@@ -187,6 +205,7 @@ impl Stack {
         why: CloseReason,
     ) {
         let Some(mut connection) = self.remove_connection(id) else { return };
+        self.lend_no_more(out, id, why);
         if why == CloseReason::Slow {
             let remote = connection.flow.remote;
             self.tell(now, out, Level::Warn, "slow-peer", || {
@@ -219,7 +238,7 @@ impl Stack {
     }
 
     /// Whether a request went out on a connection and nothing has come back.
-    fn waits_on(&self, client: ClientId, id: ConnectionId) -> bool {
+    pub(super) fn waits_on(&self, client: ClientId, id: ConnectionId) -> bool {
         self.clients.get(client).is_some_and(|client| {
             client.machine.is_unanswered()
                 && client.flow.and_then(|flow| flow.connection()) == Some(id)
@@ -230,6 +249,7 @@ impl Stack {
     /// in by it is nobody's.
     pub(super) fn close(&mut self, out: &mut Outbox, id: ConnectionId) {
         let Some(mut connection) = self.remove_connection(id) else { return };
+        self.lend_no_more(out, id, CloseReason::Ours);
         self.answering.remove(&id);
         out.outputs.push(Output::Close { connection: id });
         for client in connection.take_waiters() {
@@ -268,6 +288,7 @@ impl Stack {
                 connection.partial = Some(now.at);
                 self.connection_timers += 1;
                 self.wheel.set(now.at + self.transport.partial, Due::Partial(id));
+                self.lend_no_more(out, id, CloseReason::Reset);
             }
             None => self.close(out, id),
         }

@@ -104,6 +104,7 @@ impl Stack {
         let mut index = self.index();
         let flow = self.clients.get(id).and_then(|client| client.flow);
         if let Some(flow) = flow.map(|flow| self.flow(&flow))
+            && let connected = (flow.connection.is_none() || self.is_usable(&flow))
             && let Some(client) = self.clients.get_mut(id)
         {
             if client.ack.is_empty()
@@ -114,7 +115,6 @@ impl Stack {
             {
                 ack_for_non_2xx(&request, &response.message, &mut client.ack);
             }
-            let connected = flow.connection.is_none_or(|id| self.connections.get(id).is_some());
             if connected && !client.ack.is_empty() {
                 self.counters.requests_sent += 1;
                 out.transmit(flow, &client.ack);

@@ -58,7 +58,7 @@ impl Stack {
         }
         connection.used = now.at;
         let flow = connection.flow;
-        let names = connection.identities.clone().unwrap_or_else(no_names);
+        let names = connection.peer.identities.clone().unwrap_or_else(no_names);
         if matches!(flow.transport, Transport::Ws | Transport::Wss) {
             match towel_message::frame::websocket(bytes) {
                 Framed::Message(bytes) => self.read(now, out, user, flow, &names, bytes),
@@ -162,6 +162,7 @@ impl Stack {
                     self.counters.dropped_no_via += 1;
                     self.tell_dropped(now, out, &flow, || told("a message", &fault));
                 }
+                Ok(via) if self.is_of_another_shard(out, &flow, message, via) => {}
                 Ok(via) if self.handed_over && !self.is_of_ours(message, via) => {
                     out.pass_on(flow, bytes);
                 }
@@ -211,7 +212,7 @@ impl Stack {
         user: &mut U,
         request: Received<'_>,
     ) {
-        self.counters.requests_received += 1;
+        self.counters.requests_received += u64::from(self.handed.is_none());
         self.match_request(now, out, user, request);
         (self.asked, self.identity) = (None, None);
     }
@@ -228,7 +229,7 @@ impl Stack {
             && let Some(id) = request.flow.connection
             && via.params.has("alias")
         {
-            self.connections.alias(id, via.port.unwrap_or(request.flow.transport.default_port()));
+            self.alias(id, via.port.unwrap_or(request.flow.transport.default_port()));
         }
         let method = message.method();
         let method = method.as_bytes();
@@ -251,6 +252,9 @@ impl Stack {
         if method == b"CANCEL" {
             let found = self.cancelled_by(message, via);
             self.asked = None;
+            if found.is_none() && self.asks_next_shard(out, &request) {
+                return;
+            }
             if found.is_some_and(|id| !self.may_cancel(id, &request.flow)) {
                 let reason = "Call/Transaction Does Not Exist";
                 let end = |writer: ResponseWriter<'_>| writer.end();

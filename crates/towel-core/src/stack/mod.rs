@@ -15,6 +15,7 @@ mod listeners;
 mod overload;
 mod put_off;
 mod server;
+mod shards;
 mod telling;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use crate::io::{ConnectionId, Flow, Input, Instant, Listener, Now, Outbox, Trans
 use crate::locating::{self, Capabilities, LocateFault, Locator, LookupId};
 use crate::rng::Rng;
 use crate::settings::Settings;
+use crate::shards::{Directory, Place};
 use crate::time::{TimerId, Wheel};
 use crate::transaction::client as client_slot;
 use crate::transaction::course::Course;
@@ -39,7 +41,7 @@ use crate::transaction::server::{Identity, Proof};
 use crate::transaction::slab::Slab;
 use crate::transaction::table::Timer;
 use crate::transaction::{self, Client, Id, Server};
-use crate::transport::connections::Connections;
+use crate::transport::connections::{Connections, Waiters};
 use crate::transport::via::Station;
 use crate::transport::{self, Counters};
 
@@ -325,6 +327,13 @@ pub struct Stack {
     framer: Option<Box<StreamFramer>>,
     /// Whether somebody else takes what is new.
     handed_over: bool,
+    place: Place,
+    /// The connections of all shards, where there are others.
+    directory: Option<Arc<Directory>>,
+    /// Who sends by connections of other shards.
+    lent: hashbrown::HashMap<ConnectionId, Waiters>,
+    /// What is read now was handed over, when so many shards had had it.
+    handed: Option<u8>,
 }
 
 impl std::fmt::Debug for Stack {
@@ -341,16 +350,36 @@ impl Stack {
     /// A stack without listeners: those come as [`Input::Listening`]. All that is random in it
     /// follows from the seed.
     pub fn new(settings: &Settings, seed: [u8; 32]) -> Stack {
+        Stack::one_of(settings, seed, Place::ONE, None)
+    }
+
+    /// One of the stacks of a server, beside the first of them. All are made of one seed: what they
+    /// write into messages can be read by each.
+    pub(crate) fn one_of(
+        settings: &Settings,
+        seed: [u8; 32],
+        place: Place,
+        first: Option<&Stack>,
+    ) -> Stack {
         let mut rng = Rng::new(seed);
         let locator = Locator::new(settings.locating.clone(), Capabilities::none(), rng.next_u64());
         let (branch_key, match_key) = (rng.key(), rng.key());
-        let abuse = crate::abuse::Guard::new(&settings.abuse, rng.key());
+        let key = rng.key();
+        let abuse = match first {
+            Some(first) => first.abuse.beside(),
+            None => crate::abuse::Guard::one_of(&settings.abuse, key, place),
+        };
+        let made = || place.has_others().then(|| Arc::new(Directory::new(place)));
         Stack {
-            settings: settings.transaction.clone(),
+            place,
+            directory: first.map_or_else(made, |first| first.directory.clone()),
+            lent: hashbrown::HashMap::new(),
+            handed: None,
+            settings: shards::share(&settings.transaction, place),
             transport: settings.transport.clone(),
             branch_key,
             match_key,
-            rng,
+            rng: shards::own_random(rng, place),
             stations: Vec::new(),
             former: Vec::new(),
             former_changed: false,
@@ -364,7 +393,7 @@ impl Stack {
             answering: hashbrown::HashMap::new(),
             seeking: hashbrown::HashMap::new(),
             locator,
-            connections: Connections::default(),
+            connections: Connections::of(place.shard),
             wheel: Wheel::new(),
             pending: Vec::new(),
             user_timers: 0,
@@ -412,6 +441,7 @@ impl Stack {
             Input::Backlog { wait, fill } => self.backlog(now, wait, fill),
             Input::Tick => self.resume(now, out, user),
             Input::Stored { .. } | Input::Command(_) => {}
+            Input::FromShard { errand, bytes } => self.errand(now, out, user, errand, bytes),
         }
         // After the input: a response that waited with the driver wins over the timer.
         self.run_due(now, out, user);
@@ -506,7 +536,7 @@ impl Stack {
 
     /// Takes over new settings; what is under way goes on.
     pub fn reload(&mut self, settings: &Settings) {
-        self.settings = settings.transaction.clone();
+        self.settings = shards::share(&settings.transaction, self.place);
         self.transport = settings.transport.clone();
         // It has the old limits.
         self.framer = None;

@@ -152,7 +152,7 @@ impl Stack {
             let there = self.connections.get(connection).filter(|there| !there.broken);
             if let Some(there) = there {
                 let flow = there.flow;
-                let names = there.identities.clone().unwrap_or_else(no_names);
+                let names = there.peer.identities.clone().unwrap_or_else(no_names);
                 let late = now.at.since(came) > patience;
                 self.put_off.fate = if late { Some(Fate::TooLate) } else { fate };
                 self.read(now, out, user, flow, &names, &message);

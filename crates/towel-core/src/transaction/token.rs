@@ -1,6 +1,9 @@
-//! What stands behind the magic cookie in our own branches: the slot, its generation and which
-//! attempt it was, under a message authentication code. A response carries it back, so it finds
+//! What stands behind the magic cookie in our own branches: the shard, the slot, its generation and
+//! which attempt it was, under a message authentication code. A response carries it back, so it finds
 //! its transaction without a look-up, and nobody who has not seen a request of ours can make one.
+//!
+//! The first letter is the shard's alone, so that whoever deals responses out, a filter in the kernel
+//! among them, need read no more.
 
 use crate::hash::{Hasher, Key};
 
@@ -28,11 +31,15 @@ const fn digits() -> [u8; 256] {
     }
     all
 }
+/// How many slots a token can tell apart.
+pub const SLOTS: usize = 1 << 27;
 
 /// What a token says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// The slot in the table of client transactions.
+    /// The shard that has the transaction, below 32.
+    pub shard: u8,
+    /// The slot in the table of client transactions, below [`SLOTS`].
     pub slot: u32,
     /// The slot's generation.
     pub generation: u32,
@@ -41,7 +48,7 @@ pub struct Token {
 }
 
 fn mac(key: Key, low: u128) -> u128 {
-    // 56 bits: 32 + 32 + 8 + 56 = 128.
+    // 56 bits: 5 + 27 + 32 + 8 + 56 = 128.
     u128::from(Hasher::new(key).bytes(&low.to_le_bytes()).finish() >> 8)
 }
 
@@ -49,7 +56,8 @@ impl Token {
     /// As text, without the cookie.
     #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "five bits and 32 letters"))]
     pub fn write(self, key: Key) -> [u8; LENGTH] {
-        let low = u128::from(self.slot)
+        let low = u128::from(self.shard & 31)
+            | u128::from(self.slot << 5)
             | u128::from(self.generation) << 32
             | u128::from(self.attempt) << 64;
         let mut bits = low | mac(key, low) << 72;
@@ -59,6 +67,13 @@ impl Token {
             bits >>= 5;
         }
         text
+    }
+
+    /// The shard that a branch names, if it may be one of ours: whether it is, [`Token::read`] tells.
+    pub fn shard_of(branch: &[u8]) -> Option<u8> {
+        let (cookie, rest) = branch.split_at_checked(COOKIE.len())?;
+        let letter = rest.get(..LENGTH)?.first()?.to_ascii_lowercase();
+        (cookie.eq_ignore_ascii_case(COOKIE) && letter.is_ascii_lowercase()).then(|| letter - b'a')
     }
 
     /// Reads a branch, with its cookie and perhaps more after the token; `None` if it is not ours.
@@ -86,7 +101,8 @@ impl Token {
         let bits = u128::from(first) | u128::from(second) << 60 | u128::from(third) << 120;
         let low = bits & ((1 << 72) - 1);
         (bits >> 72 == mac(key, low)).then_some(Token {
-            slot: low as u32,
+            shard: low as u8 & 31,
+            slot: low as u32 >> 5,
             generation: (low >> 32) as u32,
             attempt: (low >> 64) as u8,
         })
@@ -105,7 +121,7 @@ mod tests {
 
     #[test]
     fn comes_back_in_any_case_and_with_a_tail() {
-        let token = Token { slot: u32::MAX, generation: 77, attempt: 3 };
+        let token = Token { shard: 25, slot: SLOTS as u32 - 1, generation: 77, attempt: 3 };
         assert_eq!(Token::read(&branch(token), KEY), Some(token));
         assert_eq!(Token::read(&branch(token).to_ascii_uppercase(), KEY), Some(token));
         let tail = [branch(token), b".loop".to_vec()].concat();
@@ -113,8 +129,21 @@ mod tests {
     }
 
     #[test]
+    fn the_first_letter_is_the_shard() {
+        for shard in 0..crate::shards::MOST as u8 {
+            let text = branch(Token { shard, slot: 77, generation: 1, attempt: 0 });
+            assert_eq!(text[COOKIE.len()], b'a' + shard);
+            assert_eq!(Token::read(&text, KEY).map(|token| token.shard), Some(shard));
+            assert_eq!(Token::shard_of(&text), Some(shard));
+            assert_eq!(Token::shard_of(&text.to_ascii_uppercase()), Some(shard));
+            assert_eq!(Token::shard_of(&text[..text.len() - 1]), None);
+        }
+        assert_eq!(Token::shard_of(b"z9hG4bK7aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"), None);
+    }
+
+    #[test]
     fn a_forgery_is_not_ours() {
-        let text = branch(Token { slot: 1, generation: 1, attempt: 0 });
+        let text = branch(Token { shard: 0, slot: 1, generation: 1, attempt: 0 });
         assert_eq!(Token::read(&text, Key(3, 5)), None);
         for at in 0..text.len() {
             let mut forged = text.clone();

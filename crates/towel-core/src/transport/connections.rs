@@ -2,12 +2,12 @@
 //! RFC 5923).
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use hashbrown::HashMap;
 use towel_message::frame::StreamFramer;
 
 use crate::io::{ConnectionId, Flow, Instant, ListenerId, Transport};
+use crate::shards::Peer;
 use crate::transaction::client::Client;
 use crate::transaction::slab::Id;
 
@@ -18,10 +18,7 @@ pub(crate) struct Connection {
     pub(crate) opened: bool,
     /// What cuts its stream into messages, while a message is half here.
     pub(crate) framer: Option<Box<StreamFramer>>,
-    /// The names that the peer's certificate was verified for.
-    pub(crate) identities: Option<Arc<[String]>>,
-    /// The name that we asked it to have.
-    pub(crate) server_name: Option<Arc<str>>,
+    pub(crate) peer: Peer,
     pub(crate) used: Instant,
     /// Since when a message is half here.
     pub(crate) partial: Option<Instant>,
@@ -36,7 +33,7 @@ pub(crate) struct Connection {
 
 /// The transactions that send by a connection.
 #[derive(Debug)]
-struct Waiters {
+pub(crate) struct Waiters {
     ids: Vec<Id<Client>>,
     prune_at: usize,
 }
@@ -47,8 +44,7 @@ impl Connection {
             flow,
             opened,
             framer: None,
-            identities: None,
-            server_name: None,
+            peer: Peer::default(),
             used: now,
             partial: None,
             owed: 0,
@@ -58,35 +54,33 @@ impl Connection {
         }
     }
 
-    /// Whether its peer is known to be who is asked for.
-    ///
-    /// A client's own end of a connection is who it is: where a contact is that very address and
-    /// port, as with phones that listen nowhere, nobody else can be reached by it.
-    fn is_verified_as(&self, id: ConnectionId, name: Option<&str>) -> bool {
-        let Some(name) = name else { return true };
-        let remote = self.flow.remote.ip().to_canonical();
-        if !id.is_ours() && name.trim_matches(['[', ']']).parse() == Ok(remote) {
-            return true;
-        }
-        self.server_name.as_deref().is_some_and(|ours| ours.eq_ignore_ascii_case(name))
-            || self.identities.as_deref().is_some_and(|names| {
-                names.iter().any(|verified| verified.eq_ignore_ascii_case(name))
-            })
-    }
-
     /// Remembers a transaction that sends by this connection.
     pub(crate) fn wait(&mut self, id: Id<Client>, live: impl Fn(Id<Client>) -> bool) {
-        let waiters =
-            self.waiters.get_or_insert_with(|| Box::new(Waiters { ids: Vec::new(), prune_at: 16 }));
-        if waiters.ids.len() >= waiters.prune_at {
-            waiters.ids.retain(|&id| live(id));
-            waiters.prune_at = (2 * waiters.ids.len()).max(16);
-        }
-        waiters.ids.push(id);
+        self.waiters.get_or_insert_default().wait(id, live);
     }
 
     pub(crate) fn take_waiters(&mut self) -> Vec<Id<Client>> {
         self.waiters.take().map(|waiters| waiters.ids).unwrap_or_default()
+    }
+}
+
+impl Default for Waiters {
+    fn default() -> Waiters {
+        Waiters { ids: Vec::new(), prune_at: 16 }
+    }
+}
+
+impl Waiters {
+    pub(crate) fn wait(&mut self, id: Id<Client>, live: impl Fn(Id<Client>) -> bool) {
+        if self.ids.len() >= self.prune_at {
+            self.ids.retain(|&id| live(id));
+            self.prune_at = (2 * self.ids.len()).max(16);
+        }
+        self.ids.push(id);
+    }
+
+    pub(crate) fn ids(&self) -> &[Id<Client>] {
+        &self.ids
     }
 }
 
@@ -97,9 +91,16 @@ pub(crate) struct Connections {
     table: HashMap<ConnectionId, Box<Connection>>,
     by_remote: HashMap<(Transport, SocketAddr), ConnectionId>,
     last: u64,
+    /// The first number of the shard whose they are.
+    first: u64,
 }
 
 impl Connections {
+    /// Those of a shard.
+    pub(crate) fn of(shard: u8) -> Connections {
+        Connections { first: ConnectionId::first_of(shard).0, ..Connections::default() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
@@ -124,7 +125,7 @@ impl Connections {
 
     pub(crate) fn next_id(&mut self) -> ConnectionId {
         self.last += 1;
-        ConnectionId(ConnectionId::OPENED_BY_CORE | self.last)
+        ConnectionId(ConnectionId::OPENED_BY_CORE | self.first | self.last)
     }
 
     pub(crate) fn insert(&mut self, id: ConnectionId, connection: Connection) {
@@ -152,23 +153,26 @@ impl Connections {
     ) -> Option<ConnectionId> {
         let id = *self.by_remote.get(&(transport, remote))?;
         let connection = self.table.get(&id)?;
-        let fits = !transport.secure() || connection.is_verified_as(id, name);
+        let fits = !transport.secure() || connection.peer.is(id, connection.flow.remote, name);
         (fits && !connection.broken).then_some(id)
     }
 
     /// Lets a connection be found by the port that its peer listens at (RFC 5923). Only where the
-    /// peer's name is verified: anybody else could draw another's requests to himself.
-    pub(crate) fn alias(&mut self, id: ConnectionId, port: u16) {
-        let Some(connection) = self.table.get_mut(&id) else { return };
-        let verified = connection.identities.as_deref().is_some_and(|names| !names.is_empty());
+    /// peer's name is verified: anybody else could draw another's requests to himself. Gives what
+    /// it can be found by from now on.
+    pub(crate) fn alias(&mut self, id: ConnectionId, port: u16) -> Option<(Transport, SocketAddr)> {
+        let connection = self.table.get_mut(&id)?;
+        let names = connection.peer.identities.as_deref();
+        let verified = names.is_some_and(|names| !names.is_empty());
         if !connection.flow.transport.secure() || !verified || connection.alias.is_some() {
-            return;
+            return None;
         }
         let mut address = connection.flow.remote;
         address.set_port(port);
         let key = (connection.flow.transport, address);
         connection.alias = Some(Box::new(key));
         self.by_remote.insert(key, id);
+        Some(key)
     }
 }
 

@@ -558,7 +558,11 @@ impl World<'_> {
                 }
                 Output::Resolve { query, .. } => self.queries.push_back(query),
                 Output::Store { ticket, .. } => self.tickets.extend(ticket),
-                Output::Event(_) | Output::Shed(_) | Output::PassOn { .. } => {}
+                Output::Event(_)
+                | Output::Shed(_)
+                | Output::PassOn { .. }
+                | Output::ToShard { .. }
+                | Output::Journal(_) => {}
             }
         }
         self.out.arena = arena;

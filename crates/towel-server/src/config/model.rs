@@ -403,6 +403,8 @@ pub struct Trace {
 /// Connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransportSettings {
+    /// How many shards there are, each on a thread of its own.
+    pub threads: u8,
     /// A connection with nothing to do is closed after this.
     pub idle: Duration,
     /// A connection must be made, and its TLS handshake done, within this.
@@ -518,6 +520,7 @@ impl Default for Config {
             log: Log { level: LogLevel::Info, format: LogFormat::Text },
             trace: Trace { enabled: false, messages: 2000, bytes: 4 << 20 },
             transport: TransportSettings {
+                threads: 1,
                 idle: Duration::from_secs(3600),
                 connect: Duration::from_secs(8),
                 drain: Duration::from_secs(10),

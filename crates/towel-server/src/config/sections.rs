@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use towel_core::shards::MOST;
+
 use super::model::*;
 use super::problem::did_you_mean;
 use super::read::{Section, Text};
@@ -320,6 +322,7 @@ fn http(s: &mut Section<'_, '_>, http: &mut Http) {
 }
 
 fn transport(s: &mut Section<'_, '_>, t: &mut TransportSettings) {
+    s.set_number("threads", 1..=MOST as u64, &mut t.threads);
     s.set_duration("idle", SECOND..=DAY * 30, &mut t.idle);
     s.set_duration("connect", Duration::from_millis(100)..=SECOND * 120, &mut t.connect);
     s.set_duration("drain", Duration::ZERO..=SECOND * 600, &mut t.drain);

@@ -10,7 +10,7 @@ use super::api::{answer, away};
 use super::{Ask, State};
 
 /// What is made of requests that are too many.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct OverloadRow {
     /// Whether there is overload, from the first refusal until it has been over for a while.
     pub overloaded: bool,
@@ -34,6 +34,39 @@ pub struct OverloadRow {
     pub unread_permille: u64,
     /// Downstream neighbours that want to be spared (RFC 7339).
     pub neighbours: Vec<NeighbourRow>,
+}
+
+impl OverloadRow {
+    /// Of some shards together: counts added up, shares as they are on average, and whatever is worst
+    /// where only that tells anything.
+    pub fn sum(shards: Vec<OverloadRow>) -> OverloadRow {
+        let count = shards.len().max(1) as u64;
+        let mut shards = shards.into_iter();
+        let Some(mut sum) = shards.next() else { return OverloadRow::default() };
+        for shard in shards {
+            sum.overloaded |= shard.overloaded;
+            sum.pressure = sum.pressure.max(shard.pressure);
+            sum.unread_permille += shard.unread_permille;
+            for (of_all, class) in sum.classes.iter_mut().zip(shard.classes) {
+                of_all.admitted_permille += class.admitted_permille;
+                of_all.refused += class.refused;
+                of_all.dropped += class.dropped;
+            }
+            for neighbour in shard.neighbours {
+                let known = |row: &&mut NeighbourRow| row.address == neighbour.address;
+                match sum.neighbours.iter_mut().find(known) {
+                    Some(row) => {
+                        row.sent += neighbour.sent;
+                        row.held_back += neighbour.held_back;
+                    }
+                    None => sum.neighbours.push(neighbour),
+                }
+            }
+        }
+        sum.unread_permille /= count;
+        sum.classes.iter_mut().for_each(|class| class.admitted_permille /= count);
+        sum
+    }
 }
 
 /// A class of requests.

@@ -382,6 +382,7 @@ impl Machine for Agent {
             }
             Input::Unreachable { .. }
             | Input::Backlog { .. }
+            | Input::FromShard { .. }
             | Input::Resolved { .. }
             | Input::Stored { .. }
             | Input::Command(_) => {}

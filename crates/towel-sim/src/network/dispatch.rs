@@ -136,8 +136,12 @@ impl<A: Machine> Network<A> {
                     self.nodes[id.0].stored_until = at;
                     self.later(at - self.now, id, Happening::Stored { ticket, record });
                 }
-                // Nothing waits in this network: what comes is handed over at once.
-                Output::Shed(_) | Output::PassOn { .. } => {}
+                // Nothing waits in this network: what comes is handed over at once. Shards settle
+                // among themselves what they have for each other (`shards::Several`).
+                Output::Shed(_)
+                | Output::PassOn { .. }
+                | Output::ToShard { .. }
+                | Output::Journal(_) => {}
                 Output::Event(event) => self.tell(id, event),
             }
         }

@@ -202,6 +202,14 @@ impl Scenario {
             .collect();
         let passwords: Vec<String> =
             (0..phones.len()).map(|user| format!("user u{user} = pw-u{user}")).collect();
+        // By chances of their own, so that a seed has the same story with and without.
+        let mut dice = SimRng::new(seed ^ 0x7368_6172_6473);
+        for server in servers.iter_mut().filter(|server| !server.tight) {
+            if dice.chance(400_000) {
+                let shards = dice.between(2, 3).to_string();
+                server.settings.push(("shards".to_string(), shards));
+            }
+        }
         for server in &mut servers[..homes] {
             let users = passwords.iter().filter_map(|line| line.split_once(" = "));
             let users = users.map(|(key, value)| (key.to_string(), value.to_string()));

@@ -20,6 +20,7 @@ mod proxy;
 mod registrar;
 mod reload;
 mod security;
+mod shards;
 mod torture;
 
 use std::time::{Duration, Instant};

@@ -257,6 +257,12 @@ impl Towel {
     }
 }
 
+/// How many threads every server has, where the environment says: to see all tests with several.
+/// What takes over from such a one is refused.
+fn threads() -> Option<String> {
+    std::env::var("TOWEL_TEST_THREADS").ok()
+}
+
 fn spawn(dir: &tempfile::TempDir, limit: Option<u32>) -> Child {
     spawn_with(dir, limit, &[])
 }
@@ -281,6 +287,7 @@ fn spawn_with(dir: &tempfile::TempDir, limit: Option<u32>, more: &[&str]) -> Chi
         // Servers that outlive their test in a static end when this process does.
         .arg("--until-eof")
         .args(more)
+        .args(threads().iter().flat_map(|count| ["--threads", count]))
         .stdin(Stdio::piped())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

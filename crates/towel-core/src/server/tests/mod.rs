@@ -10,6 +10,7 @@ mod responses;
 mod rig;
 mod routing;
 mod searching;
+mod shards;
 mod validation;
 
 use crate::auth::User;

@@ -195,6 +195,15 @@ impl<M: Machine> Rig<M> {
         self.input(Input::Closed { connection, why: crate::io::CloseReason::Peer })
     }
 
+    /// A connection has ended.
+    pub(super) fn input_closed(
+        &mut self,
+        connection: ConnectionId,
+        why: crate::io::CloseReason,
+    ) -> Vec<Sent> {
+        self.input(Input::Closed { connection, why })
+    }
+
     /// Lets time pass, running what is due when it is due.
     pub(super) fn pass(&mut self, milliseconds: u64) -> Vec<Sent> {
         let end = self.now.at.0 + milliseconds * 1000;

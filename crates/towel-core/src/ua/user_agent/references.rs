@@ -85,7 +85,12 @@ impl Core {
             })
         };
         match done {
-            Ok(()) => Ok(reference),
+            Ok(()) => {
+                // What is neither followed nor declined is not kept for ever.
+                let after = (self.profile.ringing + self.t1 * 128) * 2;
+                self.forget_later(w, reference, after);
+                Ok(reference)
+            }
             Err(refused) => {
                 self.references.remove(reference);
                 Err(refused)
@@ -157,14 +162,25 @@ impl Core {
         }
         // RFC 7614 section 4.7: who is about to subscribe gets to know it still.
         let explicit = self.references.get(reference).is_some_and(|found| found.at.is_some());
-        if !explicit {
-            self.references.remove(reference);
-            return;
+        if explicit {
+            let after = self.t1 * 128;
+            self.forget_later(w, reference, after);
+        } else if let Some(found) = self.references.remove(reference) {
+            self.clear(w, found.kept);
         }
-        let after: Duration = self.t1 * 128;
+    }
+
+    fn forget_later(&mut self, w: &mut World<'_>, reference: Id<Reference>, after: Duration) {
         let timer = self.set(w, after, Due::Forget(reference));
-        if let Some(found) = self.references.get_mut(reference) {
-            found.kept = Some(timer);
+        let old = self.references.get_mut(reference).and_then(|found| found.kept.replace(timer));
+        self.clear(w, old);
+    }
+
+    /// Its time is over.
+    pub(super) fn forget_reference(&mut self, reference: Id<Reference>) {
+        let Some(found) = self.references.remove(reference) else { return };
+        if let Some(call) = found.call.and_then(|call| self.calls.get_mut(call)) {
+            call.reference = None;
         }
     }
 

@@ -5,6 +5,7 @@ mod extending;
 mod forking;
 mod offering;
 mod random;
+mod referring;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

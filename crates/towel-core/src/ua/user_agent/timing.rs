@@ -35,9 +35,7 @@ impl Core {
             Due::Extension(leg, id, tag) => self.extension_due(w, leg, id, tag),
             Due::Silence(subscription) => self.silent(w, subscription),
             Due::Expiry(subscription) => self.expired(w, subscription),
-            Due::Forget(reference) => {
-                self.references.remove(reference);
-            }
+            Due::Forget(reference) => self.forget_reference(reference),
         }
     }
 }

@@ -132,6 +132,9 @@ fn nothing_is_left_of_many_calls_that_lose_and_change_and_end_by_chance() {
     let half = number("TOWEL_SOAK", 240).div_ceil(2);
     let rate = number("TOWEL_SOAK_RATE", 60);
     let t1 = Duration::from_millis(number("TOWEL_SOAK_T1", 100));
+    // What a process keeps for good once it has had a runtime for the DNS: the pipe of its signals.
+    drop(phone("nobody", 0, t1).start().unwrap());
+    std::thread::sleep(Duration::from_millis(500));
     let before = descriptors();
     let heard = [Arc::new(Heard::default()), Arc::new(Heard::default())];
     let zaphod = phone("zaphod", 1, t1)
@@ -199,10 +202,10 @@ fn nothing_is_left_of_many_calls_that_lose_and_change_and_end_by_chance() {
     drop((ford, zaphod));
     // The thread that asks the DNS ends a moment after the driver.
     for _ in 0..100 {
-        if descriptors() == before {
+        if descriptors() <= before {
             break;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert_eq!(descriptors(), before, "file descriptors");
+    assert!(descriptors() <= before, "{before} file descriptors became {}", descriptors());
 }

@@ -80,6 +80,10 @@ impl Phone {
                 true => News::Held(number),
                 false => News::Resumed(number),
             });
+            let consult = self.calls.get_mut(&number).and_then(|held| held.consult.take());
+            if let Some(to) = consult {
+                self.call_for(now, out, number, &to);
+            }
             return;
         }
         held.terms.refused();
@@ -96,6 +100,7 @@ impl Phone {
             self.clock.set(number, Due::Again, now.at + Duration::from_millis(10 * tens));
             return;
         }
+        held.consult = None;
         let what = if change.hold { "hold" } else { "resume" };
         self.news.push_back(News::Refused(number, what.into(), status));
     }
@@ -116,7 +121,7 @@ impl Phone {
             }
             Done::Later | Done::Not(_) => {
                 if let Some(held) = self.calls.get_mut(&number) {
-                    held.change = None;
+                    (held.change, held.consult) = (None, None);
                 }
                 let what = if change.hold { "hold" } else { "resume" };
                 self.news.push_back(News::Refused(number, what.into(), 491));

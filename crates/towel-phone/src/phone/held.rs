@@ -34,6 +34,8 @@ pub(super) struct Held {
     /// Keys that wait to be told by INFO, and the one that is.
     pub(super) keys: VecDeque<char>,
     pub(super) key: Option<RequestHandle>,
+    /// Whom to call for its transfer, once the peer is on hold.
+    pub(super) consult: Option<String>,
     /// The call for whose transfer this one was made.
     pub(super) consults: Option<u32>,
     pub(super) began: Instant,
@@ -71,6 +73,7 @@ impl Held {
             change: None,
             keys: VecDeque::new(),
             key: None,
+            consult: None,
             consults: None,
             began,
             up: None,

@@ -37,17 +37,24 @@ impl Phone {
         if held.up.is_none() {
             return Done::Not("the call is not up".into());
         }
-        if !held.terms.holds() {
-            match self.change(now, out, number, true) {
-                Done::Yes => {}
-                other => return other,
-            }
+        if held.terms.holds() && held.change.is_none() {
+            self.call_for(now, out, number, to);
+            return Done::Yes;
         }
+        // Some refuse a REFER while the hold is under way, so that comes first.
+        let held = self.change(now, out, number, true);
+        if let (Done::Yes, Some(first)) = (&held, self.calls.get_mut(&number)) {
+            first.consult = Some(to.to_owned());
+        }
+        held
+    }
+
+    /// Calls whom a call is to be transferred to.
+    pub(super) fn call_for(&mut self, now: Now, out: &mut Outbox, number: u32, to: &str) {
         let other = self.call(now, out, to, None);
         if let Some(held) = self.calls.get_mut(&other) {
             held.consults = Some(number);
         }
-        Done::Yes
     }
 
     /// A call that is up takes over the one for whose sake it was made.

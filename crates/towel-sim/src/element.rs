@@ -93,6 +93,7 @@ impl Factory for Elements {
         let names = wanted.settings.server.domains.clone();
         let spec = spec.clone();
         let settings = wanted.settings.clone();
+        let again = Some(Box::new(settings.clone()));
         let maker = Box::new(move |seed: u64| {
             let registry = || {
                 let mut registry = extensions();
@@ -126,7 +127,7 @@ impl Factory for Elements {
                 None => Box::new(Endpoint::new(settings.clone(), registry(), long)),
             }
         });
-        Ok(Built { listeners, names, maker, records })
+        Ok(Built { listeners, names, maker, records, settings: again })
     }
 
     fn audit(&self, bytes: &[u8], stream: bool) -> Vec<String> {

@@ -99,6 +99,7 @@ impl Factory for Workshop {
             names: Vec::new(),
             maker: Box::new(move |_| Box::new(Faulty { spoil, habit, local, stream: None })),
             records: Vec::new(),
+            settings: None,
         })
     }
 

@@ -90,7 +90,8 @@ impl Factory for Elements {
             let stack = Stack::new(&Settings::default(), long);
             Box::new(Element { stack, user: Answerer::default() }) as Box<dyn Machine>
         });
-        Ok(Built { listeners, names: Vec::new(), maker, records: Vec::new() })
+        let (names, records) = (Vec::new(), Vec::new());
+        Ok(Built { listeners, names, maker, records, settings: None })
     }
 }
 

@@ -10,6 +10,7 @@ mod tests;
 use std::fmt::Write;
 
 use towel_core::io::{Listener, ListenerId, Record};
+use towel_core::settings::Settings;
 
 pub(crate) use expect::surprise;
 pub use suite::Suite;
@@ -32,6 +33,8 @@ pub struct Built {
     pub maker: Maker,
     /// What stands in its store at the beginning: its users, for one.
     pub records: Vec<Record>,
+    /// Its settings, for one that can be told to read them again.
+    pub settings: Option<Box<Settings>>,
 }
 
 /// Makes the servers of a flow. The simulator knows machines and nothing of what they are.

@@ -128,6 +128,8 @@ pub enum Fault {
     Slow(usize, u64, u64),
     /// A server takes nothing new, and is started anew after so long.
     Drain(usize, u64),
+    /// A server reads its settings again, which have not changed.
+    Reload(usize),
     /// A server is behind with its work: what it reads has waited, and its timers are late.
     Behind(usize, u64),
 }
@@ -466,11 +468,12 @@ impl Draw {
         // Less than 64*T1: whoever is cut off for longer may miss even a final response that is
         // repeated until Timer H.
         let time = SECOND + self.rng.below(14 * SECOND);
-        match self.rng.below(27) {
+        match self.rng.below(28) {
             20 | 21 => Fault::FullDisk(server, 2 * time),
             22 | 23 => Fault::Slow(server, self.one(&[400_000, 1_500_000]), 2 * time),
             24 => Fault::Drain(server, time),
             25 | 26 => Fault::Behind(server, 2 * time),
+            27 => Fault::Reload(server),
             0..4 => {
                 let soon = self.rng.chance(500_000);
                 Fault::Crash(server, if soon { 0 } else { time })

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use towel_core::io::{Command, Transport};
+use towel_core::settings::Settings;
 
 use super::attack::Attacker;
 use super::scenario::{Act, AgentPlan, Fault, SECOND, Scenario, What};
@@ -81,6 +82,7 @@ pub(super) struct World<'s> {
     pub(super) net: Network<Agent>,
     pub(super) watch: Watch,
     pub(super) servers: Vec<NodeId>,
+    settings: Vec<Option<Box<Settings>>>,
     /// The user agents of our own.
     pub(super) agents: Vec<NodeId>,
     /// Where each phone is, if anything is about it.
@@ -122,6 +124,7 @@ impl<'s> World<'s> {
         net.links.duplicate(Which::All, scenario.duplicate);
         net.links.delay(Which::All, scenario.delay.min(10_000), scenario.delay);
         let mut servers = Vec::new();
+        let mut settings_of = Vec::new();
         let mut doors: Vec<Vec<Target>> = Vec::new();
         for (at, plan) in scenario.servers.iter().enumerate() {
             let host = format!("192.0.2.{}", at + 1);
@@ -140,6 +143,7 @@ impl<'s> World<'s> {
             let door =
                 |l: &towel_core::io::Listener| Target { transport: l.transport, address: l.local };
             doors.push(built.listeners.iter().map(door).collect());
+            settings_of.push(built.settings);
             servers.push(net.add_element(
                 &spec.name,
                 built.listeners,
@@ -195,6 +199,7 @@ impl<'s> World<'s> {
             scenario,
             net,
             servers,
+            settings: settings_of,
             agents,
             phones,
             plans: BTreeMap::new(),
@@ -353,6 +358,14 @@ impl<'s> World<'s> {
                 self.net.note(Some(node), format!("{who} takes nothing new"));
                 self.net.command(node, Command::Drain);
                 self.plan(now + time, Plan::Renew(server));
+            }
+            Fault::Reload(server) => {
+                let (node, who) = (self.servers[server], name(self, server));
+                let again = self.settings[server].clone();
+                if let Some(settings) = again.filter(|_| self.net.is_up(node)) {
+                    self.net.note(Some(node), format!("{who} reads its settings again"));
+                    self.net.command(node, Command::Reload(settings));
+                }
             }
             Fault::Behind(server, time) => {
                 let (node, who) = (self.servers[server], name(self, server));

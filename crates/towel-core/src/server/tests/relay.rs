@@ -259,3 +259,15 @@ fn a_stream_gets_a_content_length_and_double_record_route() {
     assert!(values[0].contains("transport=tcp") && values[1].contains("transport=udp"));
     assert!(forwarded.all("Via")[0].starts_with("SIP/2.0/TCP"));
 }
+
+#[test]
+fn one_that_shuts_down_says_when_to_ask_again() {
+    use crate::io::{Command, Input, Machine, Outbox};
+    let mut rig = rig(open());
+    register(&mut rig, "bob", &["<sip:bob@198.51.100.2>"]);
+    rig.element.handle(rig.now, Input::Command(Command::Drain), &mut Outbox::new());
+    let (to, from) = ("sip:bob@192.0.2.1", "sip:alice@example.org");
+    let sent = rig.udp(A, &request("MESSAGE", to, from, to, "198.51.100.1", "Max-Forwards: 10\n"));
+    assert_eq!(statuses(&sent), [503]);
+    assert_eq!(sent[0].field("Retry-After"), "5");
+}

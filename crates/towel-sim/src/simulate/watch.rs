@@ -329,8 +329,8 @@ impl Watch {
             // RFC 3261 section 16.7 step 5: a 2xx to INVITE goes on whatever went before.
             let late_2xx = came.invite && (200..300).contains(&status);
             // Who is there may change between two copies of a request that was answered without
-            // a transaction (section 8.2.7).
-            let again = !came.invite && matches!(last, 302 | 404 | 480) && status != 407;
+            // a transaction (section 8.2.7), and so may what it was merged with (8.2.2.2).
+            let again = !came.invite && matches!(last, 302 | 404 | 480 | 482) && status != 407;
             // And so may a CANCEL overtake its INVITE; what it was forwarded to says so later.
             let again = again
                 || method == "CANCEL" && matches!((last, status), (481, 200) | (200, 481))

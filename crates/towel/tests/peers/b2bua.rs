@@ -67,10 +67,11 @@ fn baresip_calls_baresip_across_and_either_hangs_up() {
     bob.wait_for("CALL_ESTABLISHED");
     std::thread::sleep(Duration::from_secs(3));
     // A re-INVITE each, which goes across and back.
+    let acknowledged = |phone: &Phone, times| phone.log().matches("\nACK sip:").count() >= times;
     alice.command("hold", "");
-    bob.wait_for("CALL_HOLD");
+    eventually("the hold", || bob.log().contains("a=sendonly") && acknowledged(&bob, 2));
     alice.command("resume", "");
-    bob.wait_for("CALL_RESUME");
+    eventually("the end of the hold", || acknowledged(&bob, 3));
     bob.command("hangup", "");
     alice.wait_for("CALL_CLOSED");
     eventually("both to have heard the other for 2 seconds", || {

@@ -148,7 +148,8 @@ impl Phone {
         eventually(kind, || self.saw(kind));
     }
 
-    fn log(&self) -> String {
+    /// What it has written, every message that it sent or got among it.
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 

@@ -114,6 +114,9 @@ impl Behaviour for MediaAuthorization {
     fn proxy_forward(&self, env: &Env<'_>, at: &mut ProxyForward<'_, '_>) -> Verdict {
         let usual = Settings::default();
         let settings = env.settings::<Settings>().unwrap_or(&usual);
+        if settings.tokens.is_empty() && !at.request.has(Name::PMediaAuthorization) {
+            return Verdict::Pass;
+        }
         let protected = is_protected(settings, at.next_hop);
         if at.request.has(Name::PMediaAuthorization) && !protected {
             at.draft.remove_all(Name::PMediaAuthorization);
@@ -136,6 +139,9 @@ impl Behaviour for MediaAuthorization {
     fn proxy_response(&self, env: &Env<'_>, at: &mut ProxyResponse<'_, '_>) -> Verdict {
         let usual = Settings::default();
         let settings = env.settings::<Settings>().unwrap_or(&usual);
+        if settings.tokens.is_empty() && !at.response.has(Name::PMediaAuthorization) {
+            return Verdict::Pass;
+        }
         let protected = at.upstream.is_some_and(|flow| {
             flow.transport.secure() || settings.trusted.contains(&flow.remote.ip().to_canonical())
         });

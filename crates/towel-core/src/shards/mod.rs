@@ -3,7 +3,7 @@
 //!
 //! A request belongs to the shard that it arrives at. A response belongs to the one whose token is in its
 //! topmost Via, a connection to the one that accepted or opened it; what arrives elsewhere is given to
-//! that shard as an [`Errand`]. The shared tables are in [`Stripes`] with a lock each, held for one
+//! that shard as an [`Errand`]. The shared tables are in stripes with a lock each, held for one
 //! look-up or one change; nobody holds two of them, and nobody waits with one in hand.
 
 mod directory;

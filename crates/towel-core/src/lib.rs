@@ -20,6 +20,7 @@ pub mod b2bua;
 pub mod contract;
 pub mod dialog;
 pub mod hash;
+mod hex;
 pub mod io;
 pub mod locating;
 pub mod overload;

@@ -38,6 +38,7 @@ impl<'o> ResponseWriter<'o> {
         out.extend_from_slice(reason.as_bytes());
         out.extend_from_slice(b"\r\n");
         let copied = out.len();
+        out.reserve(request.fields_span().len as usize + 64);
         let mut writer = Self { out };
         writer.vias(request, options.source);
         if options.record_route {
@@ -78,6 +79,9 @@ impl<'o> ResponseWriter<'o> {
             let via = request.top_via().ok()?;
             via.needs_received(source).then_some((via, source))
         });
+        if stamp.is_none() && !request.is_repeated(Name::Via) {
+            return self.copy_first(request, Name::Via);
+        }
         for field in request.fields(Name::Via) {
             self.out.extend_from_slice(b"Via: ");
             match stamp {

@@ -288,7 +288,6 @@ impl Index {
         if matches!(line.get(len), None | Some(b' ' | b'\t')) || len > limits.max_field_len {
             return None;
         }
-        let line = between(line, 0, end);
         let (mut from, mut to) = (colon + 1, end);
         if line.get(from) == Some(&b' ') {
             from += 1;
@@ -317,7 +316,7 @@ impl Index {
             name_len: u16::try_from(colon).ok()?,
             id,
         };
-        self.add(slot, || between(line, from, to));
+        self.add(slot, (line, from, to));
         Some(len)
     }
 
@@ -500,12 +499,12 @@ impl Index {
             name_len,
             id,
         };
-        self.add(slot, || value);
+        self.add(slot, (value, 0, value.len()));
     }
 
     /// Takes in a header field.
     #[inline(always)]
-    fn add<'v>(&mut self, slot: Slot, value: impl FnOnce() -> &'v [u8]) {
+    fn add(&mut self, slot: Slot, (text, from, to): (&[u8], usize, usize)) {
         let id = slot.id;
         if let Some(first) = self.first.get_mut(usize::from(id)) {
             let again = self.present.put(id);
@@ -515,7 +514,7 @@ impl Index {
                 self.repeated.put(id);
             }
             if id == Name::ContentLength as u8 {
-                self.add_length(slot, value(), again);
+                self.add_length(slot, between(text, from, to), again);
             }
         }
         match self.fixed.get_mut(self.len) {
@@ -525,6 +524,7 @@ impl Index {
         self.len += 1;
     }
 
+    #[inline(never)]
     fn add_length(&mut self, slot: Slot, value: &[u8], again: bool) {
         match number::<u32>(value) {
             Some(length) if !again => self.content_length = Some(length),

@@ -133,10 +133,11 @@ const fn token() -> [bool; 256] {
 impl<'a> Reader<'a> {
     /// Skips white space, folded lines among it; whether there was any.
     fn space(&mut self) -> bool {
-        let skip =
-            self.bytes.iter().take_while(|c| matches!(c, b' ' | b'\t' | b'\r' | b'\n')).count();
-        self.bytes = self.bytes.get(skip..).unwrap_or_default();
-        skip > 0
+        let start = self.bytes.len();
+        while let [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] = self.bytes {
+            self.bytes = rest;
+        }
+        self.bytes.len() < start
     }
 
     fn take(&mut self, octet: u8) -> bool {
@@ -146,8 +147,8 @@ impl<'a> Reader<'a> {
     }
 
     fn token(&mut self) -> &'a [u8] {
-        let is_token = |c: &&u8| TOKEN.get(usize::from(**c)).is_some_and(|is| *is);
-        let length = self.bytes.iter().take_while(is_token).count();
+        let is_none = |c: &u8| TOKEN.get(usize::from(*c)).is_none_or(|is| !is);
+        let length = self.bytes.iter().position(is_none).unwrap_or(self.bytes.len());
         let (token, rest) = self.bytes.split_at(length);
         self.bytes = rest;
         token
@@ -168,11 +169,11 @@ impl<'a> Reader<'a> {
             };
         }
         // Hardly ever is anything escaped or folded.
-        if let Some((value, rest)) =
-            memchr::memchr(b'"', self.bytes).and_then(|end| self.bytes.split_at_checked(end))
-            && memchr::memchr3(b'\\', b'\r', b'\n', value).is_none()
+        let special = |c: &u8| matches!(c, b'"' | b'\\' | b'\r' | b'\n');
+        if let Some((value, [b'"', rest @ ..])) =
+            self.bytes.iter().position(special).and_then(|end| self.bytes.split_at_checked(end))
         {
-            self.bytes = rest.get(1..).unwrap_or_default();
+            self.bytes = rest;
             return Ok(Cow::Borrowed(value));
         }
         let mut escaped = false;

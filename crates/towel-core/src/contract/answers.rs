@@ -3,7 +3,7 @@
 
 use towel_message::{Message, Name};
 
-use super::behaviour::{Reply, Verdict};
+use super::behaviour::{Fields, Reply, Verdict};
 use super::declaration::Extension;
 use super::registry::Registry;
 use super::roles::{Role, Roles};
@@ -24,7 +24,12 @@ pub(super) struct Computed {
     accept: String,
     accept_encoding: String,
     allow_events: String,
+    /// What the answer to an OPTIONS has.
+    abilities: Fields,
 }
+
+/// The value of Accept-Language: we speak English.
+const LANGUAGE: &str = "en";
 
 fn once(names: impl Iterator<Item = &'static str>) -> Vec<&'static str> {
     let mut list: Vec<&'static str> = Vec::new();
@@ -77,7 +82,8 @@ impl Computed {
                 .filter(|package| package.served_by.meets(roles) && !package.template)
                 .map(|package| package.name),
         );
-        Self {
+        let mut computed = Self {
+            abilities: Fields::new(),
             allow_besides_sessions: methods
                 .iter()
                 .copied()
@@ -96,7 +102,16 @@ impl Computed {
             encodings,
             dispositions,
             packages,
+        };
+        computed.abilities.push("Allow", &computed.allow_besides_sessions);
+        computed.abilities.push("Accept", &computed.accept);
+        computed.abilities.push("Accept-Encoding", &computed.accept_encoding);
+        computed.abilities.push("Accept-Language", LANGUAGE);
+        computed.abilities.push("Supported", &computed.supported);
+        if !computed.allow_events.is_empty() {
+            computed.abilities.push("Allow-Events", &computed.allow_events);
         }
+        computed
     }
 }
 
@@ -129,7 +144,13 @@ impl Registry {
 
     /// The value of Accept-Language: we speak English.
     pub fn accept_language(&self) -> &'static str {
-        "en"
+        LANGUAGE
+    }
+
+    /// The header fields in which an element that takes no session for itself says what it can do
+    /// (RFC 3261 section 11.2).
+    pub fn abilities(&self) -> &Fields {
+        &self.answers.abilities
     }
 
     /// The value of Allow-Events; empty if no package is served.

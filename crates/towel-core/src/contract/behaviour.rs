@@ -134,6 +134,14 @@ impl Fields {
         self.iter().find(|(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
+    /// Makes them the same as others, and keeps the memory.
+    pub fn set(&mut self, others: &Fields) {
+        self.clear();
+        self.names.push_str(&others.names);
+        self.values.extend_from_slice(&others.values);
+        self.ends.extend_from_slice(&others.ends);
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()

@@ -114,6 +114,8 @@ pub struct Registry {
     /// Bits of the header fields that wake anything, and whom each wakes.
     waking: u128,
     by_field: Vec<(u128, Woken)>,
+    /// Where the bit of each name stands among those.
+    places: [u8; 128],
     by_other_field: ByText,
     by_option: ByText,
     by_method: ByText,
@@ -148,6 +150,7 @@ impl Registry {
             always: Woken::NONE,
             waking: 0,
             by_field: Vec::new(),
+            places: [0; 128],
             by_other_field: Vec::new(),
             by_option: Vec::new(),
             by_method: Vec::new(),
@@ -185,6 +188,9 @@ impl Registry {
                         None => {
                             let mut woken = Woken::NONE;
                             woken.add(index);
+                            if let Some(place) = self.places.get_mut(known as usize) {
+                                *place = self.by_field.len() as u8;
+                            }
                             self.by_field.push((known.bit(), woken));
                         }
                     }
@@ -263,11 +269,13 @@ impl Registry {
     pub fn woken(&self, message: &Message<'_>) -> Woken {
         let mut woken = self.always;
         let present = message.present();
-        if present & self.waking != 0 {
-            for (bit, set) in &self.by_field {
-                if present & bit != 0 {
-                    woken.join(set);
-                }
+        let mut called = present & self.waking;
+        while called != 0 {
+            let bit = called & called.wrapping_neg();
+            called ^= bit;
+            let at = self.places.get(bit.trailing_zeros() as usize).copied().unwrap_or_default();
+            if let Some((_, set)) = self.by_field.get(usize::from(at)) {
+                woken.join(set);
             }
         }
         if !self.by_other_field.is_empty() {

@@ -10,8 +10,9 @@
 
 use towel_message::{Draft, Host, Message, Name, NameAddr, SipUri, Span, Uri, uri};
 
-use super::mark::{Marks, digit, low, read_hex, write_hex};
+use super::mark::{Marks, low, write_hex};
 use crate::hash::Hasher;
+use crate::hex::{digits, read_hex};
 use crate::io::ConnectionId;
 use crate::server::Domains;
 
@@ -365,13 +366,10 @@ fn contact(message: &Message<'_>, place: &Place) -> Option<u64> {
 /// A pass. Where it leads nowhere there are noughts: a chance of one in 2^48 that a hash is that.
 fn text(lead: [u8; 3], hasher: Hasher, place: Option<u64>) -> [u8; LENGTH] {
     let mut text = [b'0'; LENGTH];
-    let (front, digits) = text.split_at_mut(lead.len());
+    let (front, rest) = text.split_at_mut(lead.len());
     front.copy_from_slice(&lead);
-    let (dialog, end) = digits.split_at_mut(DIGITS);
-    for (digits, value) in [(dialog, hasher.finish()), (end, place.unwrap_or(0))] {
-        for (at, digit_place) in digits.iter_mut().rev().enumerate() {
-            *digit_place = digit(value >> (4 * at));
-        }
+    for (room, value) in rest.chunks_exact_mut(DIGITS).zip([hasher.finish(), place.unwrap_or(0)]) {
+        room.copy_from_slice(digits(value).split_at(16 - DIGITS).1);
     }
     text
 }

@@ -18,7 +18,7 @@ pub(super) fn answer(
     let name = method.as_bytes();
     // Section 8.2.1. A method that nobody here has heard of is not implemented (section 21.5.2; RFC
     // 4475 sections 3.1.1.2 and 3.1.1.5), one that is known is not allowed for this resource.
-    if registry.method(name).is_none() && !method.is_known() {
+    if !method.is_known() && registry.method(name).is_none() {
         return Reply::new(501, "Not Implemented").with("Allow", allow(registry));
     }
     // A request inside a dialog: the server itself never had one (section 12.2.2).
@@ -60,17 +60,8 @@ fn not_allowed(registry: &Registry) -> Reply {
 
 /// Section 11.2: what we can do. `room` is for the header fields.
 fn options(registry: &Registry, mut room: Fields) -> Reply {
-    room.clear();
-    let mut reply = Reply { fields: room, ..Reply::new(200, "OK") }
-        .with("Allow", allow(registry))
-        .with("Accept", registry.accept())
-        .with("Accept-Encoding", registry.accept_encoding())
-        .with("Accept-Language", registry.accept_language())
-        .with("Supported", registry.supported());
-    if !registry.allow_events().is_empty() {
-        reply = reply.with("Allow-Events", registry.allow_events());
-    }
-    reply
+    room.set(registry.abilities());
+    Reply { fields: room, ..Reply::new(200, "OK") }
 }
 
 /// The usual phrase of a status (section 21).

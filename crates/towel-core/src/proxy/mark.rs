@@ -87,7 +87,8 @@ impl Marks {
         let origin = self.origin_hash(&Origin::of(message));
         let looped = self.loop_hash(message, source, origin);
         let (looped, origin) = (digits(looped), digits(origin));
-        let marks = looped.iter().skip(16 - LOOP_DIGITS).chain(origin.iter().skip(16 - ORIGIN_DIGITS));
+        let marks =
+            looped.iter().skip(16 - LOOP_DIGITS).chain(origin.iter().skip(16 - ORIGIN_DIGITS));
         text.iter_mut().skip(1).zip(marks).for_each(|(place, digit)| *place = *digit);
         BranchMark { text }
     }

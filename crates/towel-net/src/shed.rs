@@ -23,8 +23,9 @@ const BEGIN: [&[u8; 4]; 6] = [b"INVI", b"REGI", b"OPTI", b"MESS", b"SUBS", b"PUB
 /// Octets before what the datagram holds, as a filter sees it: the header of UDP.
 const HEADER: u32 = 8;
 /// What lets a request pass, four letters of it at two neighbouring places since only every second
-/// place is looked at: `sip:rr-`, which our Record-Route URIs begin with, and `Priority`.
-const PASS: [&[u8; 4]; 4] = [b"p:rr", b":rr-", b"orit", b"rity"];
+/// place is looked at: `sip:rr-`, which our Record-Route URIs begin with, and `Priority`, by letters that
+/// neither `Security-Client` nor an `authority` has.
+const PASS: [&[u8; 4]; 4] = [b"p:rr", b":rr-", b"rior", b"iori"];
 /// What tells of credentials: `Authorization`.
 const KNOWN: [&[u8; 4]; 2] = [b"riza", b"izat"];
 /// How many octets a piece of the look goes through: a jump reaches 255 steps.

@@ -166,7 +166,7 @@ impl HandsetSetup {
     #[must_use]
     pub fn password(mut self, password: &str) -> HandsetSetup {
         let user = self.profile.contact.clone();
-        self.profile.account = Some(Account { user, password: password.to_owned() });
+        self.profile.account = Some(Account { user, password: password.to_owned(), realm: None });
         self
     }
 

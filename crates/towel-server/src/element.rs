@@ -4,18 +4,21 @@
 //! Other threads (the HTTP port, a reload) look into the machine by sending it work to do between
 //! two inputs. The queue is bounded; a message never waits for more than what is in it.
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use towel_core::io::{
-    Command, ConnectionId, Flow, Input, Instant, Machine, Now, Outbox, Output, Transport,
+    Command, ConnectionId, Flow, Input, Instant, Listener, Machine, Now, Outbox, Output, Transport,
 };
 use towel_sim::text::Text;
 
 use crate::control::locked;
+use crate::failure::{Kept, Mend};
 use crate::http::Gone;
 use crate::trace::{Passed, Ring};
 
@@ -79,8 +82,14 @@ pub struct Element<M> {
     jobs: Receiver<Job<M>>,
     waiting: Arc<AtomicBool>,
     trace: Option<Tracer>,
-    /// The transports of the listeners, for the trace.
-    listeners: Vec<(towel_core::io::ListenerId, Transport)>,
+    /// The listeners, for the trace and for a machine that takes the place of this one.
+    listeners: Vec<Listener>,
+    /// What is done if the machine fails.
+    mend: Option<Mend<M>>,
+    /// Whether it was told to end what there is.
+    draining: bool,
+    /// Whether somebody else takes what is new.
+    handed_over: bool,
 }
 
 impl<M> std::fmt::Debug for Element<M> {
@@ -108,6 +117,9 @@ impl<M: Machine + 'static> Element<M> {
             waiting: Arc::clone(&waiting),
             trace: None,
             listeners: Vec::new(),
+            mend: None,
+            draining: false,
+            handed_over: false,
         };
         (element, Jobs { sender, waiting, wake: Arc::new(wake) })
     }
@@ -115,6 +127,40 @@ impl<M: Machine + 'static> Element<M> {
     /// The machine.
     pub fn machine(&mut self) -> &mut M {
         &mut self.machine
+    }
+
+    /// Has another machine take the place of this one if it fails.
+    pub fn set_mend(&mut self, mend: Mend<M>) {
+        self.mend = Some(mend);
+    }
+
+    /// The machine has failed: the input is kept, and another machine takes its place. Where that cannot be,
+    /// or has been too often, the failure goes on.
+    fn mend(
+        &mut self,
+        now: Now,
+        out: &mut Outbox,
+        before: usize,
+        input: &Kept<'_>,
+        why: Box<dyn Any + Send>,
+    ) {
+        // What it wanted before it failed may be the half of something.
+        out.outputs.truncate(before);
+        let Some(mend) = self.mend.as_mut().filter(|_| !self.handed_over) else {
+            resume_unwind(why);
+        };
+        mend.note(out, input, &*why);
+        if !mend.may(now) {
+            resume_unwind(why);
+        }
+        let (listeners, draining, failed) = (&self.listeners, self.draining, &self.machine);
+        let Some(next) = (mend.anew)(now, out, failed, listeners) else { resume_unwind(why) };
+        let failed = std::mem::replace(&mut self.machine, next);
+        // Whatever is wrong in it may be met once more when it is taken apart.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(failed)));
+        if draining {
+            self.machine.handle(now, Input::Command(Command::Drain), out);
+        }
     }
 
     /// Begins or ends to keep messages; says whether they were kept.
@@ -136,7 +182,11 @@ impl<M: Machine + 'static> Element<M> {
     fn run_jobs(&mut self, now: Now, out: &mut Outbox) {
         self.waiting.store(false, Ordering::Release);
         while let Ok(job) = self.jobs.try_recv() {
-            job(self, now, out);
+            let before = out.outputs.len();
+            let done = catch_unwind(AssertUnwindSafe(|| job(self, now, out)));
+            if let Err(why) = done {
+                self.mend(now, out, before, &Kept::other("a job"), why);
+            }
         }
     }
 
@@ -145,8 +195,8 @@ impl<M: Machine + 'static> Element<M> {
         let Some(tracer) = &mut self.trace else { return };
         match *input {
             Input::Datagram { listener, remote, bytes } => {
-                let known = self.listeners.iter().find(|(id, _)| *id == listener);
-                let transport = known.map_or(Transport::Udp, |(_, transport)| *transport);
+                let known = self.listeners.iter().find(|known| known.id == listener);
+                let transport = known.map_or(Transport::Udp, |known| known.transport);
                 locked(&tracer.ring).push(passed(true, transport, remote, bytes));
             }
             Input::Stream { connection, bytes } => {
@@ -205,21 +255,27 @@ impl<M: Machine + 'static> Machine for Element<M> {
                 }
             }
             Input::Listening(listener) => {
-                self.listeners.retain(|(known, _)| *known != listener.id);
-                self.listeners.push((listener.id, listener.transport));
+                self.listeners.retain(|known| known.id != listener.id);
+                self.listeners.push(listener.clone());
             }
-            Input::ListenerGone(id) => self.listeners.retain(|(known, _)| known != id),
+            Input::ListenerGone(id) => self.listeners.retain(|known| known.id != *id),
+            Input::Command(Command::Drain) => self.draining = true,
+            Input::Command(Command::HandOver) => self.handed_over = true,
             // The driver's way to say that somebody has rung: there is nothing in it.
             Input::Command(Command::Load(records)) if records.is_empty() => return,
             _ => {}
         }
+        let from = out.outputs.len();
         if self.trace.is_some() {
             self.note_input(&input);
-            let from = out.outputs.len();
-            self.machine.handle(now, input, out);
+        }
+        let kept = Kept::of(&input);
+        let done = catch_unwind(AssertUnwindSafe(|| self.machine.handle(now, input, out)));
+        if let Err(why) = done {
+            self.mend(now, out, from, &kept, why);
+        }
+        if self.trace.is_some() {
             self.note_outputs(out, from);
-        } else {
-            self.machine.handle(now, input, out);
         }
     }
 

@@ -4,6 +4,7 @@ pub mod certificate;
 pub mod config;
 pub mod control;
 pub mod element;
+pub mod failure;
 pub mod hand_over;
 pub mod http;
 pub mod log;

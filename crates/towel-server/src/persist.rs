@@ -142,6 +142,13 @@ impl Ended {
     }
 }
 
+/// A record of the store for the core; none if it is of the users, who are in the memory of other threads
+/// too, or of the program.
+pub fn of_core(record: towel_store::Record) -> Option<Record> {
+    let towel_store::Record { table, key, value } = record;
+    (table != PROGRAM && table != credentials::TABLE).then_some(Record { table, key, value })
+}
+
 /// A record in the store's own form.
 pub fn to_store(record: Record) -> towel_store::Record {
     towel_store::Record { table: record.table, key: record.key, value: record.value }

@@ -17,6 +17,7 @@ use towel_net::{Driver, Forget, Handle, Persist};
 use crate::config::{Config, Durability, LogLevel, Problem};
 use crate::control::{Control, Events};
 use crate::element::Element;
+use crate::failure::Mend;
 use crate::hand_over::{self, Carried, Leaving, Predecessor, StartAgain};
 use crate::http::{Access, Ask as _};
 use crate::log::Log;
@@ -292,6 +293,10 @@ pub fn run(
 
     let to_store = ToStore { store: Arc::clone(&store), handles: handles.clone() };
     let to_store = (config.durability != Durability::Memory).then_some(to_store);
+    // Several have bindings, nonces and bans in common, of which one that failed may leave the half.
+    if let [element] = &mut elements[..] {
+        element.set_mend(Mend::new(&control.data, config.limits.failures, anew(&control)));
+    }
     let shards = drivers.into_iter().zip(elements).map(|(driver, element)| Shard {
         driver,
         element,
@@ -400,6 +405,34 @@ fn run_all(shards: Vec<Shard>, handles: &[Handle]) -> Result<(), String> {
 /// The trace that a configuration asks for.
 pub(crate) fn ring(config: &Config) -> Arc<Mutex<Ring>> {
     Arc::new(Mutex::new(Ring::new(config.trace.messages, config.trace.bytes)))
+}
+
+/// Makes the core anew from what the other threads know and what the store holds.
+fn anew(control: &Arc<Control>) -> crate::failure::Anew<Endpoint> {
+    let control = Arc::clone(control);
+    Box::new(move |now, out, failed, listeners| {
+        let config = control.config();
+        let random = secret::random::<32>().ok()?;
+        let core = settings::core(&config, control.secret);
+        let mut next = Endpoint::new(core, registry(&config).ok()?, random);
+        let loaded = control.store.read(&mut |some| {
+            let of_core = some.into_iter().filter_map(persist::of_core).collect();
+            next.handle(now, Input::Command(Command::Load(of_core)), out);
+        });
+        if let Err(e) = loaded {
+            let why = format!("the core cannot be made anew, the store cannot be read: {e}");
+            out.event(Level::Error, "store", why);
+            return None;
+        }
+        for entry in crate::control::locked(&control.users).1.iter() {
+            next.server_mut().users_mut().insert(entry.user.clone());
+        }
+        for listener in listeners {
+            next.handle(now, Input::Listening(listener.clone()), out);
+        }
+        next.succeed(now, out, failed);
+        Some(next)
+    })
 }
 
 /// Takes over from the server that runs on the same data folder: the store is free when this returns.

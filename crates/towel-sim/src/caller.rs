@@ -248,10 +248,11 @@ impl Caller {
         seed: [u8; 32],
         script: Script,
     ) -> Caller {
-        let account = script
-            .password
-            .as_ref()
-            .map(|password| Account { user: script.user().to_owned(), password: password.clone() });
+        let account = script.password.as_ref().map(|password| Account {
+            user: script.user().to_owned(),
+            password: password.clone(),
+            realm: None,
+        });
         let profile = Profile {
             address: format!("<{}>", script.address),
             contact: script.user().to_owned(),

@@ -118,6 +118,7 @@ impl Phone {
         let account = plan.password.as_ref().map(|password| Account {
             user: plan.address.split([':', '@']).nth(1).unwrap_or_default().into(),
             password: password.clone(),
+            realm: None,
         });
         let agent = Agent::new(settings, seed, account).with_extensions(registry);
         let agent = if plan.rings { agent.that_rings() } else { agent };

@@ -196,6 +196,19 @@ impl Store {
         told.recv().map_err(|_| StoreError::Closed)?
     }
 
+    /// Reads all records again, in the order of writing, with everything that was handed over before.
+    ///
+    /// # Errors
+    /// What the writer met.
+    pub fn read(&self, each: &mut dyn FnMut(Vec<Record>)) -> Result<(), StoreError> {
+        let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
+        let (tell, told) = mpsc::channel();
+        let (give, given) = mpsc::sync_channel(4);
+        jobs.send(Job::Read { give, tell }).map_err(|_| StoreError::Closed)?;
+        given.iter().for_each(each);
+        told.recv().map_err(|_| StoreError::Closed)?
+    }
+
     /// Writes the living records afresh now, and waits for it.
     ///
     /// # Errors

@@ -60,6 +60,8 @@ impl Segment {
     /// Makes safe what was written.
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
         self.file.sync_data().map_err(|e| StoreError::io("sync", &self.path, e))?;
+        #[cfg(test)]
+        self.faults.synced(&self.path, &self.file);
         self.is_there()
     }
 
@@ -101,15 +103,36 @@ impl Segment {
 /// What tests have the disk say to every write, while it is set.
 #[cfg(test)]
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Faults(std::sync::Arc<std::sync::Mutex<Option<io::ErrorKind>>>);
+pub(crate) struct Faults {
+    kind: std::sync::Arc<std::sync::Mutex<Option<io::ErrorKind>>>,
+    /// How much of each segment is on the platters.
+    safe: std::sync::Arc<std::sync::Mutex<std::collections::HashMap<PathBuf, u64>>>,
+}
 
 #[cfg(test)]
 impl Faults {
     pub(crate) fn set(&self, kind: Option<io::ErrorKind>) {
-        *self.0.lock().unwrap() = kind;
+        *self.kind.lock().unwrap() = kind;
+    }
+
+    fn synced(&self, path: &Path, file: &File) {
+        let length = file.metadata().unwrap().len();
+        self.safe.lock().unwrap().insert(path.to_path_buf(), length);
+    }
+
+    /// What a folder holds after the power has failed now: of what was written to a segment and not
+    /// synced the disk has kept no more than `luck` of it.
+    pub(crate) fn lose_power(&self, from: &Path, to: &Path, luck: impl Fn(u64) -> u64) {
+        let safe = self.safe.lock().unwrap();
+        for (number, path) in folder::segments(from).unwrap() {
+            let bytes = fs::read(&path).unwrap();
+            let synced = safe.get(&path).copied().unwrap_or(0);
+            let kept = synced + luck(bytes.len() as u64 - synced);
+            fs::write(folder::segment(to, number), &bytes[..kept as usize]).unwrap();
+        }
     }
 
     fn meet(&self) -> io::Result<()> {
-        self.0.lock().unwrap().map_or(Ok(()), |kind| Err(kind.into()))
+        self.kind.lock().unwrap().map_or(Ok(()), |kind| Err(kind.into()))
     }
 }

@@ -3,13 +3,14 @@
 use crate::{
     Options, Record, RecordRef, StoreError, Sync,
     batch::{self, MAX_BATCH},
-    compact,
+    compact, folder,
     open::Done,
+    scan::scan,
     segment::Segment,
 };
 use std::{
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel},
     time::{Duration, Instant},
 };
 
@@ -29,6 +30,11 @@ pub(crate) enum Job {
     Compact {
         tell: Tell,
     },
+    /// Give all records, as they stand on the disk.
+    Read {
+        give: SyncSender<Vec<Record>>,
+        tell: Tell,
+    },
     /// Write what waits, and end.
     Close {
         tell: Tell,
@@ -38,6 +44,8 @@ pub(crate) enum Job {
 /// Records gathered in one batch before it is closed, so that the first ones do not wait for a
 /// queue that never empties.
 const BATCH_BYTES: usize = 4 << 20;
+/// Records handed over at once when all are read again.
+const READ_AT_ONCE: usize = 1024;
 
 pub(crate) struct Writer {
     dir: PathBuf,
@@ -136,17 +144,7 @@ impl Writer {
             (self.done)(&[], Err(&e));
         }
         if let Some(outcome) = self.compaction.as_ref().and_then(|c| c.try_recv().ok()) {
-            self.compaction = None;
-            match outcome {
-                Ok(live) => {
-                    self.live = live;
-                    self.sealed += live;
-                    for tell in self.waiting_for_compaction.drain(..) {
-                        let _ = tell.send(Ok(()));
-                    }
-                }
-                Err(e) => self.compaction_failed(e),
-            }
+            self.compacted(outcome);
         }
         let dead = self.sealed.saturating_sub(self.live);
         if dead > self.options.slack_bytes.max(self.live)
@@ -155,6 +153,44 @@ impl Writer {
         {
             self.compact();
         }
+    }
+
+    fn compacted(&mut self, outcome: Result<u64, StoreError>) {
+        self.compaction = None;
+        match outcome {
+            Ok(live) => {
+                self.live = live;
+                self.sealed += live;
+                for tell in self.waiting_for_compaction.drain(..) {
+                    let _ = tell.send(Ok(()));
+                }
+            }
+            Err(e) => self.compaction_failed(e),
+        }
+    }
+
+    /// Reads all segments again, while nothing is written.
+    fn read(&mut self, give: &SyncSender<Vec<Record>>) -> Result<(), StoreError> {
+        if let Some(outcome) = self.compaction.as_ref().and_then(|c| c.recv().ok()) {
+            self.compacted(outcome);
+        }
+        let mut some = Vec::new();
+        for (_, path) in folder::segments(&self.dir)? {
+            let found = scan(&path, &mut |record, _| {
+                if record.table != compact::OWN_TABLE {
+                    some.push(record.to_owned());
+                }
+                if some.len() == READ_AT_ONCE {
+                    // Whoever asked may want no more.
+                    let _ = give.send(core::mem::take(&mut some));
+                }
+            })?;
+            if !found.damage.is_empty() {
+                return Err(StoreError::Damaged { damage: found.damage, readable: found.records });
+            }
+        }
+        let _ = give.send(some);
+        Ok(())
     }
 
     /// The older segments still stand: nothing is lost but room.
@@ -211,7 +247,7 @@ pub(crate) fn run(mut writer: Writer, inbox: &Receiver<Job>) {
             Err(RecvTimeoutError::Disconnected) => break,
         };
         batch::begin(&mut bytes);
-        let (mut compact, mut close) = (None, None);
+        let (mut compact, mut close, mut read) = (None, None, None);
         while let Some(job) = next.take() {
             match job {
                 Job::Put { ticket, record } => {
@@ -223,6 +259,10 @@ pub(crate) fn run(mut writer: Writer, inbox: &Receiver<Job>) {
                 }
                 Job::Compact { tell } => {
                     compact = Some(tell);
+                    break;
+                }
+                Job::Read { give, tell } => {
+                    read = Some((give, tell));
                     break;
                 }
                 Job::Close { tell } => {
@@ -251,6 +291,11 @@ pub(crate) fn run(mut writer: Writer, inbox: &Receiver<Job>) {
             tickets.clear();
         }
         writer.due();
+        if let Some((give, tell)) = read {
+            let outcome = writer.read(&give);
+            drop(give);
+            let _ = tell.send(outcome);
+        }
         if let Some(tell) = close {
             // Its end is told when all is done, below.
             closed = Some(tell);

@@ -31,6 +31,10 @@ pub(crate) struct Way {
     /// User name for digest [default: the user of the request]
     #[arg(long)]
     username: Option<String>,
+    /// Realm whose challenges are answered [default: what the registrar asks for, or one that is called as
+    /// our domain or server]
+    #[arg(long)]
+    realm: Option<String>,
     /// Password (others on this machine may see a command line: --password-file is safer)
     #[arg(long, short, env = "TOWEL_PASSWORD", hide_env_values = true)]
     password: Option<String>,
@@ -77,6 +81,7 @@ impl Way {
         let server = Party { user: None, ..self.server_of(party)? };
         let over = self.transport.map(|t| format!(";transport={}", t.word())).unwrap_or_default();
         request.server = Some(format!("{}{over}", server.uri(true)).into_bytes());
+        request.home = self.server.is_some();
         request.call_id = Some(token()?);
         let agent = concat!("towel/", env!("CARGO_PKG_VERSION"));
         request.fields.push(("User-Agent".into(), agent.into()));
@@ -90,7 +95,9 @@ impl Way {
         };
         let user = self.username.as_deref().or(user);
         Ok(match (user, password) {
-            (Some(user), Some(password)) => Some(Account { user: user.to_owned(), password }),
+            (Some(user), Some(password)) => {
+                Some(Account { user: user.to_owned(), password, realm: self.realm.clone() })
+            }
             _ => None,
         })
     }
@@ -115,7 +122,7 @@ impl Way {
                 let mut line = format!("{status} {}", response.reason());
                 if matches!(status, 401 | 407) {
                     line.push_str(match way.account {
-                        Some(_) => "\nthe password is wrong, or there is no such user there",
+                        Some(_) => "\nthe password is wrong, there is no such user there, or the realm is not ours: --realm",
                         None => "\na password is wanted: --password, and --from or --username",
                     });
                 }

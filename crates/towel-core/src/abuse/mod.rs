@@ -56,7 +56,10 @@ pub struct Settings {
     pub rate_register: u32,
     /// INVITE from one address.
     pub rate_invite: u32,
-    /// Of one user who has proved it.
+    /// Of other methods from one address, by their names.
+    pub rate_methods: Vec<(String, u32)>,
+    /// Requests that one user has proved to be his by digest, from wherever: those of a dialog carry no
+    /// credentials, and are not counted.
     pub rate_user: u32,
     /// For how many seconds' worth requests may come at once.
     pub burst: u32,
@@ -92,6 +95,7 @@ impl Default for Settings {
             rate_network: 0,
             rate_register: 0,
             rate_invite: 0,
+            rate_methods: Vec::new(),
             rate_user: 0,
             burst: 5,
             silent: false,
@@ -296,6 +300,7 @@ impl Guard {
     pub fn has_rates(&self) -> bool {
         let s = &self.settings;
         (s.rate_address | s.rate_network | s.rate_register | s.rate_invite) > 0
+            || !s.rate_methods.is_empty()
     }
 
     /// Whether any source has given cause for suspicion.
@@ -351,12 +356,20 @@ impl Guard {
         let by_method = match method {
             Method::Register => (s.rate_register, b'r', host),
             Method::Invite => (s.rate_invite, b'i', host),
-            _ => (0, b'-', host),
+            _ => {
+                let named = |(name, _): &&(String, u32)| name.as_bytes() == method.as_bytes();
+                (s.rate_methods.iter().find(named).map_or(0, |(_, rate)| *rate), b'm', host)
+            }
         };
+        let name = if by_method.1 == b'm' { method.as_bytes() } else { b"" };
         // Each is asked: what one refuses has come all the same.
-        let limits = [(s.rate_address, b'a', host), (s.rate_network, b'n', network), by_method];
-        limits.into_iter().fold(false, |over, (rate, kind, place)| {
-            (rate > 0 && !self.take(now, self.hash(kind, place, b""), rate)) || over
+        let limits = [
+            (s.rate_address, b'a', host, &b""[..]),
+            (s.rate_network, b'n', network, b""),
+            (by_method.0, by_method.1, by_method.2, name),
+        ];
+        limits.into_iter().fold(false, |over, (rate, kind, place, more)| {
+            (rate > 0 && !self.take(now, self.hash(kind, place, more), rate)) || over
         })
     }
 

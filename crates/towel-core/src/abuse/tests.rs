@@ -57,6 +57,24 @@ fn rates_by_address_network_and_method() {
     assert_eq!(passed("[2001:db8::2]:5060", Method::Options, at(3), 6), 4);
 }
 
+/// Each method named has a rate of its own; others, and requests within none of them, have none.
+#[test]
+fn rates_of_any_method() {
+    let guard = guard(|s| {
+        s.burst = 1;
+        s.rate_methods = vec![("OPTIONS".into(), 3), ("SUBSCRIBE".into(), 5)];
+    });
+    assert!(guard.has_rates());
+    let from = udp("198.51.100.1:5060");
+    for (method, passes) in
+        [(Method::Options, 3), (Method::Subscribe, 5), (Method::Message, 20), (Method::Invite, 20)]
+    {
+        let passed = (0..20).filter(|_| !guard.is_too_much(at(0), &from, method)).count();
+        assert_eq!(passed, passes, "{method}");
+    }
+    assert!(!guard.is_too_much(at(0), &udp("198.51.100.2:5060"), Method::Options));
+}
+
 #[test]
 fn half_the_rate_is_never_refused() {
     let guard = guard(|s| (s.rate_address, s.burst) = (100, 1));

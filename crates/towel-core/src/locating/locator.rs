@@ -107,6 +107,12 @@ pub struct Locator {
 }
 
 impl Locator {
+    /// Numbers questions from behind those of another locator, so that an answer which is still under way
+    /// to that one answers nothing here.
+    pub(crate) fn number_after(&mut self, other: &Locator) {
+        self.last_query = self.last_query.max(other.last_query);
+    }
+
     /// A locator for an element that can send as `capabilities` says.
     pub fn new(settings: Settings, capabilities: Capabilities, seed: u64) -> Self {
         Self {

@@ -8,6 +8,8 @@
 //! - ACK, BYE, CANCEL and PRACK are never refused: each of them ends work that was done, or frees
 //!   what is held. Nor are responses, nor what comes again of a request that was let in.
 //! - Requests within a dialog and emergency calls are refused last, [`Class::Dialog`].
+//! - Anybody can write a To tag: whoever is in a dialog has to prove it
+//!   ([`crate::stack::TransactionUser::vouches`]), or what he sends is as all other work.
 //! - Requests with credentials are refused before them, [`Class::Known`]: a challenge was spent on
 //!   them.
 //! - All other work, [`Class::New`], is refused first.
@@ -90,7 +92,9 @@ impl Settings {
     /// The class of a request; whether it has it for calling itself urgent is told beside it.
     pub fn class(&self, request: &Message<'_>) -> (Class, bool) {
         match request.method() {
-            Method::Ack | Method::Bye | Method::Cancel | Method::Prack => {
+            Method::Ack | Method::Cancel => return (Class::Always, false),
+            // Out of a dialog there is nothing to end.
+            Method::Bye | Method::Prack if request.to_tag().is_some() => {
                 return (Class::Always, false);
             }
             _ => {}
@@ -101,10 +105,15 @@ impl Settings {
         if self.is_urgent(request) {
             return (Class::Dialog, true);
         }
-        if request.has(Name::Authorization) || request.has(Name::ProxyAuthorization) {
-            return (Class::Known, false);
+        (Settings::plain(request), false)
+    }
+
+    /// The class of a request, whatever it says of a dialog or of being urgent.
+    pub fn plain(request: &Message<'_>) -> Class {
+        match request.has(Name::Authorization) || request.has(Name::ProxyAuthorization) {
+            true => Class::Known,
+            false => Class::New,
         }
-        (Class::New, false)
     }
 
     /// Whether a request says that it is urgent: by the service that it asks for (RFC 5031), by

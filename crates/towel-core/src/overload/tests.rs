@@ -31,8 +31,11 @@ fn classes() {
     assert_eq!(of("INVITE sip:b@b", out, "Proxy-Authorization: Digest x\r\n").0, Class::Known);
     assert_eq!(of("INVITE sip:b@b", inside, ""), (Class::Dialog, false));
     for method in ["ACK", "BYE", "CANCEL", "PRACK"] {
-        assert_eq!(class(&request(&format!("{method} sip:b@b"), out)).0, Class::Always);
+        assert_eq!(class(&request(&format!("{method} sip:b@b"), inside)).0, Class::Always);
     }
+    // Without a dialog there is nothing that they could end.
+    assert_eq!(of("BYE sip:b@b", out, ""), (Class::New, false));
+    assert_eq!(of("PRACK sip:b@b", out, ""), (Class::New, false));
     assert_eq!(of("INVITE urn:service:sos", out, ""), (Class::Dialog, true));
     assert_eq!(of("INVITE URN:Service:SOS.fire", out, ""), (Class::Dialog, true));
     assert_eq!(of("INVITE urn:service:sosse", out, ""), (Class::New, false));

@@ -28,4 +28,5 @@ pub(crate) use context::Way;
 pub use mark::{BranchMark, Marks, Visits};
 pub use pass::{Pass, Side};
 pub use route::Prepared;
+pub(crate) use route::is_of_dialog;
 pub use settings::{Forking, Settings};

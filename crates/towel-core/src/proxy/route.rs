@@ -113,6 +113,17 @@ pub fn preprocess(
     prepared.look_at_pass(message, domains);
 }
 
+/// Whether a request has come by a Record-Route value that we made for its very dialog.
+pub(crate) fn is_of_dialog(message: &Message<'_>, domains: &Domains, marks: &Marks) -> bool {
+    let by_route = message
+        .values(Name::Route)
+        .take(2)
+        .any(|value| matches!(own_route(message, &value, domains, marks), Some((_, Some(_)))));
+    by_route
+        || matches!(message.uri(), Ok(Uri::Sip(uri))
+            if domains.owns_uri(&uri) && own_pass(message, &uri, marks).is_some())
+}
+
 type Found = (Pass, Option<ConnectionId>);
 
 /// Whether a Route value points at us, and what it says if we made it for this dialog.

@@ -151,6 +151,12 @@ impl Server {
         }
     }
 
+    /// Numbers what is to be stored from behind what another element has handed over, so that what is told
+    /// of that is not taken for ours.
+    pub(super) fn number_after(&mut self, other: &Server) {
+        self.registering.last = self.registering.last.max(other.registering.last);
+    }
+
     /// A listener is up.
     pub fn listening(&mut self, listener: Listener) {
         self.listeners.retain(|old| old.id != listener.id);

@@ -69,6 +69,13 @@ impl Endpoint {
         }
     }
 
+    /// Takes the place of an endpoint that has failed. Its listeners, users and records have to be told
+    /// before. Whatever it had under way is gone; connections of others to us stay.
+    pub fn succeed(&mut self, now: Now, out: &mut Outbox, failed: &Endpoint) {
+        self.server.number_after(&failed.server);
+        self.stack.succeed(now, out, &failed.stack);
+    }
+
     /// The transport, transaction and locating layers.
     pub fn stack(&self) -> &Stack {
         &self.stack

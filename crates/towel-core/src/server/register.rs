@@ -29,7 +29,7 @@ pub(super) const TIMER: u64 = u64::MAX;
 pub(super) struct Registering {
     /// With the address of record, as a hash.
     held: HashMap<Ticket, (ServerId, Vec<u8>, u64)>,
-    last: u64,
+    pub(super) last: u64,
     timer: Option<(Instant, TimerId)>,
 }
 
@@ -108,6 +108,7 @@ impl Server {
                 Outcome::Exempt => return,
             }
         }
+        stack.proved(&received.flow);
         // Section 8.2.3: a registrar is a UAS.
         if let Verdict::Refuse(reply) = self.registry.check_body(&message) {
             return self.send_reply(stack, now, out, received, *reply, woken);

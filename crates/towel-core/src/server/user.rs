@@ -163,6 +163,11 @@ impl TransactionUser for Server {
         }
     }
 
+    /// By the pass in the Record-Route value that brings it here.
+    fn vouches(&self, request: &Received<'_>) -> bool {
+        crate::proxy::is_of_dialog(&request.message, &self.domains, &self.marks)
+    }
+
     fn ack(
         &mut self,
         stack: &mut Stack,

@@ -139,6 +139,7 @@ impl Stack {
         user: &[u8],
     ) -> bool {
         self.abuse.succeeded(now.at, &request.flow, place, user);
+        self.proved(&request.flow);
         let fits = !self.abuse.is_too_much_of(now.at, user);
         self.counters.refused_rate += u64::from(!fits);
         fits

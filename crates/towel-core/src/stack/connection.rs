@@ -173,6 +173,7 @@ impl Stack {
             // We have given it up meanwhile.
             return out.outputs.push(Output::Close { connection: id });
         } else {
+            self.make_room(now, out);
             if self.connections.len() >= self.transport.max_connections {
                 self.counters.refused_connections += 1;
                 self.tell_refused_connection(now, out, flow.remote);
@@ -188,12 +189,62 @@ impl Stack {
             }
             let flow = Flow { connection: Some(id), ..flow };
             let mut connection = Connection::new(flow, true, now.at);
+            connection.proven =
+                identities.is_some() || self.abuse.is_exempt(flow.remote.ip().to_canonical());
+            let stranger = !connection.proven;
             connection.peer.identities = identities;
             self.connections.insert(id, connection);
+            if stranger {
+                self.connections.is_strangers(id, now.at);
+            }
         }
         self.lend(id);
         self.connection_timers += 1;
         self.wheel.set(now.at + self.transport.idle, Due::Idle(id));
+    }
+
+    /// Takes the place of a stack that has failed: what it asked for is not taken for ours, and the
+    /// connections that its peers had made stay. Those that we had asked for, and those on which a message
+    /// was half here, are closed: where the next one begins is not known.
+    pub(crate) fn succeed(&mut self, now: Now, out: &mut Outbox, failed: &Stack) {
+        self.locator.number_after(&failed.locator);
+        self.connections.number_after(&failed.connections);
+        for (id, old) in failed.connections.iter() {
+            let whole = old.framer.is_none() && old.partial.is_none() && !old.broken;
+            if id.is_ours() || !old.opened || !whole {
+                out.outputs.push(Output::Close { connection: id });
+                continue;
+            }
+            let identities = old.peer.identities.as_deref().unwrap_or_default().to_vec();
+            self.opened(now, out, id, old.flow, identities);
+            if old.proven {
+                self.connections.prove(id);
+            }
+        }
+    }
+
+    /// Where nearly all the room for connections is taken the one of a stranger that has been idle for the
+    /// longest goes, so that there is always some for who comes next, and users are not crowded out.
+    fn make_room(&mut self, now: Now, out: &mut Outbox) {
+        let most = self.transport.max_connections;
+        if self.connections.len() < most - most / 10 {
+            return;
+        }
+        let Some(id) = self.connections.idlest_stranger() else { return };
+        self.counters.closed_crowded += 1;
+        self.tell(now, out, Level::Warn, "connections-crowded", || {
+            format!(
+                "there are nearly {most} connections: those of strangers that are idle are closed"
+            )
+        });
+        self.close(out, id);
+    }
+
+    /// Whoever is at the other end of a flow has proved to be a user of ours, or was let in as one.
+    pub fn proved(&mut self, flow: &Flow) {
+        if let Some(id) = flow.connection {
+            self.connections.prove(id);
+        }
     }
 
     pub(super) fn closed<U: TransactionUser + ?Sized>(

@@ -270,7 +270,7 @@ impl Stack {
             return;
         }
         if self.overload.is_pressed() || self.put_off.fate.is_some() {
-            match self.judge_for_overload(now, &request) {
+            match self.judge_for_overload(now, &*user, &request) {
                 Verdict::Serve => {}
                 Verdict::Refuse => return self.refuse_for_overload(now, out, &request),
                 Verdict::Drop => {

@@ -122,6 +122,12 @@ pub trait TransactionUser {
     /// A new request, neither ACK nor CANCEL, for which there is no transaction yet.
     fn request(&mut self, stack: &mut Stack, now: Now, out: &mut Outbox, request: Received<'_>);
 
+    /// Whether a request with a To tag is of a dialog for all that can be known. Asked in overload
+    /// alone: whoever only claims that is served no sooner than all others.
+    fn vouches(&self, request: &Received<'_>) -> bool {
+        true
+    }
+
     /// An ACK that no transaction has absorbed: that for a 2xx. `matched` tells the INVITE
     /// transaction in the Accepted state that it belongs to, and its user's number.
     fn ack(

@@ -8,7 +8,7 @@ use towel_message::Name;
 
 use super::feedback::Upstream;
 use super::put_off::Fate;
-use super::{Received, Stack};
+use super::{Received, Stack, TransactionUser};
 use crate::hash::Hasher;
 use crate::io::{Flow, Instant, Level, Now, Outbox, Output};
 use crate::overload::{Change, Class, Controller, Neighbours, Settings, Shed, Verdict};
@@ -180,8 +180,16 @@ impl Stack {
     }
 
     /// What becomes of a request that no transaction knows.
-    pub(super) fn judge_for_overload(&mut self, now: Now, request: &Received<'_>) -> Verdict {
+    pub(super) fn judge_for_overload<U: TransactionUser + ?Sized>(
+        &mut self,
+        now: Now,
+        user: &U,
+        request: &Received<'_>,
+    ) -> Verdict {
         let mut class = self.overload.settings.class(&request.message);
+        if class.0 >= Class::Dialog && !class.1 && !user.vouches(request) {
+            class.0 = Settings::plain(&request.message);
+        }
         if class.0 == Class::Always {
             return Verdict::Serve;
         }

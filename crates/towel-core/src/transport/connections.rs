@@ -1,6 +1,7 @@
 //! The table of connections: what is open, to whom, and when it was used (RFC 3261 section 18,
 //! RFC 5923).
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use hashbrown::HashMap;
@@ -26,6 +27,9 @@ pub(crate) struct Connection {
     pub(crate) owed: u32,
     /// What comes in by it cannot be cut into messages any more: it is closed once nothing is owed.
     pub(crate) broken: bool,
+    /// Whether its peer is more than somebody who has connected: a user of ours, one whom we send
+    /// requests, or one with a name that was verified.
+    pub(crate) proven: bool,
     /// The other name that it can be found by: RFC 5923's alias.
     alias: Option<Box<(Transport, SocketAddr)>>,
     waiters: Option<Box<Waiters>>,
@@ -49,6 +53,7 @@ impl Connection {
             partial: None,
             owed: 0,
             broken: false,
+            proven: false,
             alias: None,
             waiters: None,
         }
@@ -56,6 +61,7 @@ impl Connection {
 
     /// Remembers a transaction that sends by this connection.
     pub(crate) fn wait(&mut self, id: Id<Client>, live: impl Fn(Id<Client>) -> bool) {
+        self.proven = true;
         self.waiters.get_or_insert_default().wait(id, live);
     }
 
@@ -90,10 +96,15 @@ impl Waiters {
 pub(crate) struct Connections {
     table: HashMap<ConnectionId, Box<Connection>>,
     by_remote: HashMap<(Transport, SocketAddr), ConnectionId>,
+    /// Those that were accepted of strangers, and when they had last been used when that was looked at.
+    strangers: VecDeque<(ConnectionId, Instant)>,
     last: u64,
     /// The first number of the shard whose they are.
     first: u64,
 }
+
+/// How many strangers are looked at to find one that may go.
+const LOOKED_AT: usize = 16;
 
 impl Connections {
     /// Those of a shard.
@@ -103,6 +114,16 @@ impl Connections {
 
     pub(crate) fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// Numbers connections from behind those of another table.
+    pub(crate) fn number_after(&mut self, other: &Connections) {
+        self.last = self.last.max(other.last);
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionId, &Connection)> {
+        self.table.iter().map(|(id, connection)| (*id, connection.as_ref()))
     }
 
     /// How many go by a listener.
@@ -131,6 +152,41 @@ impl Connections {
     pub(crate) fn insert(&mut self, id: ConnectionId, connection: Connection) {
         self.by_remote.insert((connection.flow.transport, connection.flow.remote), id);
         self.table.insert(id, Box::new(connection));
+    }
+
+    /// Notes that a connection is a stranger's, until that is known better.
+    pub(crate) fn is_strangers(&mut self, id: ConnectionId, now: Instant) {
+        // Those that are gone are left out when they make up the half.
+        if self.strangers.len() > 2 * self.table.len() + 64 {
+            let table = &self.table;
+            self.strangers.retain(|(id, _)| table.get(id).is_some_and(|c| !c.proven));
+        }
+        self.strangers.push_back((id, now));
+    }
+
+    /// The peer of a connection has proved to be somebody.
+    pub(crate) fn prove(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.table.get_mut(&id) {
+            connection.proven = true;
+        }
+    }
+
+    /// The stranger's connection that has been idle for about the longest: which one is not looked for
+    /// among all of them.
+    pub(crate) fn idlest_stranger(&mut self) -> Option<ConnectionId> {
+        for _ in 0..LOOKED_AT {
+            let (id, seen) = self.strangers.pop_front()?;
+            let Some(connection) = self.table.get(&id).filter(|c| !c.proven) else { continue };
+            if connection.used <= seen && connection.owed == 0 {
+                return Some(id);
+            }
+            self.strangers.push_back((id, connection.used));
+        }
+        // All that were looked at are in use: one has to go all the same.
+        let unused =
+            |id: &ConnectionId| self.table.get(id).is_some_and(|c| !c.proven && c.owed == 0);
+        let at = self.strangers.iter().take(LOOKED_AT).position(|(id, _)| unused(id))?;
+        self.strangers.remove(at).map(|(id, _)| id)
     }
 
     pub(crate) fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {

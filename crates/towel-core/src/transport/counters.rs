@@ -82,6 +82,8 @@ counters! {
     closed_idle;
     /// Connections closed: a message was begun and not ended in time.
     closed_partial;
+    /// Connections of strangers closed: others need the room.
+    closed_crowded;
     /// Connections refused: too many.
     refused_connections;
     /// Transactions that ended without a final response in time (Timers B and F).

@@ -2,6 +2,7 @@
 //! challenges, and hands back what came. For the command line and for tests; it makes no calls.
 
 pub(crate) mod extensions;
+pub(crate) mod keyring;
 mod request;
 mod respond;
 #[cfg(test)]
@@ -12,7 +13,6 @@ use std::collections::VecDeque;
 
 use towel_message::{Message, Name};
 
-use crate::auth::client::Session;
 use crate::contract::{Registry, Slots};
 use crate::io::{Input, Instant, Machine, Now, Outbox};
 use crate::settings::Settings;
@@ -20,6 +20,9 @@ use crate::stack::{
     ClientId, Destination, Failure, Received, Refusal, ServerId, Stack, TransactionUser, ViaStamp,
 };
 
+use keyring::{Challenged, Keyring, Way};
+
+pub use keyring::Account;
 pub use request::Request;
 pub use user_agent::UserAgent;
 
@@ -52,15 +55,6 @@ impl Outcome {
     }
 }
 
-/// A user's name and password.
-#[derive(Clone, Debug)]
-pub struct Account {
-    /// The name.
-    pub user: String,
-    /// The password.
-    pub password: String,
-}
-
 /// A request that has been sent.
 #[derive(Debug)]
 struct Sent {
@@ -80,6 +74,7 @@ struct Sent {
 #[derive(Debug, Default)]
 struct Inner {
     account: Option<Account>,
+    keyring: Keyring,
     sent: Vec<Sent>,
     outcomes: VecDeque<(RequestId, Outcome)>,
     /// What others sent to us.
@@ -251,7 +246,7 @@ impl Inner {
 
     /// The credentials that a challenge asks for; `None` if there is no use in trying (again).
     fn answer(
-        &self,
+        &mut self,
         stack: &mut Stack,
         response: &Message<'_>,
         sent: &Sent,
@@ -268,7 +263,17 @@ impl Inner {
         let values = response.fields(challenge).map(|field| field.value);
         let mut kept: Vec<_> = sent.credentials.clone();
         let mut any = false;
-        for mut session in Session::choose(values, &account.user, &account.password) {
+        let request = &sent.request;
+        let (address, next_hop) = (&request.from[..], request.next_hop());
+        let home = request.home || request.route.is_some();
+        let sent_to = sent.client.and_then(|client| stack.sent_by_flow(client));
+        let challenged = Challenged {
+            way: Way::outside(&request.method, home, address, next_hop),
+            address,
+            next_hop,
+            sent_to: sent_to.map(|flow| flow.remote.ip()),
+        };
+        for mut session in self.keyring.choose(account, &challenged, values) {
             let realm = session.realm().to_vec();
             let same = |(name, value): &(Name, Vec<u8>)| {
                 *name == credentials
@@ -280,7 +285,6 @@ impl Inner {
             }
             kept.retain(|entry| !same(entry));
             let cnonce = stack.rng().text(16);
-            let request = &sent.request;
             kept.push((
                 credentials,
                 session.answer(request.method.as_bytes(), &request.uri, &request.body.1, &cnonce),

@@ -18,6 +18,9 @@ pub struct Request {
     /// Where to send it without saying so in it: a server that is configured for all requests
     /// (section 8.1.2 lets a UAC have one).
     pub server: Option<Vec<u8>>,
+    /// Whether where it is sent is the sender's own server, whose challenges are answered. That is known
+    /// of a `route`, and of the sender's own domain.
+    pub home: bool,
     /// From, without a tag.
     pub from: Vec<u8>,
     /// To; the Request-URI if empty.

@@ -4,7 +4,7 @@ use super::*;
 use crate::io::{Flow, Listener, ListenerId, Output, Transport};
 
 fn agent() -> (Agent, Outbox, Now) {
-    let account = Account { user: "arthur".into(), password: "tea".into() };
+    let account = Account { user: "arthur".into(), password: "tea".into(), realm: None };
     let mut agent = Agent::new(&Settings::default(), [1; 32], Some(account));
     let (mut out, now) = (Outbox::new(), Now { at: Instant(5_000_000), unix: 1 });
     let local = "192.0.2.4:5060".parse().unwrap();
@@ -76,15 +76,14 @@ fn a_registration_answers_its_challenge_once() {
 #[test]
 fn a_stale_nonce_is_answered_again() {
     let (mut agent, mut out, now) = agent();
-    agent
-        .send(now, &mut out, Request::message("sip:arthur@example.com", "sip:ford@192.0.2.1", "Hi"))
-        .unwrap();
+    let message = Request::message("sip:arthur@example.com", "sip:ford@192.0.2.1", "Hi");
+    agent.send(now, &mut out, Request { home: true, ..message }).unwrap();
     let mut remote = None;
     for stale in ["", ", stale=TRUE"] {
         let (flow, text) = left(&mut out).remove(0);
         remote = Some(flow.remote);
         let challenge = format!(
-            "Proxy-Authenticate: Digest realm=\"e\", nonce=\"{}\", qop=\"auth\"{stale}\r\n",
+            "Proxy-Authenticate: Digest realm=\"example.com\", nonce=\"{}\", qop=\"auth\"{stale}\r\n",
             stale.len()
         );
         deliver(
@@ -215,4 +214,21 @@ fn a_request_says_what_its_sender_supports() {
     let request = Request::register("sip:arthur@example.com", "sip:192.0.2.1", "arthur", 600);
     agent.send(now, &mut out, request).unwrap();
     assert_eq!(field(&left(&mut out).remove(0).1, "Supported"), "remembers");
+}
+
+/// A challenge of somebody to whom a request was sent directly is his, whatever realm he names.
+#[test]
+fn a_stranger_learns_no_digest() {
+    let (mut agent, mut out, now) = agent();
+    for realm in ["mallory", "example.com", "192.0.2.66"] {
+        let message = Request::message("sip:arthur@example.com", "sip:ford@192.0.2.66", "Hi");
+        agent.send(now, &mut out, message).unwrap();
+        let (flow, text) = left(&mut out).remove(0);
+        let challenge =
+            format!("Proxy-Authenticate: Digest realm=\"{realm}\", nonce=\"n\", qop=\"auth\"\r\n");
+        let refusal = answer(&text, "407 Proxy Authentication Required", &challenge);
+        deliver(&mut agent, now, &mut out, flow.remote, &refusal);
+        assert!(left(&mut out).is_empty(), "{realm}");
+        assert_eq!(agent.next_outcome().unwrap().1.status(), 407);
+    }
 }

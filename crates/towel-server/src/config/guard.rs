@@ -47,6 +47,36 @@ pub(super) fn abuse(s: &mut Section<'_, '_>, a: &mut abuse::Settings) {
     ] {
         s.set_number(key, 0..=1_000_000, slot);
     }
+    if let Some(texts) = s.texts("rate-methods") {
+        a.rate_methods.clear();
+        for text in texts {
+            let mut words = text.value.split_whitespace();
+            let method = words.next().unwrap_or_default();
+            let rate = words.next().and_then(|word| word.parse().ok());
+            let sound = method.bytes().all(|b| b.is_ascii_uppercase() || b"-._".contains(&b));
+            let own = match method {
+                "REGISTER" => Some("rate-register"),
+                "INVITE" => Some("rate-invite"),
+                _ => None,
+            };
+            match rate {
+                _ if own.is_some() => {
+                    let why = format!("{method} has a key of its own: {}", own.unwrap_or_default());
+                    s.wrong("rate-methods", text.span, why);
+                }
+                Some(rate @ 1..=1_000_000) if sound && words.next().is_none() => {
+                    a.rate_methods.push((method.to_owned(), rate));
+                }
+                _ => {
+                    let why = format!(
+                        "`{}` is not a method and a rate, such as \"OPTIONS 50\"",
+                        text.value
+                    );
+                    s.wrong("rate-methods", text.span, why);
+                }
+            }
+        }
+    }
     s.set_number("burst", 1..=3600, &mut a.burst);
     s.set_bool("silent", &mut a.silent);
     if let Some(texts) = s.texts("scanners") {

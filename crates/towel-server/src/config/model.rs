@@ -280,6 +280,8 @@ pub struct Limits {
     pub users: usize,
     /// Branches of one request.
     pub branches: usize,
+    /// How often within ten minutes the core is made anew after a fault of its own.
+    pub failures: usize,
 }
 
 /// How a request is forwarded.
@@ -485,13 +487,21 @@ impl Default for Config {
                 body: 65_536,
                 transactions: 1_000_000,
                 connections: 50_000,
-                connections_per_address: 10_000,
+                connections_per_address: 1_000,
                 send_queue: 1 << 20,
                 bindings: 2_000_000,
                 users: 2_000_000,
                 branches: 16,
+                failures: 5,
             },
             abuse: towel_core::abuse::Settings {
+                // What an office behind one address stays below even when all its phones come at once.
+                rate_register: 200,
+                rate_invite: 200,
+                rate_methods: [("OPTIONS", 100), ("SUBSCRIBE", 200), ("MESSAGE", 200)]
+                    .map(|(method, rate)| (method.to_owned(), rate))
+                    .to_vec(),
+                rate_user: 100,
                 strikes: 30,
                 exempt: vec![network([127, 0, 0, 0].into(), 8), network(LOCALHOST.into(), 128)],
                 ..towel_core::abuse::Settings::default()

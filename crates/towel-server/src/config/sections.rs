@@ -249,6 +249,7 @@ fn limits(s: &mut Section<'_, '_>, l: &mut Limits) {
     s.set_number("bindings", 1..=100_000_000, &mut l.bindings);
     s.set_number("users", 1..=100_000_000, &mut l.users);
     s.set_number("branches", 1..=1000, &mut l.branches);
+    s.set_number("failures", 0..=1000, &mut l.failures);
 }
 
 fn proxy(s: &mut Section<'_, '_>, p: &mut Proxy) {

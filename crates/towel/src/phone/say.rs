@@ -226,7 +226,7 @@ impl Teller {
         let mut line = format!("{} {}", text.status(), text.reason());
         if matches!(text.status(), 401 | 407) {
             line.push_str(match self.proves {
-                true => "\nthe password is wrong, or there is no such user there",
+                true => "\nthe password is wrong, there is no such user there, or the realm is not ours: --realm",
                 false => "\na password is wanted: --password, and --from or --username",
             });
         }

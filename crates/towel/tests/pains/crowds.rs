@@ -144,3 +144,40 @@ fn a_flood_of_registers_leaves_nothing_behind() {
     ask = peer.ask(&peer.register("alice", &format!("Authorization: {field}\r\n")));
     assert_eq!(ask.status(), 200, "{}", ask.text);
 }
+
+/// A flood of calls that nobody answers fills the table of transactions and no more: beyond it there is 503,
+/// and memory stays below what the bound allows for.
+#[test]
+fn a_flood_of_calls_stays_within_its_bound_of_memory() {
+    const TRANSACTIONS: usize = 2_000;
+    /// What one call under way may take: the transactions of both sides, the copies of what was sent in
+    /// them, the proxy's context, and room in the tables.
+    const EACH: usize = 24 << 10;
+    /// What the first messages of any kind make the program keep.
+    const ONCE: usize = 24 << 20;
+    let limits =
+        format!("{OPEN}[limits]\ntransactions = {TRANSACTIONS}\n[overload]\nenabled = false\n");
+    let server = Towel::start(&[], &limits);
+    let (deaf, flood, user) = (Peer::new(&server), Peer::new(&server), unique("deaf"));
+    deaf.bind(&user);
+    let before = server.memory();
+    let (mut busy, mut full) = (0, before);
+    for number in 0..5 * TRANSACTIONS {
+        flood.send(&flood.request("INVITE", &format!("sip:{user}@{DOMAIN}"), ""));
+        if number % 100 == 99 {
+            // No faster than the answers come.
+            while let Some(told) = flood.heard(std::time::Duration::from_millis(5)) {
+                busy += usize::from(told.status() == 503 && told.has("Retry-After"));
+            }
+        }
+        if number == TRANSACTIONS + TRANSACTIONS / 2 {
+            full = server.memory();
+        }
+    }
+    let after = server.memory();
+    assert!(busy > TRANSACTIONS / 2, "{busy} were told that there are too many");
+    let grown = after.saturating_sub(before);
+    assert!(grown < TRANSACTIONS * EACH + ONCE, "{grown} bytes for {TRANSACTIONS} calls");
+    // When the table is full the rest of the flood takes nothing.
+    assert!(after < full + (8 << 20), "{full} bytes when it was full, {after} in the end");
+}

@@ -391,3 +391,46 @@ fn a_foreign_caller_that_says_nothing_of_where_it_is_needs_proof_from_the_callee
     let back = call.ask_back("BYE", "sip:caller@198.51.100.9");
     assert_eq!(statuses(&call.send(BOB, &back)), [407]);
 }
+
+/// In overload those come first who are in a dialog, and not those who write a tag upon what they send.
+#[test]
+fn a_made_up_dialog_is_served_no_sooner_than_new_work() {
+    let mut call = Call::of_stranger(closed(), 200);
+    call.rig.overload();
+    let served = |call: &mut Call, method: &str, route: &str| {
+        (0..200)
+            .filter(|number| {
+                let text = request(
+                    method,
+                    "sip:bob@example.com",
+                    FROM,
+                    "sip:bob@example.com",
+                    "198.51.100.66",
+                    "",
+                )
+                .replace("To: <sip:bob@example.com>", "To: <sip:bob@example.com>;tag=made-up")
+                .replacen("Call-ID: ", &format!("Call-ID: {method}{number}{}", route.len()), 1)
+                .replacen(
+                    "branch=z9hG4bK",
+                    &format!("branch=z9hG4bK{number}{}", route.len()),
+                    1,
+                ) + route;
+                let sent = call.rig.udp("198.51.100.66:5060", &text);
+                sent.iter().any(|s| s.status() != 503)
+            })
+            .count()
+    };
+    let genuine = format!("Route: {}\n", call.caller);
+    for method in ["INVITE", "BYE", "PRACK", "MESSAGE"] {
+        for route in ["", "Route: <sip:rr-abc@192.0.2.1;lr>\n", &genuine] {
+            let count = served(&mut call, method, route);
+            assert!(count < 20, "{method} {route:?}: {count} of 200");
+        }
+    }
+    // Those of the dialog itself are all served.
+    for method in ["MESSAGE", "INFO", "BYE"] {
+        let ask = call.ask(method, CONTACT);
+        let sent = call.send(STRANGER, &ask);
+        assert_eq!(requests(&sent, method).len(), 1, "{method}: {sent:?}");
+    }
+}

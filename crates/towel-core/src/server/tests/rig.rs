@@ -106,6 +106,15 @@ impl<M: Machine> Rig<M> {
         rig
     }
 
+    /// Messages wait for so long that new work is refused.
+    pub(super) fn overload(&mut self) {
+        for _ in 0..750 {
+            let wait = std::time::Duration::from_millis(200);
+            self.input(Input::Backlog { wait, fill: 90 });
+            self.pass(4);
+        }
+    }
+
     fn input(&mut self, input: Input<'_>) -> Vec<Sent> {
         self.element.handle(self.now, input, &mut self.out);
         self.drain()

@@ -349,6 +349,8 @@ fn what_does_not_get_there_is_told() {
     assert_eq!(notices(&mut world), [("transport-failed", text)]);
     // One connection is all that there may be; its peer takes nothing.
     let slow = world.accept(1, 1, "192.0.2.7:4000");
+    let flow = world.stack.flow_of(slow).unwrap();
+    world.stack.proved(&flow);
     world.accept(2, 1, "192.0.2.8:4000");
     assert_eq!(
         notices(&mut world),
@@ -419,4 +421,39 @@ fn ipv6_has_its_own_listener() {
     });
     assert_eq!(world.told(), ["response 200 to 42"]);
     world.drained();
+}
+
+/// Connections without end from a few addresses, each with a first word: whoever has proved to be somebody
+/// keeps his, and who comes next finds room.
+#[test]
+fn a_crowd_of_strangers_takes_nobodys_place() {
+    let mut settings = Settings::default();
+    settings.transport.max_connections = 100;
+    let mut world = World::with(&settings);
+    let phone = world.accept(0, 1, "203.0.113.5:40000");
+    let flow = world.stack.flow_of(phone).unwrap();
+    world.stack.proved(&flow);
+    for number in 1..2000u64 {
+        let id = world.accept(number, 1, &format!("198.51.100.{}:{}", number % 6, 1024 + number));
+        world.stream(id, "\r\n\r\n");
+        assert!(world.stack.flow_of(id).is_some(), "the newest is let in");
+        world.pass(ms(10));
+    }
+    assert!(world.stack.sizes().2 <= 90);
+    assert!(world.stack.flow_of(phone).is_some());
+    let counters = world.stack.counters();
+    assert_eq!(counters.refused_connections, 0);
+    assert_eq!(counters.closed_crowded, 1999 - 89);
+    // The idlest goes first: one that speaks outlives those that came with it.
+    let talker = world.accept(5000, 1, "192.0.2.77:40000");
+    for number in 0..500u64 {
+        let id = world.accept(6000 + number, 1, &format!("198.51.100.9:{}", 1024 + number));
+        world.stream(id, "\r\n\r\n");
+        world.pass(ms(10));
+        world.stream(
+            talker,
+            &request("OPTIONS", &format!("z9hG4bKt{number}")).replace("UDP", "TCP"),
+        );
+    }
+    assert!(world.stack.flow_of(talker).is_some());
 }

@@ -208,6 +208,7 @@ pub struct UserAgent {
 #[derive(Debug)]
 struct Core {
     profile: Profile,
+    keyring: super::keyring::Keyring,
     registry: Registry,
     t1: Duration,
     t2: Duration,
@@ -256,6 +257,7 @@ impl UserAgent {
             stack: Stack::new(settings, stack_seed),
             core: Core {
                 profile,
+                keyring: Default::default(),
                 registry,
                 t1: settings.transaction.t1,
                 t2: settings.transaction.t2,

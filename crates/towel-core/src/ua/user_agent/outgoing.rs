@@ -7,12 +7,12 @@ use super::offers::{final_carrier, has_description};
 use super::state::{Call, Credentials, Leg, Outgoing, Owner};
 use super::template::{Template, line};
 use super::{Core, World};
-use crate::auth::client::Session;
 use crate::contract::{Slots, Task};
 use crate::dialog::machines::usage;
 use crate::dialog::{Effect, effect};
 use crate::stack::{ClientId, Destination, Failure, Received, Refusal};
 use crate::transaction::Id;
+use crate::ua::keyring::{Challenged, Way};
 
 /// How often challenges are answered for one request: by several proxies and the server, and once
 /// more where a nonce was stale.
@@ -419,6 +419,7 @@ impl Core {
             407 => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
             _ => return false,
         };
+        let keyring = &mut self.keyring;
         let (Some(account), Some(outgoing)) = (&self.profile.account, self.outgoing.get_mut(id))
         else {
             return false;
@@ -428,10 +429,27 @@ impl Core {
         }
         outgoing.answered += 1;
         let values = response.fields(challenge).map(|field| field.value);
+        let address = self.profile.address.as_bytes();
+        let way = match outgoing.leg {
+            Some(_) => Way::Away,
+            // A route outside of any dialog is one of our own settings.
+            None => {
+                let (template, next_hop) = (&outgoing.template, &outgoing.next_hop);
+                Way::outside(&template.method, !template.route.is_empty(), address, next_hop)
+            }
+        };
+        let sent_to = outgoing.client.and_then(|client| w.stack.sent_by_flow(client));
+        let challenged = Challenged {
+            way,
+            address,
+            next_hop: &outgoing.next_hop,
+            sent_to: sent_to.map(|flow| flow.remote.ip()),
+        };
+        let sessions = keyring.choose(account, &challenged, values);
         let template = &mut outgoing.template;
         let mut kept: Credentials = std::mem::take(&mut template.credentials);
         let mut any = false;
-        for mut session in Session::choose(values, &account.user, &account.password) {
+        for mut session in sessions {
             let realm = session.realm().to_vec();
             let same = |(name, value): &(Name, Vec<u8>)| {
                 *name == credentials

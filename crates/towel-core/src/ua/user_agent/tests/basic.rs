@@ -245,3 +245,32 @@ fn a_dialog_that_is_not_known_gets_481() {
     assert_eq!(pair.said(FORD), ["481 INFO"]);
     pair.is_empty();
 }
+
+/// Who is called puts a challenge on our BYE, in the realm of our own domain: it is not answered, since he
+/// is not our server (as some were brought to do, CVE-2021-41158).
+#[test]
+fn a_called_party_learns_no_digest() {
+    for realm in ["mallory", "example.com"] {
+        let mut pair = Pair::new();
+        pair.ends[ARTHUR].core.profile.account =
+            Some(crate::ua::Account { user: "arthur".into(), password: "tea".into(), realm: None });
+        let ([call, _], _) = pair.talk();
+        pair.loses = Box::new(|_, end, text| end == ARTHUR && text.starts_with("BYE"));
+        pair.act(ARTHUR, |ua, now, out| ua.hang_up(now, out, call)).unwrap();
+        let bye =
+            pair.sent.iter().rev().find(|(_, text)| text.starts_with("BYE")).unwrap().1.clone();
+        let copied: String = ["Via", "From", "To", "Call-ID", "CSeq"]
+            .iter()
+            .map(|name| format!("{name}: {}\r\n", field(&bye, name)))
+            .collect();
+        pair.inject(
+            ARTHUR,
+            &format!(
+                "SIP/2.0 407 Proxy Authentication Required\r\n{copied}Proxy-Authenticate: Digest \
+                 realm=\"{realm}\", nonce=\"n\", algorithm=MD5, qop=\"auth\"\r\nContent-Length: 0\r\n\r\n"
+            ),
+        );
+        pair.pass(10);
+        assert!(pair.sent.iter().all(|(_, text)| !text.contains("Authorization:")), "{realm}");
+    }
+}

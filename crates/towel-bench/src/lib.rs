@@ -3,6 +3,7 @@
 //! the same in every run, so a budget can be held to a few percent.
 
 pub mod budget;
+pub mod inner;
 pub mod model;
 pub mod parts;
 pub mod peer;

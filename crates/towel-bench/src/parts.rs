@@ -2,11 +2,13 @@
 
 use std::hint::black_box;
 
+use towel_core::auth::Algorithm;
 use towel_core::auth::client::Session;
 use towel_core::io::Instant;
 use towel_core::time::Wheel;
 use towel_message::{Draft, Edits, Index, Limits, Message, Name, check};
 
+use crate::inner::{self, Life};
 use crate::{measured_part, peer};
 
 /// What is counted by itself, with the name that its budget has.
@@ -24,12 +26,39 @@ pub enum Part {
     DigestSha256,
     /// A timer set and cleared, among ten thousand.
     Timer,
+    /// The values of an INVITE that every element looks at.
+    View,
+    /// A server transaction made for an OPTIONS, with the reading of it.
+    Begin,
+    /// The same request again.
+    Match,
+    /// The end of a transaction's time.
+    Expire,
+    /// A challenge by three algorithms.
+    Challenge,
+    /// The look at right credentials by MD5.
+    VerifyMd5,
+    /// The same by SHA-256.
+    VerifySha256,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Part; 6] =
-        [Part::Index, Part::Check, Part::Splice, Part::DigestMd5, Part::DigestSha256, Part::Timer];
+    pub const ALL: [Part; 13] = [
+        Part::Index,
+        Part::Check,
+        Part::Splice,
+        Part::DigestMd5,
+        Part::DigestSha256,
+        Part::Timer,
+        Part::View,
+        Part::Begin,
+        Part::Match,
+        Part::Expire,
+        Part::Challenge,
+        Part::VerifyMd5,
+        Part::VerifySha256,
+    ];
 
     /// Its name in the budgets and on the command line.
     pub fn name(self) -> &'static str {
@@ -40,6 +69,13 @@ impl Part {
             Part::DigestMd5 => "part-digest-md5",
             Part::DigestSha256 => "part-digest-sha-256",
             Part::Timer => "part-timer",
+            Part::View => "part-view",
+            Part::Begin => "part-transaction-begin",
+            Part::Match => "part-transaction-match",
+            Part::Expire => "part-transaction-expire",
+            Part::Challenge => "part-challenge",
+            Part::VerifyMd5 => "part-verify-md5",
+            Part::VerifySha256 => "part-verify-sha-256",
         }
     }
 
@@ -79,6 +115,13 @@ impl Part {
             }
             Part::DigestMd5 => digest("MD5")?,
             Part::DigestSha256 => digest("SHA-256")?,
+            Part::View => inner::view(),
+            Part::Begin => inner::transaction(Life::Begin)?,
+            Part::Match => inner::transaction(Life::Match)?,
+            Part::Expire => inner::transaction(Life::Expire)?,
+            Part::Challenge => inner::challenge(),
+            Part::VerifyMd5 => inner::verification(Algorithm::Md5)?,
+            Part::VerifySha256 => inner::verification(Algorithm::Sha256)?,
             Part::Timer => {
                 let mut wheel = Wheel::new();
                 for at in 0..10_000 {

@@ -110,7 +110,7 @@ impl<M: Machine> Rig<M> {
     pub(super) fn overload(&mut self) {
         for _ in 0..750 {
             let wait = std::time::Duration::from_millis(200);
-            self.input(Input::Backlog { wait, fill: 90 });
+            self.input(Input::Backlog { wait, fill: 45 });
             self.pass(4);
         }
     }

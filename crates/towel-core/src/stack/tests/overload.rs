@@ -98,7 +98,8 @@ fn over_a_connection_what_cannot_be_answered_is_dropped_at_a_glance() {
     world.told();
     for number in 0..50 {
         for method in ["ACK", "BYE", "CANCEL", "PRACK"] {
-            world.stream(id, &by_stream(method, 10_000 + number));
+            let inside = by_stream(method, 10_000 + number);
+            world.stream(id, &inside.replace("com>\r\nCall", "com>;tag=x\r\nCall"));
         }
         let prior = by_stream("INVITE", 20_000 + number);
         world.stream(id, &prior.replace("From:", "Priority: emergency\r\nFrom:"));

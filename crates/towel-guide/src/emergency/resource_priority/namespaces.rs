@@ -101,18 +101,28 @@ fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
 /// One order for the values of all namespaces that an element knows (section 8.1), the highest first;
 /// those of one step count the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order(Vec<Vec<Value>>);
+pub struct Order {
+    steps: Vec<Vec<Value>>,
+    /// All of them as others are told.
+    text: String,
+}
 
 impl Default for Order {
     fn default() -> Order {
         let all = NAMESPACES.iter().flat_map(|namespace| {
             (0..namespace.levels.len()).rev().map(move |level| vec![Value { namespace, level }])
         });
-        Order(all.collect())
+        Order::of(all.collect())
     }
 }
 
 impl Order {
+    fn of(steps: Vec<Vec<Value>>) -> Order {
+        let all = steps.iter().flatten().map(ToString::to_string);
+        let text = all.collect::<Vec<_>>().join(", ");
+        Order { steps, text }
+    }
+
     /// Reads steps from the highest to the lowest: a namespace stands for all of its values, and `=`
     /// puts several on one step. The order within a namespace has to stay (section 8.3).
     pub fn parse<'a>(steps: impl Iterator<Item = &'a str>) -> Result<Order, SettingFault> {
@@ -143,20 +153,19 @@ impl Order {
                 }
             }
         }
-        Ok(Order(order))
+        Ok(Order::of(order))
     }
 
     /// How high a value is: from one, the lowest; `None` if it is not known here. A request without any
     /// is below all (section 9).
     pub fn rank(&self, value: Value) -> Option<usize> {
-        let at = self.0.iter().position(|step| step.contains(&value))?;
-        Some(self.0.len() - at)
+        let at = self.steps.iter().position(|step| step.contains(&value))?;
+        Some(self.steps.len() - at)
     }
 
     /// The values, the highest first: what Accept-Resource-Priority says.
-    pub fn list(&self) -> String {
-        let all = self.0.iter().flatten().map(ToString::to_string);
-        all.collect::<Vec<_>>().join(", ")
+    pub fn list(&self) -> &str {
+        &self.text
     }
 
     /// The highest of these values and its rank.

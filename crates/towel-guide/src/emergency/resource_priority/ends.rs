@@ -187,7 +187,8 @@ pub(super) fn came(env: &Env<'_>, at: &mut UasRequest<'_>) -> Verdict {
 pub(super) fn respond(env: &Env<'_>, at: &mut UasResponse<'_>) -> Verdict {
     let settings = settings(env);
     let method = at.request.method();
-    if method == Method::Options && at.status / 100 == 2 && settings.tell {
+    let tells = settings.tell && settings.chosen;
+    if method == Method::Options && at.status / 100 == 2 && tells {
         at.fields.push("Accept-Resource-Priority", settings.order.list());
     }
     if settings.lines == 0 || method != Method::Invite || at.request.to_tag().is_some() {

@@ -43,6 +43,9 @@ pub struct Settings {
     pub allow: Vec<(String, Value)>,
     /// Whether Accept-Resource-Priority is sent.
     pub tell: bool,
+    /// Whether anything of this was configured. Where nothing was, no answer to OPTIONS is burdened with
+    /// all that is registered, which section 4.4 leaves to the configuration.
+    pub chosen: bool,
     /// What requests of our own user agent say, unless they are told otherwise.
     pub own: String,
     /// What it may say instead after a 417.
@@ -63,6 +66,7 @@ impl Default for Settings {
             order: Order::default(),
             allow: Vec::new(),
             tell: true,
+            chosen: false,
             own: String::new(),
             authorized: Vec::new(),
             require: false,
@@ -97,7 +101,7 @@ fn value(key: &str, text: &str) -> Result<Value, SettingFault> {
 }
 
 fn configure(entries: &[(&str, &str)]) -> Result<Configured, SettingFault> {
-    let mut settings = Settings::default();
+    let mut settings = Settings { chosen: !entries.is_empty(), ..Settings::default() };
     let mut steps = Vec::new();
     let items = |text: &str| -> Vec<String> {
         text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect()
